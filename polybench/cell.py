@@ -1,0 +1,111 @@
+"""The rectangle that is measured: cells, trials, and the jobs a worker gets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from polybench.spec import Scalar
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Everything that decides the answer. How carefully it is measured (the protocol) stays out.
+
+    `axes` are (name, value) pairs in alphabetical order; `version` is the version of the kind.
+    """
+
+    kind: str
+    version: int
+    activation: str
+    backend: str
+    device: str
+    dtype: str
+    axes: tuple[tuple[str, Scalar], ...]
+
+    @cached_property
+    def id(self) -> str:
+        """Twelve hex digits of a hash over every field."""
+        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def axis(self, name: str) -> Scalar:
+        return dict(self.axes)[name]
+
+    def beside(self, activation: str) -> Cell:
+        """The same cell for another activation."""
+        return replace(self, activation=activation)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "axes": dict(self.axes), "id": self.id}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Cell:
+        """Raises KeyError or TypeError when a field is missing or foreign."""
+        fields = {k: v for k, v in data.items() if k != "id"}
+        return cls(**{**fields, "axes": tuple(sorted(fields["axes"].items()))})
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One execution of a cell. A `control` is the second copy of the reference (the A/A arm)."""
+
+    benchmark: str
+    cell: Cell
+    seed: int
+    control: bool = False
+
+    @cached_property
+    def id(self) -> str:
+        return f"{self.benchmark}/{self.cell.id}/{self.seed}" + ("/control" if self.control else "")
+
+    @cached_property
+    def label(self) -> str:
+        """What people read and what --filter matches."""
+        c = self.cell
+        axes = ",".join(f"{k}={v}" for k, v in c.axes)
+        name = c.activation + (" (A/A)" if self.control else "")
+        return f"{self.benchmark}/{name}/{c.backend}/{c.dtype}/{axes}/seed={self.seed}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "benchmark": self.benchmark,
+            "cell": self.cell.to_json(),
+            "seed": self.seed,
+            "control": self.control,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Trial:
+        return cls(data["benchmark"], Cell.from_json(data["cell"]), data["seed"], data["control"])
+
+
+@dataclass(frozen=True)
+class Job:
+    """Trials that one worker measures together, and how: several where blocks are interleaved, else one.
+
+    `alone` keeps every other job away from the machine; `fresh` asks for a new process;
+    `environment` are variables that process is started with.
+    """
+
+    trials: tuple[Trial, ...]
+    protocol: tuple[tuple[str, Scalar], ...]
+    timeout_s: float
+    alone: bool
+    fresh: bool
+    environment: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The benchmark, and the activation where the job has one of its own."""
+        first = self.trials[0]
+        names = {t.cell.activation for t in self.trials}
+        what = first.cell.activation if len(names) == 1 else f"{len(names)} activations"
+        axes = ", ".join(f"{k}={v}" for k, v in first.cell.axes)
+        return f"{first.benchmark}: {what}, seed {first.seed} ({axes})"
+
+    def to_json(self) -> dict[str, Any]:
+        return {"trials": [t.to_json() for t in self.trials], "protocol": dict(self.protocol)}

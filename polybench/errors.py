@@ -1,0 +1,88 @@
+"""Every error polybench raises on purpose.
+
+PolybenchError                 one sentence for the user; `exit_code` ends the program
+├── SuiteError                 2  a suite that cannot run; carries every located mistake
+├── UsageError                 2  an option or argument that makes no sense
+├── ResultsError               2  a results folder that cannot be read or must not be written
+├── RegistryError              2  an unknown, doubly named or broken extension
+├── NothingMeasured            5  nothing was measured, or nothing matched
+└── TrialError                    raised inside a trial; becomes a record, never a crash
+    ├── Unsupported               this backend, device or machine cannot serve the cell
+    └── Diverged                  the loss left the realm of numbers, or ended above its start
+
+Anything else that escapes is a defect in polybench, not a message for its user.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class PolybenchError(Exception):
+    """Base of the tree; the message is one sentence a user can act on."""
+
+    exit_code = 2
+
+
+class UsageError(PolybenchError):
+    """An option or argument that makes no sense."""
+
+
+class ResultsError(PolybenchError):
+    """A results folder that cannot be read, or must not be written."""
+
+
+class RegistryError(PolybenchError):
+    """An unknown, doubly named or broken extension."""
+
+
+class NothingMeasured(PolybenchError):
+    """Nothing was measured, or nothing matched the request."""
+
+    exit_code = 5
+
+
+class TrialError(PolybenchError):
+    """Something a trial could not do; it becomes the status of its record."""
+
+
+class Unsupported(TrialError):
+    """This backend, device or machine cannot serve the cell."""
+
+
+class Diverged(TrialError):
+    """Training left the realm of finite numbers, or ended above its start."""
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One mistake in a suite: where it stands, what is wrong and what would be right."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{where}: {self.path}: {self.message}" if self.path else f"{where}: {self.message}"
+
+
+class SuiteError(PolybenchError):
+    """A suite that cannot run. `problems` holds every mistake, in the order of the file."""
+
+    def __init__(self, problems: Iterable[Problem]):
+        self.problems = tuple(sorted(set(problems)))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """The end of a sentence: the nearest known name, or all of them when none is near."""
+    names = sorted(known)
+    near = difflib.get_close_matches(str(word), names, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"known: {', '.join(names)}" if names else "none is known"

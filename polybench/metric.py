@@ -1,0 +1,100 @@
+"""What a number means: its unit, its good direction, what it varies with, and its definition."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+VariesWith = Literal["sample", "seed", "nothing"]
+Better = Literal["lower", "higher", "neither"]
+
+# Prefixes by unit: seconds step by 1000 down to nanoseconds, bytes by 1024, rates and counts by 1000.
+_PREFIXES: dict[str, tuple[tuple[float, str], ...]] = {
+    "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")),
+    "B": ((1024.0**3, "GiB"), (1024.0**2, "MiB"), (1024.0, "KiB"), (1.0, "B")),
+    "token/s": ((1e6, "M token/s"), (1e3, "k token/s"), (1.0, "token/s")),
+    "token": ((1e9, "G token"), (1e6, "M token"), (1e3, "k token"), (1.0, "token")),
+}
+# Losses live on a logarithmic scale already, so activations are compared by difference, not by ratio.
+_DIFFERENCE_UNITS = {"nat/token", "bit/byte"}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measured quantity.
+
+    `unit` is an SI base unit or one of B, token/s, nat/token, bit/byte, 1. `varies_with` picks the
+    statistic: *sample* for times, *seed* for losses, *nothing* for exact counts. A `curve` has one
+    value a step and is drawn, not compared.
+    """
+
+    name: str
+    unit: str
+    better: Better
+    varies_with: VariesWith
+    definition: str
+    source: str = ""
+    version: int = 1
+    curve: bool = False
+
+    @property
+    def effect(self) -> Literal["ratio", "difference"]:
+        """How two values are compared."""
+        return "difference" if self.unit in _DIFFERENCE_UNITS else "ratio"
+
+    def improves(self, change: float) -> bool:
+        """Whether a positive or negative change of value is for the better."""
+        return change < 0 if self.better == "lower" else change > 0 if self.better == "higher" else False
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One unit for a whole column: shown = value / factor."""
+
+    factor: float
+    unit: str
+
+    def show(self, value: float, digits: int = 4) -> str:
+        """The value in this unit with `digits` significant digits; exact when it is a whole count."""
+        if not math.isfinite(value):
+            return str(value)
+        shown = value / self.factor
+        if self.factor == 1.0 and shown == int(shown) and abs(shown) < 1e15:
+            return f"{int(shown):,}"
+        return significant(shown, digits)
+
+
+def scale_for(unit: str, values: Iterable[float]) -> Scale:
+    """The prefix that keeps the smallest non-zero value of a column at or above one."""
+    sizes = [abs(v) for v in values if v and math.isfinite(v)]
+    prefixes = _PREFIXES.get(unit)
+    if not prefixes:
+        return Scale(1.0, "" if unit == "1" else unit)
+    if not sizes:
+        return Scale(1.0, unit)
+    for factor, name in prefixes:
+        if min(sizes) >= factor:
+            return Scale(factor, name)
+    return Scale(*prefixes[-1])
+
+
+def significant(value: float, digits: int) -> str:
+    """`value` with that many significant digits, never in exponent form between 1e-4 and 1e15."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    places = digits - 1 - math.floor(math.log10(abs(value)))
+    if abs(value) < 1e-4 or abs(value) >= 1e15:
+        return f"{value:.{digits - 1}e}"
+    return f"{round(value, places):,.{max(0, places)}f}"
+
+
+def places_for(half_width: float) -> int:
+    """Decimal places at which an interval of this half-width is worth printing: two of its digits."""
+    if not math.isfinite(half_width) or half_width <= 0:
+        return 4
+    return min(6, max(0, 1 - math.floor(math.log10(half_width))))

@@ -1,0 +1,100 @@
+"""What a trial leaves behind. Failing is data: a record always comes back, with a status."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from polybench.cell import Trial
+
+
+class Status(StrEnum):
+    """How a trial ended."""
+
+    OK = "ok"
+    UNSUPPORTED = "unsupported"
+    DIVERGED = "diverged"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMED_OUT = "timed_out"
+    FAILED = "failed"
+
+    @property
+    def settled(self) -> bool:
+        """Whether running it again would only repeat the answer."""
+        return self in (Status.OK, Status.UNSUPPORTED, Status.DIVERGED)
+
+    @property
+    def broken(self) -> bool:
+        """Whether the measurement itself failed: exit code 3."""
+        return self not in (Status.OK, Status.UNSUPPORTED)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Raw values of one metric in its own unit; `steps` name the step of each value of a curve."""
+
+    metric: str
+    values: tuple[float, ...]
+    steps: tuple[int, ...] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        data: dict[str, Any] = {"metric": self.metric, "values": [_pack(v) for v in self.values]}
+        return data if self.steps is None else {**data, "steps": list(self.steps)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Measurement:
+        steps = data.get("steps")
+        values = tuple(float(v) if isinstance(v, str) else v for v in data["values"])
+        return cls(data["metric"], values, None if steps is None else tuple(steps))
+
+
+@dataclass(frozen=True)
+class Record:
+    """One trial and all it measured.
+
+    Trials of one job share `started_at` (UTC, ISO 8601), which is how blocks are known to be paired.
+    `facts` are exact strings that decide comparability, such as the hash of a corpus.
+    """
+
+    trial: Trial
+    status: Status
+    measurements: tuple[Measurement, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+    error: str = ""
+    started_at: str = ""
+    duration_s: float = 0.0
+
+    def get(self, metric: str) -> Measurement | None:
+        return next((m for m in self.measurements if m.metric == metric), None)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "trial": self.trial.to_json(),
+            "status": self.status.value,
+            "measurements": [m.to_json() for m in self.measurements],
+            "facts": dict(self.facts),
+            "error": self.error,
+            "started_at": self.started_at,
+            "duration_s": self.duration_s,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Record:
+        """Raises KeyError, TypeError or ValueError on data that is no record."""
+        return cls(
+            trial=Trial.from_json(data["trial"]),
+            status=Status(data["status"]),
+            measurements=tuple(Measurement.from_json(m) for m in data["measurements"]),
+            facts=dict(data["facts"]),
+            error=data["error"],
+            started_at=data["started_at"],
+            duration_s=data["duration_s"],
+        )
+
+
+def _pack(value: float) -> float | str:
+    """JSON has no NaN and no infinity; they travel as text so that a diverged curve survives."""
+    return value if math.isfinite(value) else str(value)

@@ -1,0 +1,227 @@
+"""One way to add anything: a decorator in a file of the right folder, or in an installed package.
+
+Entries are found by reading source, not by running it, so that `list` and `validate` know every
+activation without importing torch. A module is imported when its entry is first loaded.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.machinery
+import importlib.metadata
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from polybench.errors import RegistryError, did_you_mean
+
+ENTRY_POINT_GROUP = "polybench"
+_PACKAGE = Path(__file__).parent
+_VERB = "register"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of an extension before its module is imported.
+
+    `facts` are the literal keywords of its decorator, `options` the keyword-only parameters of its
+    constructor as (annotation, default) source pairs, `error` why it cannot be used.
+    """
+
+    registry: str
+    name: str
+    module: str
+    origin: str
+    summary: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An imported extension: the decorated object and every keyword of its decorator."""
+
+    name: str
+    object: Any
+    facts: Mapping[str, Any]
+
+
+class Registry:
+    """The extensions of one folder and of every installed package that names the group `polybench`."""
+
+    def __init__(self, folder: str, noun: str):
+        self.folder, self.noun = folder, noun
+        self._loaded: dict[str, Loaded] = {}
+
+    def register(self, name: str, **facts: Any) -> Callable[[Any], Any]:
+        """Decorator: the class or function below is the extension called `name`."""
+
+        def keep(thing: Any) -> Any:
+            self._loaded[name] = Loaded(name, thing, facts)
+            return thing
+
+        return keep
+
+    def entries(self) -> dict[str, Entry]:
+        """Every entry by name.
+
+        Raises:
+            RegistryError: two origins claim one name.
+        """
+        found: dict[str, Entry] = {}
+        for entry in _scan():
+            if entry.registry != self.folder:
+                continue
+            other = found.get(entry.name)
+            if other:
+                raise RegistryError(
+                    f"two {self.noun}s are called {entry.name!r}: one from {other.origin}, "
+                    f"one from {entry.origin}; rename or uninstall one of them"
+                )
+            found[entry.name] = entry
+        return found
+
+    def names(self) -> list[str]:
+        return sorted(self.entries())
+
+    def entry(self, name: str) -> Entry:
+        """Raises RegistryError when the name is unknown or its module is broken."""
+        entries = self.entries()
+        if name not in entries:
+            raise RegistryError(f"unknown {self.noun} {name!r}, {did_you_mean(name, entries)}")
+        if entries[name].error:
+            raise RegistryError(f"{self.noun} {name!r} of {entries[name].origin} is broken: {entries[name].error}")
+        return entries[name]
+
+    def load(self, name: str) -> Loaded:
+        """Import the module of `name`. Raises RegistryError when that is impossible."""
+        if name not in self._loaded:
+            entry = self.entry(name)
+            try:
+                importlib.import_module(entry.module)
+            except Exception as problem:
+                raise RegistryError(
+                    f"{self.noun} {name!r} of {entry.origin} is broken: {type(problem).__name__}: {problem}"
+                ) from problem
+            if name not in self._loaded:
+                raise RegistryError(f"importing {entry.module} registered no {self.noun} {name!r}")
+        return self._loaded[name]
+
+
+activations = Registry("activations", "activation")
+backends = Registry("backends", "backend")
+benchmarks = Registry("benchmarks", "kind")
+corpora = Registry("corpora", "corpus")
+reports = Registry("reports", "report")
+REGISTRIES = (activations, backends, benchmarks, corpora, reports)
+
+
+@cache
+def _scan() -> tuple[Entry, ...]:
+    return tuple(_built_in()) + tuple(_installed())
+
+
+def rescan() -> None:
+    """Forget what was found; the next question looks again."""
+    _scan.cache_clear()
+
+
+def _built_in() -> Iterator[Entry]:
+    for registry in REGISTRIES:
+        for path in sorted((_PACKAGE / registry.folder).glob("[!_]*.py")):
+            module = f"polybench.{registry.folder}.{path.stem}"
+            yield from _read(path, module, f"polybench/{registry.folder}/{path.name}")
+
+
+def _installed() -> Iterator[Entry]:
+    for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
+        package = point.dist.name if point.dist else point.value
+        origin = f"{package} ({point.value})"
+        paths = _locate(point.value)
+        if not paths:
+            for registry in REGISTRIES:
+                if registry.folder == "activations":
+                    why = f"its module {point.value!r} cannot be found"
+                    yield Entry(registry.folder, point.name, point.value, origin, error=why)
+        for path, module in paths:
+            yield from _read(path, module, origin, point.name)
+
+
+def _locate(module: str) -> list[tuple[Path, str]]:
+    """Source files of a module, found without importing it or any of its parents."""
+    where: list[str] | None = None
+    spec = None
+    parts = module.split(".")
+    for depth in range(len(parts)):
+        spec = importlib.machinery.PathFinder.find_spec(".".join(parts[: depth + 1]), where)
+        if spec is None:
+            return []
+        where = list(spec.submodule_search_locations or [])
+    assert spec is not None
+    if where:
+        return [
+            (path, module if path.stem == "__init__" else f"{module}.{path.stem}")
+            for folder in where
+            for path in sorted(Path(folder).glob("*.py"))
+        ]
+    return [(Path(spec.origin), module)] if spec.origin else []
+
+
+def _read(path: Path, module: str, origin: str, label: str = "") -> Iterator[Entry]:
+    """The entries a source file declares, in order; a file that is no Python is a broken entry."""
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, UnicodeDecodeError, OSError) as problem:
+        folder = path.parent.name if any(r.folder == path.parent.name for r in REGISTRIES) else "activations"
+        yield Entry(folder, label or path.stem, module, origin, error=f"{path.name}: {problem}")
+        return
+    for node in tree.body:
+        if not isinstance(node, ast.ClassDef | ast.FunctionDef):
+            continue
+        for call in node.decorator_list:
+            registry = _registry_of(call)
+            if registry and isinstance(call, ast.Call) and call.args and isinstance(call.args[0], ast.Constant):
+                yield Entry(
+                    registry=registry,
+                    name=str(call.args[0].value),
+                    module=module,
+                    origin=origin,
+                    summary=(ast.get_docstring(node) or "").partition("\n")[0],
+                    facts={k.arg: v for k in call.keywords if k.arg and (v := _literal(k.value)) is not None},
+                    options=_options(node),
+                )
+
+
+def _registry_of(call: ast.expr) -> str:
+    """`activations` for a decorator written `@activations.register(...)`, else nothing."""
+    if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == _VERB:
+        owner = call.func.value
+        name = owner.id if isinstance(owner, ast.Name) else owner.attr if isinstance(owner, ast.Attribute) else ""
+        return name if any(r.folder == name for r in REGISTRIES) else ""
+    return ""
+
+
+def _options(node: ast.ClassDef | ast.FunctionDef) -> dict[str, tuple[str, Any]]:
+    if isinstance(node, ast.ClassDef):
+        methods = (n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__")
+        init = next(methods, None)
+        if init is None:
+            return {}
+        node = init
+    pairs = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+    return {
+        arg.arg: (ast.unparse(arg.annotation) if arg.annotation else "", _literal(default))
+        for arg, default in pairs
+        if default is not None
+    }
+
+
+def _literal(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return None
