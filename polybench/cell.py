@@ -87,16 +87,17 @@ class Trial:
 class Job:
     """Trials that one worker measures together, and how: several where blocks are interleaved, else one.
 
-    `alone` keeps every other job away from the machine; `fresh` asks for a new process;
-    `environment` are variables that process is started with.
+    `alone` keeps every other job away from the machine; jobs with another `process` never share
+    one; `environment` are variables that process is started with; `seconds` is the planner's guess.
     """
 
     trials: tuple[Trial, ...]
     protocol: tuple[tuple[str, Scalar], ...]
-    timeout_s: float
-    alone: bool
-    fresh: bool
+    timeout_s: float = 900.0
+    alone: bool = False
+    process: str = ""
     environment: tuple[tuple[str, str], ...] = ()
+    seconds: float = 1.0
 
     @property
     def label(self) -> str:

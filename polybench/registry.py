@@ -143,10 +143,8 @@ def _installed() -> Iterator[Entry]:
         origin = f"{package} ({point.value})"
         paths = _locate(point.value)
         if not paths:
-            for registry in REGISTRIES:
-                if registry.folder == "activations":
-                    why = f"its module {point.value!r} cannot be found"
-                    yield Entry(registry.folder, point.name, point.value, origin, error=why)
+            why = f"its module {point.value!r} cannot be found"
+            yield Entry(activations.folder, point.name, point.value, origin, error=why)
         for path, module in paths:
             yield from _read(path, module, origin, point.name)
 

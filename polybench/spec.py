@@ -51,9 +51,9 @@ class Spec:
 
 
 def scalar(text: str) -> Scalar:
-    """A scalar by the rules of YAML 1.2: true and false, whole numbers, decimals, else text."""
-    if text in ("true", "false"):
-        return text == "true"
+    """A scalar by the core rules of YAML 1.2: true and false, whole numbers, decimals, else text."""
+    if text in ("true", "True", "TRUE", "false", "False", "FALSE"):
+        return text.lower() == "true"
     if _INT.match(text):
         return int(text)
     if _FLOAT.match(text):

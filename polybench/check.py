@@ -1,0 +1,295 @@
+"""From a file to a Suite: every mistake at once, each with its place and the nearest right name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from polybench.errors import Problem, RegistryError, SuiteError, did_you_mean
+from polybench.kind import Kind, kind_of
+from polybench.layers import layered
+from polybench.located import Located, Mark, Route
+from polybench.matrix import RESERVED, MatrixError, combinations
+from polybench.options import canonical
+from polybench.registry import backends, benchmarks
+from polybench.suite import Benchmark, Claim, Dtype, Rule, Suite
+
+CELL_FIELDS = ("benchmark", "kind", "activation", "backend", "device", "dtype")
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A suite that can run, and where each of its values came from."""
+
+    suite: Suite
+    origins: dict[Route, Mark]
+
+    def to_json(self) -> dict[str, Any]:
+        return self.suite.model_dump(mode="json")
+
+
+def load_suite(path: Path, overrides: Iterable[str] = (), device: str | None = None) -> Resolved:
+    """Read, layer and check a suite.
+
+    Raises:
+        SuiteError: with every mistake found.
+        UsageError: an override that makes no sense.
+    """
+    located = layered(path, [*overrides, *([f"device={device}"] if device else [])])
+    check = _Check(located)
+    suite = check.whole()
+    if check.problems or suite is None:
+        raise SuiteError(check.problems)
+    return Resolved(suite, dict(located.values))
+
+
+class _Check:
+    """Collects problems; one method a part of the suite."""
+
+    def __init__(self, located: Located):
+        self.located = located
+        self.problems: list[Problem] = list(located.problems)
+
+    def add(self, route: Route, message: str, at_key: bool = False) -> None:
+        self.problems.append(self.located.mark(route, at_key).problem(route, message))
+
+    def whole(self) -> Suite | None:
+        data = self.located.data
+        if not isinstance(data, dict):
+            self.add((), "a suite is a mapping of keys to values; `polybench init` writes one to start from")
+            return None
+        suite = self._model(Suite, data)
+        reference = data.get("reference")
+        known = self._activations(data.get("activations"), ("activations",))
+        if isinstance(reference, str):
+            name = self._activation(reference, ("reference",))
+            if name and known and name not in known:
+                self.add(("reference",), f"{reference!r} is not among the activations, {did_you_mean(name, known)}")
+        kinds: list[Kind] = []
+        items = data.get("benchmarks")
+        for index, item in enumerate(items if isinstance(items, list) else []):
+            if isinstance(item, dict):
+                kinds += self._benchmark(item, ("benchmarks", index), reference)
+        if isinstance(items, list):
+            names = [b.get("name") for b in items if isinstance(b, dict) and isinstance(b.get("name"), str)]
+            for index, item in enumerate(items):
+                if isinstance(item, dict) and Counter(names)[item.get("name")] > 1:
+                    self.add(("benchmarks", index, "name"), f"two benchmarks are called {item['name']!r}")
+        if kinds:
+            self._judgements(data, known, kinds)
+        if suite is None or self.problems:
+            return None
+        return _canonical(suite)
+
+    def _model(self, model: type[BaseModel], data: Any, route: Route = ()) -> Any:
+        try:
+            return model.model_validate(data)
+        except ValidationError as failure:
+            for error in failure.errors():
+                self._pydantic(model, dict(error), route)
+            return None
+
+    def _pydantic(self, model: type[BaseModel], error: dict[str, Any], route: Route) -> None:
+        loc: Route = (*route, *(p for p in error["loc"] if not _branch(p)))
+        loc = self._existing(loc)
+        kind, value = error["type"], error.get("input")
+        if kind == "extra_forbidden":
+            owner = _owner(model, error["loc"])
+            self.add(loc, f"unknown key, {did_you_mean(loc[-1], owner.model_fields)}", at_key=True)
+        elif kind == "missing":
+            self.add(loc[:-1], f"the key {loc[-1]!r} is missing")
+        elif kind in ("too_short",):
+            self.add(loc, "this list is empty")
+        elif kind == "literal_error":
+            known = str(error["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
+            self.add(loc, f"{value!r} is unknown, {did_you_mean(value, known)}")
+        else:
+            message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            self.add(loc, f"{_show(value)} {message}" if message.startswith("should") else f"{_show(value)}: {message}")
+
+    def _existing(self, loc: Route) -> Route:
+        """Drop the parts of a route that only name a branch of a union."""
+        data, kept = self.located.data, []
+        for i, part in enumerate(loc):
+            try:
+                data = data[part]
+            except (KeyError, IndexError, TypeError):
+                if i < len(loc) - 1 or isinstance(part, int) or not str(part).isidentifier():
+                    continue
+            kept.append(part)
+        return tuple(kept)
+
+    def _activations(self, texts: Any, route: Route) -> list[str]:
+        found: list[str] = []
+        for index, text in enumerate(texts if isinstance(texts, list) else []):
+            if isinstance(text, str):
+                name = self._activation(text, (*route, index))
+                if name in found:
+                    self.add((*route, index), f"{text!r} stands in this list twice")
+                found += [name] if name else []
+        return found
+
+    def _activation(self, text: str, route: Route) -> str:
+        try:
+            return str(canonical(text))
+        except RegistryError as problem:
+            self.add(route, str(problem))
+            return ""
+
+    def _benchmark(self, item: dict[str, Any], route: Route, reference: Any) -> list[Kind]:
+        own = self._activations(item.get("activations"), (*route, "activations"))
+        if own and isinstance(reference, str):
+            try:
+                wanted = str(canonical(reference))
+                if wanted not in own:
+                    self.add((*route, "activations"), f"the reference {wanted!r} is missing from this list")
+            except RegistryError:
+                pass  # already said at `reference`
+        for key, known in (("backends", backends.names()), ("dtypes", list(Dtype.__args__))):  # type: ignore[attr-defined]
+            values = item.get(key)
+            for index, value in enumerate(values if isinstance(values, list) else []):
+                if isinstance(value, str) and value not in known and key == "backends":
+                    self.add((*route, key, index), f"unknown backend {value!r}, {did_you_mean(value, known)}")
+                if isinstance(value, str) and values.index(value) != index:
+                    self.add((*route, key, index), f"{value!r} stands in this list twice")
+        name = item.get("kind")
+        if not isinstance(name, str):
+            return []
+        try:
+            kind = kind_of(name)
+        except RegistryError as problem:
+            self.add((*route, "kind"), str(problem) if name in benchmarks.names() else
+                     f"unknown kind {name!r}, {did_you_mean(name, benchmarks.names())}")
+            return []
+        if isinstance(item.get("protocol"), dict):
+            self._model(kind.protocol, item["protocol"], (*route, "protocol"))
+        if isinstance(item.get("matrix", {}), dict):
+            self._matrix(kind, item.get("matrix", {}), (*route, "matrix"))
+        return [kind]
+
+    def _matrix(self, kind: Kind, matrix: dict[str, Any], route: Route) -> None:
+        before = len(self.problems)
+        for key, values in matrix.items():
+            if key in RESERVED:
+                for index, part in enumerate(values if isinstance(values, list) else []):
+                    here = (*route, key, index)
+                    if not isinstance(part, dict):
+                        self.add(here, "this must be a mapping of axes to values")
+                        continue
+                    for axis, value in part.items():
+                        self._axis(kind, axis, [value], (*here, axis), listed=False)
+                if not isinstance(values, list):
+                    self.add((*route, key), "this must be a list of mappings")
+            elif values == []:
+                self.add((*route, key), "this list is empty, so nothing would be measured")
+            else:
+                listed = isinstance(values, list)
+                self._axis(kind, key, values if listed else [values], (*route, key), listed)
+        if len(self.problems) > before:
+            return
+        try:
+            cells = combinations(matrix, kind)
+        except MatrixError as problem:
+            self.add((*route, *problem.route), str(problem))
+            return
+        for axes in cells:
+            try:
+                kind.axes(**axes)
+            except ValidationError as failure:
+                shown = ", ".join(f"{k}={v}" for k, v in axes.items())
+                for error in failure.errors():
+                    message = error["msg"].removeprefix("Value error, ")
+                    at = next((a for a in axes if a in message and (*route, a) in self.located.values), None)
+                    self.add((*route, at) if at else route, f"{message} ({shown})")
+
+    def _axis(self, kind: Kind, axis: str, values: list[Any], route: Route, listed: bool) -> None:
+        fields = kind.axes.model_fields
+        if axis not in fields:
+            near = did_you_mean(axis, fields)
+            self.add(route, f"{kind.name} has no axis {axis!r}, {near}", at_key=True)
+            return
+        field = fields[axis]
+        adapter: TypeAdapter[Any] = TypeAdapter(_annotated(field))
+        for index, value in enumerate(values):
+            here = (*route, index) if listed else route
+            try:
+                adapter.validate_python(value, strict=True)
+            except ValidationError as failure:
+                for error in failure.errors()[:1]:
+                    self._pydantic(kind.axes, {**error, "loc": here, "input": value}, ())
+            if values.index(value) != index:
+                self.add(here, f"{value!r} stands in this list twice")
+
+    def _judgements(self, data: dict[str, Any], activations: list[str], kinds: list[Kind]) -> None:
+        metrics = {m.name: m for k in kinds for m in k.metrics if not m.curve}
+        axes = {a for k in kinds for a in k.axes.model_fields} | set(CELL_FIELDS)
+        for key, model in (("claims", Claim), ("gate", Rule)):
+            parts = data.get(key)
+            for index, part in enumerate(parts if isinstance(parts, list) else []):
+                if not isinstance(part, dict):
+                    continue
+                route: Route = (key, index)
+                metric = part.get("metric")
+                if isinstance(metric, str) and metric not in metrics:
+                    near = did_you_mean(metric, metrics)
+                    self.add((*route, "metric"), f"no benchmark of this suite measures {metric!r}, {near}")
+                for field in ("subject", "better_than"):
+                    if model is Claim and isinstance(part.get(field), str):
+                        name = self._activation(part[field], (*route, field))
+                        if name and name not in activations:
+                            near = did_you_mean(name, activations)
+                            self.add((*route, field), f"{part[field]!r} is not among the activations, {near}")
+                for axis in part["where"] if isinstance(part.get("where"), dict) else ():
+                    if axis not in axes:
+                        self.add((*route, "where", axis), f"no cell has {axis!r}, {did_you_mean(axis, axes)}", True)
+
+
+def _canonical(suite: Suite) -> Suite:
+    """Every activation under its one name."""
+
+    def names(texts: list[str] | None) -> list[str] | None:
+        return texts and [str(canonical(t)) for t in texts]
+
+    claims = [
+        c.model_copy(
+            update={
+                "subject": str(canonical(c.subject)),
+                "better_than": str(canonical(c.better_than or suite.reference)),
+            }
+        )
+        for c in suite.claims
+    ]
+    return suite.model_copy(
+        update={
+            "activations": names(suite.activations),
+            "reference": str(canonical(suite.reference)),
+            "benchmarks": [b.model_copy(update={"activations": names(b.activations)}) for b in suite.benchmarks],
+            "claims": claims,
+        }
+    )
+
+
+def _annotated(field: Any) -> Any:
+    from typing import Annotated
+
+    return Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+
+
+def _branch(part: Any) -> bool:
+    """Whether pydantic put the name of a union's branch into a location."""
+    return isinstance(part, str) and (part in ("str", "int", "float", "bool") or "[" in part or "(" in part)
+
+
+def _owner(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel]:
+    parts = {"benchmarks": Benchmark, "claims": Claim, "gate": Rule}
+    return parts.get(str(loc[0]), model) if len(loc) > 1 else model
+
+
+def _show(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

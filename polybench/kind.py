@@ -1,0 +1,115 @@
+"""A kind: one way to measure, with what it varies over, how carefully, and what it yields.
+
+The module of a kind imports torch inside its functions only, so a suite is checked without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from polybench.cell import Trial
+from polybench.errors import RegistryError
+from polybench.metric import Metric
+from polybench.record import Measurement
+from polybench.registry import benchmarks, corpora
+from polybench.spec import Scalar
+
+
+class Axes(BaseModel):
+    """What decides the answer; every field has a default and a description."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Protocol(BaseModel):
+    """How carefully it is measured; never part of a cell's identity."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    def environment(self) -> dict[str, str]:
+        """Variables the measuring process is started with."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """An exact string that decides comparability, such as the hash of a corpus."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Share of the job that is done, 0 to 1."""
+
+    done: float
+
+
+Item = Measurement | Fact | Progress | Exception
+# A kind yields items for one of its trials, by index; an exception is that trial's failure alone.
+Run = Callable[[Sequence[Trial], Any, Any], Iterator[tuple[int, Item]]]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A registered kind.
+
+    `repeats`: what a trial's seed counts. *seeds* of the suite, *launches* (fresh processes) of the
+    protocol, or *once*. `interleaved` kinds measure all activations and backends of a cell in one
+    job, with a second copy of the reference; `alone` keeps other jobs off the machine meanwhile.
+    `seconds(axes, protocol)` is a planner's guess for one trial, on one core of a small machine.
+    """
+
+    name: str
+    run: Run
+    axes: type[Axes]
+    protocol: type[Protocol]
+    metrics: tuple[Metric, ...]
+    version: int
+    repeats: Literal["seeds", "launches", "once"]
+    seconds: Callable[[Any, Any], float]
+    interleaved: bool = False
+    alone: bool = False
+
+    def metric(self, name: str) -> Metric:
+        return next(m for m in self.metrics if m.name == name)
+
+
+def kind_of(name: str) -> Kind:
+    """The registered kind. Raises RegistryError when it is unknown or incomplete."""
+    loaded = benchmarks.load(name)
+    try:
+        return Kind(name=name, run=loaded.object, **loaded.facts)
+    except TypeError as problem:
+        raise RegistryError(f"kind {name!r} is registered wrongly: {problem}") from None
+
+
+def _known_corpus(text: str) -> str:
+    name, _, rest = text.partition(":")
+    try:
+        entry = corpora.entry(name.strip())
+    except RegistryError as problem:
+        raise ValueError(str(problem)) from None
+    if bool(entry.facts.get("takes_path")) != bool(rest.strip()):
+        what = "is written text: path/or/glob" if entry.facts.get("takes_path") else "takes no path"
+        raise ValueError(f"corpus {name!r} {what}")
+    if rest:
+        from glob import glob
+        from pathlib import Path
+
+        if not any(Path(p).is_file() for p in glob(rest.strip(), recursive=True)):
+            raise ValueError(f"no file matches {rest.strip()!r} (looked from {Path.cwd()})")
+    return f"{name.strip()}:{rest.strip()}" if rest else name.strip()
+
+
+Corpus = Annotated[str, AfterValidator(_known_corpus)]
+
+
+def axes_of(kind: Kind, values: dict[str, Scalar]) -> tuple[tuple[str, Scalar], ...]:
+    """Axes with their defaults filled in, as a cell holds them."""
+    return tuple(sorted(kind.axes(**values).model_dump().items()))

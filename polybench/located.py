@@ -1,0 +1,147 @@
+"""YAML in which every value knows its line: the core rules of 1.2, and nothing surprising.
+
+PyYAML alone reads `1e-3` as text and `on` as true, and takes a duplicate key in silence. Here its
+parser gives the nodes and this file gives them their values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from polybench.errors import Problem, SuiteError
+from polybench.spec import scalar
+
+Route = tuple[str | int, ...]
+_MOST_NODES = 100_000  # an alias can stand for many nodes; this stops a file that explodes
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where a value stands: a file with line and column from 1, or the command line with line 0."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def problem(self, route: Route, message: str) -> Problem:
+        return Problem(self.file, self.line, self.column, dotted(route), message)
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass
+class Located:
+    """Plain data, and the marks of its keys and values by route."""
+
+    data: Any = None
+    keys: dict[Route, Mark] = field(default_factory=dict)
+    values: dict[Route, Mark] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def mark(self, route: Route, at_key: bool = False) -> Mark:
+        """The mark of `route`, or of the nearest thing that encloses it."""
+        if at_key and route in self.keys:
+            return self.keys[route]
+        for length in range(len(route), -1, -1):
+            if route[:length] in self.values:
+                return self.values[route[:length]]
+        return Mark("suite")
+
+    def drop(self, route: Route) -> None:
+        """Forget the marks at and below `route`."""
+        for marks in (self.keys, self.values):
+            for known in [r for r in marks if r[: len(route)] == route]:
+                del marks[known]
+
+
+def dotted(route: Route) -> str:
+    """`benchmarks[0].matrix.tokens` for a route."""
+    text = ""
+    for part in route:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def read(path: Path) -> Located:
+    """The file with its marks; duplicate keys and tags are collected as problems.
+
+    Raises:
+        SuiteError: the file is missing, is not text, or is not YAML.
+    """
+    name = str(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        why = getattr(problem, "strerror", None) or "it is not UTF-8 text"
+        raise SuiteError([Problem(name, 0, 0, "", f"cannot be read: {why}")]) from None
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as problem:
+        at = getattr(problem, "problem_mark", None)
+        line, column = (at.line + 1, at.column + 1) if at else (1, 1)
+        what = str(getattr(problem, "problem", None) or str(problem).partition("\n")[0])
+        raise SuiteError([Problem(name, line, column, "", f"this is not YAML: {what}")]) from None
+    except RecursionError:
+        raise SuiteError([Problem(name, 1, 1, "", "this is nested too deeply to be a suite")]) from None
+    located = Located()
+    if node is None:
+        located.values[()] = Mark(name, 1, 1)
+        return located
+    budget = iter(range(_MOST_NODES))
+    try:
+        located.data = _value(node, (), name, located, budget, ())
+    except StopIteration:
+        raise SuiteError([Problem(name, 1, 1, "", f"its aliases expand to over {_MOST_NODES} values")]) from None
+    return located
+
+
+def _value(
+    node: yaml.Node, route: Route, file: str, located: Located, budget: Iterator[int], above: tuple[int, ...]
+) -> Any:
+    next(budget)
+    mark = _mark(node, file)
+    located.values[route] = mark
+    if not node.tag.startswith("tag:yaml.org,2002:"):
+        located.problems.append(mark.problem(route, f"the tag {node.tag} means nothing here, remove it"))
+    if id(node) in above:
+        located.problems.append(mark.problem(route, "an alias stands inside of what it repeats"))
+        return None
+    above = (*above, id(node))
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(node, route, file, located, budget, above)
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(n, (*route, i), file, located, budget, above) for i, n in enumerate(node.value)]
+    assert isinstance(node, yaml.ScalarNode)
+    if node.style is not None:
+        return node.value
+    return None if node.value in ("", "~", "null", "Null", "NULL") else scalar(node.value)
+
+
+def _mapping(
+    node: yaml.MappingNode, route: Route, file: str, located: Located, budget: Iterator[int], above: tuple[int, ...]
+) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        mark = _mark(key_node, file)
+        if not isinstance(key_node, yaml.ScalarNode):
+            located.problems.append(mark.problem(route, "a key must be a plain word"))
+            continue
+        key = key_node.value
+        here = (*route, key)
+        if key in data:
+            first = located.keys[here]
+            located.problems.append(mark.problem(here, f"this key already stands in line {first.line}"))
+            continue
+        located.keys[here] = mark
+        data[key] = _value(value_node, here, file, located, budget, above)
+    return data
+
+
+def _mark(node: yaml.Node, file: str) -> Mark:
+    return Mark(file, node.start_mark.line + 1, node.start_mark.column + 1)

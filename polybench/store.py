@@ -1,0 +1,188 @@
+"""Results on disk: `run.json` written whole, `records.jsonl` appended one write a job."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from polybench.errors import ResultsError
+from polybench.metric import Metric
+from polybench.record import Record
+
+SCHEMA_VERSION = 1
+RUN_FILE, RECORDS_FILE = "run.json", "records.jsonl"
+ROOT = Path("results")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A folder that explains itself: environment, metric definitions, resolved suite, records."""
+
+    path: Path
+    header: dict[str, Any]
+    records: tuple[Record, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{self.header['suite']['suite']}/{self.path.name}"
+
+    @property
+    def suite(self) -> dict[str, Any]:
+        return dict(self.header["suite"])
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        return dict(self.header["environment"])
+
+    @property
+    def metrics(self) -> dict[str, dict[str, Metric]]:
+        """Metric definitions by kind and name."""
+        return {k: {m["name"]: Metric(**m) for m in ms} for k, ms in self.header["metrics"].items()}
+
+
+def create(path: Path, header: dict[str, Any]) -> None:
+    """A new run folder. Raises ResultsError when something is there already."""
+    if path.exists() and any(path.iterdir()):
+        raise ResultsError(f"{path} is not empty, so nothing was written; choose another --out")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise ResultsError(f"{path} cannot be made: {problem.strerror}; choose another --out") from None
+    write_header(path, header)
+    (path / RECORDS_FILE).touch()
+
+
+def write_header(path: Path, header: dict[str, Any]) -> None:
+    text = json.dumps({"schema_version": SCHEMA_VERSION, **header}, sort_keys=True, indent=1)
+    write_whole(path / RUN_FILE, text + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """All of a file or none of it."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with partial.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as problem:
+        partial.unlink(missing_ok=True)
+        raise ResultsError(f"{path} cannot be written: {problem.strerror}") from None
+
+
+def append(path: Path, records: Iterable[Record]) -> None:
+    """Add records with one write, so that several processes never tear each other's lines.
+
+    A line that a killed process left unfinished is closed first, so that it spoils no other.
+    """
+    lines = "".join(json.dumps(r.to_json(), sort_keys=True, separators=(",", ":")) + "\n" for r in records)
+    target = path / RECORDS_FILE
+    descriptor = os.open(target, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        size = os.fstat(descriptor).st_size
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        data = (b"\n" if torn else b"") + lines.encode()
+        while data:  # one write unless the disk is nearly full
+            data = data[os.write(descriptor, data) :]
+    except OSError as problem:
+        raise ResultsError(f"{target} cannot be written: {problem.strerror}; free some space and resume") from None
+    finally:
+        os.close(descriptor)
+
+
+def load(path: Path) -> Run:
+    """A run folder. Of several records of one trial the latest counts.
+
+    Raises:
+        ResultsError: the folder is no run, is of a newer schema, or is damaged in its middle.
+    """
+    header = _header(path)
+    latest: dict[str, Record] = {}
+    notes: list[str] = []
+    for number, line, last in _lines(path / RECORDS_FILE):
+        try:
+            record = Record.from_json(json.loads(line))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            if last or _unfinished(line):
+                notes.append(f"{path / RECORDS_FILE}:{number}: an unfinished line was left out")
+                continue
+            raise ResultsError(f"{path / RECORDS_FILE}:{number}: this line is no record; remove it to go on") from None
+        latest.pop(record.trial.id, None)
+        latest[record.trial.id] = record
+    return Run(path, header, tuple(latest.values()), tuple(notes))
+
+
+def find(text: str | None, root: Path = ROOT) -> Path:
+    """The folder of a run: a path, `suite/run`, a run or suite under the root, or the latest one.
+
+    Raises:
+        ResultsError: there is none, or several answer to the name.
+    """
+    if text is None:
+        runs = _runs(root)
+        if not runs:
+            raise ResultsError(f"there is no run under {root}/ yet; start with `polybench run suites/quick.yaml`")
+        return max(runs, key=_started)
+    given = Path(text)
+    if given.is_file() and given.name in (RUN_FILE, RECORDS_FILE):
+        return given.parent
+    if (given / RUN_FILE).is_file():
+        return given
+    inside = [p for p in _runs(root) if text in (p.name, f"{p.parent.name}/{p.name}", p.parent.name)]
+    if not inside and given.is_dir():
+        inside = _runs(given) or [p.parent for p in given.glob(f"*/{RUN_FILE}")]
+        if not inside:
+            raise ResultsError(f"{text} holds no run: there is no {RUN_FILE} in it")
+    if not inside:
+        raise ResultsError(f"there is no run {text!r} here or under {root}/")
+    return max(inside, key=_started)
+
+
+def _runs(root: Path) -> list[Path]:
+    return [p.parent for p in root.glob(f"*/*/{RUN_FILE}") if p.parent.parent.name not in ("baselines", "published")]
+
+
+def _started(path: Path) -> tuple[str, str]:
+    try:
+        return str(json.loads((path / RUN_FILE).read_text(encoding="utf-8")).get("started_at", "")), path.name
+    except (OSError, ValueError, AttributeError):
+        return "", path.name
+
+
+def _header(path: Path) -> dict[str, Any]:
+    file = path / RUN_FILE
+    try:
+        header = json.loads(file.read_text(encoding="utf-8"))
+    except OSError:
+        raise ResultsError(f"{path} holds no run: {RUN_FILE} cannot be read") from None
+    except ValueError:
+        raise ResultsError(f"{file} is damaged: it is not JSON") from None
+    number = header.get("schema_version") if isinstance(header, dict) else None
+    if isinstance(number, int) and number > SCHEMA_VERSION:
+        raise ResultsError(f"{file} has schema {number}, this polybench reads up to {SCHEMA_VERSION}; update polybench")
+    if not isinstance(number, int) or not {"suite", "environment", "metrics"} <= set(header):
+        raise ResultsError(f"{file} was not written by polybench")
+    return dict(header)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str, bool]]:
+    """(number, text, whether it is an unterminated last line) of every line that is not empty."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        raise ResultsError(f"{path} cannot be read; the run has lost its records") from None
+    lines = data.split(b"\n")
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            yield number, line.decode("utf-8", errors="replace"), number == len(lines)
+
+
+def _unfinished(line: str) -> bool:
+    """Whether a line began as a record of ours and was cut short."""
+    return line.startswith('{"duration_s":') and not line.endswith("}")

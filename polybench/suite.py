@@ -1,0 +1,120 @@
+"""A suite: what to measure, as data. Everything wrong with it is found before the first trial."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveFloat
+
+from polybench.spec import Scalar
+
+Dtype = Literal["float32", "bfloat16", "float16", "float64"]
+Device = Literal["auto", "cpu", "cuda"]
+
+
+def _share(value: Any) -> Any:
+    """`5%` and 0.05 are the same."""
+    if isinstance(value, str) and value.endswith("%"):
+        try:
+            return float(value[:-1]) / 100
+        except ValueError:
+            return value
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _file_name(text: str) -> str:
+    if not text or not all(c.isalnum() or c in "._-" for c in text) or text.startswith((".", "-")):
+        raise ValueError("use letters, digits, dot, dash and underscore; it becomes the name of a folder")
+    return text
+
+
+Share = Annotated[float, BeforeValidator(_share), Field(ge=0, allow_inf_nan=False)]
+Name = Annotated[str, AfterValidator(_file_name)]
+Line = Annotated[str, AfterValidator(_one_line)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Benchmark(_Part):
+    """One kind over its matrix."""
+
+    name: Name = Field(description="how this benchmark is called in tables and with -s")
+    kind: str = Field(description="a registered way to measure; `polybench list` names them")
+    activations: list[str] | None = Field(None, min_length=1, description="instead of the suite's")
+    seeds: list[NonNegativeInt] | None = Field(None, min_length=1, description="instead of the suite's")
+    backends: list[str] = Field(["eager"], min_length=1, description="how an activation is executed")
+    dtypes: list[Dtype] = Field(["float32"], min_length=1, description="type of the numbers")
+    matrix: dict[str, Any] = Field({}, description="value or list a named axis, with include and exclude")
+    protocol: dict[str, Any] = Field({}, description="how carefully to measure")
+    timeout_s: PositiveFloat = Field(900.0, description="seconds after which a job is stopped")
+
+
+Where = dict[str, Scalar | list[Scalar]]
+
+
+class Claim(_Part):
+    """A sentence to be judged within the run: subject is better than another activation."""
+
+    metric: str = Field(description="the metric it is about")
+    subject: str = Field(description="the activation said to be better")
+    better_than: str | None = Field(None, description="the other one; the reference if left out")
+    where: Where = Field({}, description="only cells with these values")
+
+
+class Rule(_Part):
+    """A limit on getting worse than a baseline run."""
+
+    metric: str = Field(description="the metric to hold")
+    tolerance: Share = Field(0.0, description="5% or 0.05; for losses in the metric's own unit")
+    where: Where = Field({}, description="only cells with these values")
+
+
+class Suite(_Part):
+    """A whole suite, after extends, overrides and defaults."""
+
+    suite: Name = Field(description="the name of the suite and of its results folder")
+    description: Line = Field("", description="what question it answers")
+    activations: list[str] = Field(min_length=1, description="the activations to compare")
+    reference: str = Field(description="the activation every other is divided by")
+    seeds: list[NonNegativeInt] = Field([0, 1, 2], min_length=1, description="repeats of everything random")
+    device: Device = Field("auto", description="where to measure; auto takes a GPU if there is one")
+    margin: Share = Field(0.03, description="the least ratio of times that matters")
+    benchmarks: list[Benchmark] = Field(min_length=1, description="what is measured")
+    claims: list[Claim] = Field([], description="judged within the run")
+    gate: list[Rule] = Field([], description="judged against a baseline by `polybench gate`")
+
+    def activations_of(self, benchmark: Benchmark) -> list[str]:
+        return benchmark.activations or self.activations
+
+    def seeds_of(self, benchmark: Benchmark) -> list[int]:
+        return benchmark.seeds or self.seeds
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of a suite file, for editors."""
+    schema = Suite.model_json_schema()
+    schema["properties"]["extends"] = {
+        "type": "string",
+        "description": "a suite beside this one; dictionaries merge, lists replace",
+    }
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "polybench suite"
+    # What another file may supply is not required of this one.
+    schema["anyOf"] = [{"required": ["extends"]}, {"required": schema.pop("required")}]
+    for part in (schema["properties"], schema["$defs"]["Rule"]["properties"]):
+        for key in ("margin", "tolerance"):
+            if key in part:
+                part[key]["type"] = ["number", "string"]
+                part[key].pop("minimum", None)
+    return schema
+
+
+def suite_paths(folder: Path = Path("suites")) -> list[Path]:
+    return sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")])
