@@ -1,0 +1,22 @@
+"""GELU, by the error function or by its tanh approximation."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from polybench.registry import activations
+
+
+@activations.register("gelu", branches=1, source="arXiv:1606.08415")
+class GELU(nn.Module):
+    """x Phi(x) with Phi the normal distribution, exact or with tanh."""
+
+    def __init__(self, *, approximate: Literal["none", "tanh"] = "none"):
+        super().__init__()
+        self.approximate = approximate
+
+    def forward(self, x_F: Tensor) -> Tensor:
+        return torch.nn.functional.gelu(x_F, approximate=self.approximate)

@@ -1,0 +1,54 @@
+"""PolyNorm: a learned sum of normalised powers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import NonNegativeFloat
+from torch import Tensor, nn
+
+from polybench.registry import activations
+
+# Dimension key: F hidden width, the row that is normalised; r the order.
+
+
+@activations.register("polynorm", branches=1, source="arXiv:2411.03884; BryceZhuo/PolyCom@0ed8ad4")
+class PolyNorm(nn.Module):
+    """sum of a_i x^i / norm(x^i) for i = 1..r, plus a_0, with learned a_i.
+
+    `norm="rms"` is what the authors trained, rsqrt(mean(x^2) + eps); `norm="l2"` is the formula of
+    the paper, smaller by sqrt(F). `weight` holds a_r first and a_1 last, the order of the official
+    checkpoints; `bias` is a_0. Powers and sums are taken in float32 (float64 stays).
+    """
+
+    def __init__(
+        self,
+        *,
+        order: Literal[1, 2, 3, 4, 5] = 3,
+        norm: Literal["rms", "l2"] = "rms",
+        eps: NonNegativeFloat = 1e-6,
+        coefficient: float | None = None,
+        bias: float = 0.0,
+    ):
+        super().__init__()
+        start = 1.0 / 3.0 if coefficient is None else coefficient
+        self.norm, self.eps = norm, eps
+        self.weight = nn.Parameter(torch.full((order,), start))
+        self.bias = nn.Parameter(torch.full((1,), bias))
+
+    def forward(self, x_F: Tensor) -> Tensor:
+        wide_F = x_F if x_F.dtype == torch.float64 else x_F.float()
+        weight_r = self.weight.to(wide_F.dtype)
+        order = len(weight_r)
+        power_F = wide_F
+        sum_F = weight_r[order - 1] * self._normalised(power_F)
+        for i in range(2, order + 1):
+            power_F = power_F * wide_F
+            sum_F = sum_F + weight_r[order - i] * self._normalised(power_F)
+        return (sum_F + self.bias.to(wide_F.dtype)).to(x_F.dtype)
+
+    def _normalised(self, x_F: Tensor) -> Tensor:
+        square_F = x_F * x_F
+        size_1 = square_F.mean(-1, keepdim=True) if self.norm == "rms" else square_F.sum(-1, keepdim=True)
+        return x_F * torch.rsqrt(size_1 + self.eps)

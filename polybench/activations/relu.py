@@ -1,0 +1,26 @@
+"""ReLU and its square."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from polybench.registry import activations
+
+# Dimension key: F hidden width of the feed-forward block; ... any leading dimensions.
+
+
+@activations.register("relu", branches=1, source="arXiv:1803.08375")
+class ReLU(nn.Module):
+    """max(x, 0), the simplest and cheapest."""
+
+    def forward(self, x_F: Tensor) -> Tensor:
+        return torch.relu(x_F)
+
+
+@activations.register("relu2", branches=1, source="arXiv:2109.08668")
+class SquaredReLU(nn.Module):
+    """max(x, 0)^2, the cheap strong baseline of Primer."""
+
+    def forward(self, x_F: Tensor) -> Tensor:
+        return torch.relu(x_F).square()

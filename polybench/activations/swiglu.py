@@ -1,0 +1,19 @@
+"""SwiGLU, the gated activation of LLaMA."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from polybench.registry import activations
+
+# Dimension key: F hidden width; 2F gate and value side by side.
+
+
+@activations.register("swiglu", branches=2, source="arXiv:2002.05202")
+class SwiGLU(nn.Module):
+    """silu(gate) * value, gate and value being the two halves of the input."""
+
+    def forward(self, x_2F: Tensor) -> Tensor:
+        gate_F, value_F = x_2F.chunk(2, dim=-1)
+        return torch.nn.functional.silu(gate_F) * value_F
