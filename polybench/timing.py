@@ -1,0 +1,117 @@
+"""Clocks and samples: how long the forward and the backward pass of one call take."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from polybench.workshop import Arm
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Seconds a call."""
+
+    forward: float
+    backward: float
+    wall: float
+
+
+class CpuTimer:
+    """Thread CPU time where one thread works, because a shared machine steals wall time; else wall time."""
+
+    def __init__(self, threads: int):
+        self._now: Clock = time.thread_time if threads == 1 else time.perf_counter
+        self.cost = _cost(self._now)
+
+    def sample(self, arm: Arm, calls: int) -> Sample:
+        """Mean of `calls` calls, the clock's own cost taken off."""
+        forward = backward = 0.0
+        wall = time.perf_counter()
+        for _ in range(calls):
+            start = self._now()
+            output = arm.forward()
+            middle = self._now()
+            gradients = torch.autograd.grad(output, arm.inputs, arm.gradient)
+            end = self._now()
+            del output, gradients
+            forward += middle - start
+            backward += end - middle
+        wall = time.perf_counter() - wall
+        return Sample(_net(forward, calls, self.cost), _net(backward, calls, self.cost), wall / calls)
+
+    def work(self, call: Callable[[], object], calls: int) -> float:
+        """Seconds a call of anything without gradients."""
+        start = self._now()
+        for _ in range(calls):
+            call()
+        return _net(self._now() - start, calls, self.cost / calls)
+
+
+class GpuTimer:
+    """Events around one cold call: the L2 cache is overwritten before, outside of what is timed."""
+
+    def __init__(self) -> None:
+        size = torch.cuda.get_device_properties(0).L2_cache_size
+        self._flush = torch.empty(max(1, 2 * size), dtype=torch.int8, device="cuda")
+        self.cost = 0.0
+
+    def sample(self, arm: Arm, calls: int) -> Sample:
+        """Mean of `calls` calls by the device's own clock; wall time includes the launches."""
+        forward = backward = wall = 0.0
+        for _ in range(calls):
+            self._flush.zero_()
+            events = [torch.cuda.Event(enable_timing=True) for _ in range(3)]
+            torch.cuda.synchronize()
+            start = time.perf_counter()
+            events[0].record()
+            output = arm.forward()
+            events[1].record()
+            gradients = torch.autograd.grad(output, arm.inputs, arm.gradient)
+            events[2].record()
+            torch.cuda.synchronize()
+            wall += time.perf_counter() - start
+            del output, gradients
+            forward += events[0].elapsed_time(events[1]) / 1e3
+            backward += events[1].elapsed_time(events[2]) / 1e3
+        return Sample(forward / calls, backward / calls, wall / calls)
+
+    def work(self, call: Callable[[], object], calls: int) -> float:
+        seconds = 0.0
+        for _ in range(calls):
+            self._flush.zero_()
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            start.record()
+            call()
+            end.record()
+            torch.cuda.synchronize()
+            seconds += start.elapsed_time(end) / 1e3
+        return seconds / calls
+
+
+def calls_for(timer: CpuTimer | GpuTimer, arm: Arm, least_s: float) -> int:
+    """Calls that make a sample at least `least_s` long and 1000 times the clock's cost."""
+    arm.once()
+    wanted = max(least_s, 1000 * timer.cost)
+    sample = timer.sample(arm, 1)
+    return max(1, min(1000, round(wanted / max(sample.forward + sample.backward, 1e-7))))
+
+
+def _cost(now: Clock) -> float:
+    """Median seconds between two readings in a row."""
+    pairs: Sequence[float] = [-(now() - now()) for _ in range(501)]
+    return max(0.0, statistics.median(pairs))
+
+
+def _net(total: float, calls: int, cost: float) -> float:
+    """Seconds a call. Raises ArithmeticError when the clock did not move: no time is no measurement."""
+    value = total / calls - cost
+    if value <= 0:
+        raise ArithmeticError("the clock did not move during a sample, so nothing was timed")
+    return value
