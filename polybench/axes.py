@@ -62,7 +62,7 @@ class LanguageProtocol(Protocol):
 
 
 def training_seconds(axes: LanguageAxes) -> float:
-    """A guess from the multiplications of a training step: 6 a weight and token, at 8 GFLOP/s a core."""
+    """A guess from the multiplications of a training step: 6 a weight and token, at 25 GFLOP/s a core."""
     weights = 12 * axes.layers * axes.d_model**2 + 300 * axes.d_model
     overhead = axes.steps * axes.layers * 4e-3
-    return 1 + overhead + 6 * weights * axes.tokens / 8e9
+    return 1 + overhead + 6 * weights * axes.tokens / 2.5e10

@@ -1,0 +1,196 @@
+"""Between two runs: what got worse than the baseline, rule by rule, and the exit code that follows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from polybench.compare import Point, matches, points, seed_differences, typical
+from polybench.environment import differences as fingerprint_differences
+from polybench.errors import NothingMeasured, UsageError
+from polybench.metric import Metric
+from polybench.record import Status
+from polybench.stats import Estimate, difference_of_launches, paired
+from polybench.store import Run
+
+Outcome = Literal["pass", "improved", "fail", "missing", "broken", "inconclusive", "not comparable", "new"]
+YARDSTICK = "yardstick_time"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One gated cell: the rule, both values, their change and what follows."""
+
+    rule: str
+    label: str
+    metric: Metric
+    outcome: Outcome
+    baseline: float | None = None
+    value: float | None = None
+    change: Estimate | None = None
+    reason: str = ""
+
+
+def between(baseline: Run, run: Run) -> list[Verdict]:
+    """A verdict for every cell that a rule of the run's suite names.
+
+    Raises:
+        UsageError: the suite has no rules.
+        NothingMeasured: the run has no records, or a rule matches no cell of either run.
+    """
+    rules = run.suite.get("gate") or []
+    if not rules:
+        raise UsageError(f"the suite of {run.name} has no gate: rules; add some, for example {{metric: peak_bytes}}")
+    for one in (run, baseline):
+        if not one.records:
+            raise NothingMeasured(f"nothing was measured in {one.path}")
+    old = {(p.benchmark, p.cell): p for p in points(baseline)}
+    new = {(p.benchmark, p.cell): p for p in points(run)}
+    elsewhere = fingerprint_differences(baseline.environment, run.environment)
+    verdicts: list[Verdict] = []
+    for rule in rules:
+        name = _rule_name(rule)
+        found = [
+            _judge(name, rule, metric, old.get(key), new.get(key), elsewhere)
+            for key in dict.fromkeys([*old, *new])
+            if (metric := _metric(baseline, run, key[1].kind, rule["metric"])) and _gated(old.get(key), new.get(key), rule)
+        ]
+        if not found:
+            raise NothingMeasured(f"the gate rule {name} matches no cell of either run")
+        verdicts += found
+    return verdicts
+
+
+def exit_code(verdicts: Sequence[Verdict], inconclusive: Literal["report", "pass", "fail"] = "report") -> tuple[int, str]:
+    """The code and the sentence that says why (precedence 3, 1, 4, 0)."""
+
+    def count(*outcomes: Outcome) -> list[Verdict]:
+        return [v for v in verdicts if v.outcome in outcomes]
+
+    def first(bad: list[Verdict]) -> str:
+        return f"{bad[0].label} {bad[0].metric.name}: {bad[0].reason}"
+
+    total = len(verdicts)
+    if bad := count("broken"):
+        return 3, f"gate broken: {len(bad)} of {total} gated cells could not be measured, first {first(bad)}"
+    if bad := count("fail", "missing"):
+        return 1, f"gate failed: {len(bad)} of {total} gated cells are worse or missing, first {first(bad)}"
+    if bad := count("inconclusive", "not comparable"):
+        what = f"{len(bad)} of {total} gated cells cannot be judged, first {first(bad)}"
+        if inconclusive == "fail":
+            return 1, f"gate failed: {what}"
+        if inconclusive == "report":
+            return 4, f"gate inconclusive: {what}"
+    wins, fresh = count("improved"), count("new")
+    extra = f", {len(wins)} better than the baseline" if wins else ""
+    extra += f", {len(fresh)} new and without a baseline" if fresh else ""
+    return 0, f"gate passed: {total - len(fresh)} gated cells{extra}"
+
+
+def _judge(
+    name: str, rule: dict[str, object], metric: Metric, old: Point | None, new: Point | None, elsewhere: list[str]
+) -> Verdict:
+    tolerance = float(str(rule["tolerance"]))
+    some = new or old
+    assert some is not None
+    label = describe(some)
+    was, now = typical(old, metric) if old else None, typical(new, metric) if new else None
+
+    def verdict(outcome: Outcome, reason: str = "", change: Estimate | None = None) -> Verdict:
+        return Verdict(name, label, metric, outcome, was, now, change, reason)
+
+    if was is None:
+        return verdict("new", "the baseline has no such cell")
+    if new is None:
+        return verdict("missing", "this cell has vanished from the run")
+    if now is None:
+        broken = any(r.status.broken for r in new.records)
+        return verdict("broken" if broken else "missing", new.trouble() or f"it has no {metric.name}")
+    assert old is not None
+    if metric.varies_with == "nothing":
+        change = (now - was) / was if was else math.copysign(math.inf, now - was) if now != was else 0.0
+        exact = Estimate(1 + change, 1 + change, 1 + change, 1)
+        worse = change if metric.better != "higher" else -change
+        if metric.better == "neither":
+            worse = abs(change)
+        if worse > tolerance:
+            return verdict("fail", f"{was:,.0f} became {now:,.0f}", exact)
+        return verdict("improved" if worse < 0 else "pass", "", exact)
+    if metric.varies_with == "sample":
+        return _judge_times(verdict, metric, old, new, tolerance, elsewhere)
+    if _lost_seeds(old, new):
+        return verdict("broken", new.trouble())
+    if metric.unit in ("token/s", "s") and elsewhere:
+        return verdict("not comparable", f"another machine ({'; '.join(elsewhere)})")
+    pairs = seed_differences(new, old, metric)
+    if not pairs:
+        return verdict("not comparable", "the runs share no seed on the same data")
+    log = metric.effect == "ratio"
+    change_of = paired(pairs)
+    if all(d == 0 for d in pairs):
+        change_of = Estimate(0.0, 0.0, 0.0, len(pairs))
+    return _bounded(verdict, metric, change_of, math.log1p(tolerance) if log else tolerance, log)
+
+
+def _judge_times(verdict, metric, old, new, tolerance, elsewhere):  # type: ignore[no-untyped-def]
+    if elsewhere:
+        return verdict("not comparable", f"another machine ({'; '.join(elsewhere)})")
+    before, after = _normalised(old, metric.name), _normalised(new, metric.name)
+    if not before or not after:
+        return verdict("not comparable", "no yardstick was measured in the same blocks")
+    return _bounded(verdict, metric, difference_of_launches(before, after), math.log1p(tolerance), True)
+
+
+def _bounded(verdict, metric, change, limit, log):  # type: ignore[no-untyped-def]
+    """Fail when the interval lies beyond the limit on the bad side, pass when it ends before it."""
+    shown = change.map(math.exp) if log and change.known else change
+    sign = -1 if metric.better == "higher" else 1
+    low, high = sorted((sign * change.low, sign * change.high))
+    if not change.known:
+        return verdict("inconclusive", "too few repeats for an interval", shown)
+    text = f"{shown.value:.4g} [{shown.low:.4g}, {shown.high:.4g}]"
+    text = f"{text} times the baseline" if log else f"{text} {metric.unit} above the baseline"
+    if low > limit:
+        return verdict("fail", text, shown)
+    if high > limit:
+        return verdict("inconclusive", f"{text}: the interval holds the limit", shown)
+    return verdict("improved" if high < -limit and limit > 0 else "pass", "", shown)
+
+
+def _normalised(point: Point, metric: str) -> list[list[float]]:
+    """Log of the time over the yardstick's of the same block, a list a launch."""
+    launches = []
+    for record in point.ok():
+        mine, yard = record.get(metric), record.get(YARDSTICK)
+        if mine and yard and len(mine.values) == len(yard.values):
+            launches.append([math.log(a / b) for a, b in zip(mine.values, yard.values, strict=True)])
+    return launches
+
+
+def _lost_seeds(old: Point, new: Point) -> bool:
+    """Whether a seed that the baseline finished did not finish now."""
+    finished = {r.trial.seed for r in old.ok()}
+    return any(r.trial.seed in finished and r.status is not Status.OK for r in new.records)
+
+
+def describe(point: Point) -> str:
+    cell = point.cell
+    axes = ",".join(f"{k}={v}" for k, v in cell.axes)
+    return f"{point.benchmark}/{cell.activation}/{cell.backend}/{cell.dtype}/{axes}"
+
+
+def _rule_name(rule: dict[str, object]) -> str:
+    where = rule.get("where")
+    text = ", ".join(f"{k}={v}" for k, v in where.items()) if isinstance(where, dict) else ""
+    return f"{rule['metric']}" + (f" where {text}" if text else "")
+
+
+def _metric(baseline: Run, run: Run, kind: str, name: str) -> Metric | None:
+    return run.metrics.get(kind, {}).get(name) or baseline.metrics.get(kind, {}).get(name)
+
+
+def _gated(old: Point | None, new: Point | None, rule: dict[str, object]) -> bool:
+    where = rule.get("where") or {}
+    return any(p is not None and matches(p, where) for p in (old, new))  # type: ignore[arg-type]

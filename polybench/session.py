@@ -1,0 +1,123 @@
+"""One `polybench run`: a folder is opened or resumed, its jobs are carried out, its header is closed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from polybench import store
+from polybench.cell import Job
+from polybench.environment import capture, choose_device, cores, differences
+from polybench.errors import NothingMeasured, ResultsError
+from polybench.executor import Executor, WorkerProcess
+from polybench.kind import kind_of
+from polybench.plan import Plan, plan
+from polybench.record import Record, Status
+from polybench.runner import Event, run
+from polybench.suite import Suite
+
+
+@dataclass(frozen=True)
+class Session:
+    """An open run: its folder, what is left to do, and how much of it was done before."""
+
+    path: Path
+    todo: Plan
+    done: int
+    header: dict[str, Any]
+
+
+def begin(suite: Suite, out: Path | None, pattern: str | None, source: str) -> Session:
+    """Open a new run folder.
+
+    Raises:
+        ResultsError: the folder holds something already, or cannot be made.
+        NothingMeasured: the pattern matches no trial.
+        UsageError: the device is not there.
+    """
+    device = choose_device(suite.device)
+    todo = plan(suite, device, pattern)
+    now = datetime.now(UTC)
+    path = out or _free(store.ROOT / suite.suite / now.strftime("%Y-%m-%dT%H-%M-%S"))
+    kinds = {b.kind for b in suite.benchmarks}
+    header = {
+        "suite": suite.model_dump(mode="json"),
+        "source": source,
+        "filter": pattern,
+        "device": device,
+        "environment": capture(),
+        "metrics": {k: [m.to_json() for m in kind_of(k).metrics] for k in sorted(kinds)},
+        "started_at": now.isoformat(timespec="seconds"),
+        "planned": len(todo.trials),
+    }
+    store.create(path, header)
+    return Session(path, todo, 0, header)
+
+
+def resume(path: Path, suite: Suite | None, force: bool) -> Session:
+    """Open a run again with the jobs that are not settled.
+
+    Raises:
+        ResultsError: the suite, the code or the machine changed, unless `force`.
+    """
+    old = store.load(path)
+    now = capture()
+    changes = [] if suite is None or suite.model_dump(mode="json") == old.suite else ["the suite"]
+    if now["code"] != old.environment.get("code"):
+        changes.append(f"the code of polybench ({old.environment.get('code')} / {now['code']})")
+    changes += [f"the machine ({d})" for d in differences(old.environment, now)]
+    if changes and not force:
+        raise ResultsError(
+            f"{path} cannot be resumed, these changed: {', '.join(changes)}; start a new run, or say --force to mix them"
+        )
+    chosen = suite or Suite.model_validate(old.suite)
+    whole = plan(chosen, old.header["device"], old.header.get("filter"))
+    records = {r.trial.id: r for r in old.records}
+    todo = whole.only(lambda job: not _settled(job, records))
+    header = {**old.header, "suite": chosen.model_dump(mode="json"), "planned": len(whole.trials)}
+    return Session(path, todo, len(whole.trials) - len(todo.trials), header)
+
+
+def carry_out(
+    session: Session,
+    tell: Callable[[Event], None] = lambda event: None,
+    make_executor: Callable[[], Executor] = WorkerProcess,
+) -> None:
+    """Run what is left. Raises KeyboardInterrupt after stopping the workers, ResultsError on a full disk."""
+    slots = 1 if session.header["device"] != "cpu" else cores()
+    run(session.todo.jobs, make_executor, slots, lambda records: store.append(session.path, records), tell)
+    finished = datetime.now(UTC).isoformat(timespec="seconds")
+    store.write_header(session.path, {**session.header, "finished_at": finished, "environment_after": capture()})
+
+
+def outcome(records: Sequence[Record]) -> tuple[int, str]:
+    """Exit code and reason of a finished run: 5 without a measurement, 3 with a broken trial, else 0."""
+    broken = [r for r in records if r.status.broken]
+    ok = sum(r.status is Status.OK for r in records)
+    if not ok and not broken:
+        raise NothingMeasured(f"nothing was measured: {records[0].error if records else 'there was no trial'}")
+    if broken:
+        first = broken[0]
+        return 3, (
+            f"{len(broken)} of {len(records)} trials failed, first {first.trial.label}: "
+            f"{first.status.replace('_', ' ')}: {first.error}"
+        )
+    other = len(records) - ok
+    return 0, f"{ok} trials measured" + (f", {other} unsupported here" if other else "")
+
+
+def _settled(job: Job, records: dict[str, Record]) -> bool:
+    """Blocks are paired within a job, so its trials are done together or not at all."""
+    known = [records.get(t.id) for t in job.trials]
+    return all(r is not None and r.status.settled for r in known) and len({r.started_at for r in known if r}) == 1
+
+
+def _free(path: Path) -> Path:
+    """The path, or the same with a number when two runs begin in one second."""
+    candidate, number = path, 2
+    while candidate.exists():
+        candidate, number = path.with_name(f"{path.name}-{number}"), number + 1
+    return candidate

@@ -1,0 +1,176 @@
+"""Statistics over plain lists of floats: intervals, tests and corrections. No clock, no file, no torch."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+CONFIDENCE_TIME = 0.98
+CONFIDENCE_SEED = 0.95
+ALPHA = 0.05
+_LEAST_BLOCKS = 7  # below, no order statistic of a median reaches 98 %
+_MANY_LAUNCHES = 5  # from here on launches themselves are the sample
+_RESAMPLES = 2000
+_SIGN_FLIP_LIMIT = 16  # 2^n sign patterns are enumerated up to here
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its interval from n observations; the interval is infinite where n is too small."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def half_width(self) -> float:
+        return (self.high - self.low) / 2
+
+    def map(self, function: object) -> Estimate:
+        """Value and ends through an increasing function."""
+        f = function
+        return Estimate(f(self.value), f(self.low), f(self.high), self.n)  # type: ignore[operator]
+
+    @property
+    def known(self) -> bool:
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+
+def of_launches(launches: Sequence[Sequence[float]], confidence: float = CONFIDENCE_TIME) -> Estimate:
+    """The centre of block-wise log-ratios: median in a launch, mean over launches.
+
+    One launch: exact order-statistic interval. Five or more: t over the launches' medians. Between:
+    bootstrap of launches and of blocks within them, widened to the range of the launches' medians,
+    because two to four launches say little about what differs between processes.
+    """
+    kept = [list(v) for v in launches if v]
+    if not kept:
+        raise ValueError("no block was measured")
+    medians = [statistics.median(v) for v in kept]
+    value, n = statistics.fmean(medians), sum(map(len, kept))
+    if len(kept) == 1:
+        low, high = median_interval(kept[0], confidence)
+    elif len(kept) >= _MANY_LAUNCHES:
+        half = t_quantile(len(kept) - 1, confidence) * statistics.stdev(medians) / math.sqrt(len(medians))
+        low, high = value - half, value + half
+    else:
+        if min(map(len, kept)) < _LEAST_BLOCKS:
+            return Estimate(value, -math.inf, math.inf, n)
+        low, high = _two_level(kept, confidence)
+        low, high = min(low, *medians), max(high, *medians)
+    return Estimate(value, low, high, n)
+
+
+def median_interval(values: Sequence[float], confidence: float = CONFIDENCE_TIME) -> tuple[float, float]:
+    """Exact order-statistic interval of the median; infinite when n is too small for the confidence."""
+    n, tail = len(values), (1 - confidence) / 2
+    ordered = sorted(values)
+    below, rank = 0.0, 0
+    for k in range(n // 2):
+        below += math.comb(n, k) * 0.5**n
+        if below > tail:
+            break
+        rank = k + 1
+    if rank == 0:
+        return -math.inf, math.inf
+    return ordered[rank - 1], ordered[n - rank]
+
+
+def _two_level(launches: Sequence[Sequence[float]], confidence: float) -> tuple[float, float]:
+    import numpy as np
+
+    generator = np.random.default_rng(0)
+    count = len(launches)
+    centres = np.empty((count, _RESAMPLES, count))
+    for i, values in enumerate(launches):
+        array = np.asarray(values)
+        drawn = array[generator.integers(0, len(array), size=(_RESAMPLES, count, len(array)))]
+        centres[i] = np.median(drawn, axis=2)
+    chosen = generator.integers(0, count, size=(_RESAMPLES, count))
+    means = centres[chosen, np.arange(_RESAMPLES)[:, None], np.arange(count)].mean(axis=1)
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def difference_of_launches(old: Sequence[Sequence[float]], new: Sequence[Sequence[float]]) -> Estimate:
+    """new - old of two runs that share no block: their intervals, added in quadrature."""
+    a, b = of_launches(old), of_launches(new)
+    value = b.value - a.value
+    low = math.hypot(b.value - b.low, a.high - a.value)
+    high = math.hypot(b.high - b.value, a.value - a.low)
+    return Estimate(value, value - low, value + high, min(a.n, b.n))
+
+
+def paired(differences: Sequence[float], confidence: float = CONFIDENCE_SEED) -> Estimate:
+    """Mean of paired differences with its t interval; infinite for a single pair."""
+    n = len(differences)
+    if n == 0:
+        raise ValueError("no pair was measured")
+    mean = statistics.fmean(differences)
+    if n == 1:
+        return Estimate(mean, -math.inf, math.inf, 1)
+    half = t_quantile(n - 1, confidence) * statistics.stdev(differences) / math.sqrt(n)
+    return Estimate(mean, mean - half, mean + half, n)
+
+
+def t_test(differences: Sequence[float]) -> float:
+    """Two-sided p of the paired t test that the mean is zero; 1 for a single pair."""
+    n = len(differences)
+    if n < 2:
+        return 1.0
+    mean, spread = statistics.fmean(differences), statistics.stdev(differences)
+    if spread == 0:
+        return 1.0 if mean == 0 else 0.0
+    from scipy.special import stdtr
+
+    return float(2 * stdtr(n - 1, -abs(mean) / (spread / math.sqrt(n))))
+
+
+def sign_flip(differences: Sequence[float]) -> float:
+    """Two-sided p of the exact sign-flip test; its least value is 2^(1 - n).
+
+    Raises:
+        ValueError: more than 16 pairs, where enumerating is no longer worth it.
+    """
+    n = len(differences)
+    if n > _SIGN_FLIP_LIMIT:
+        raise ValueError(f"{n} pairs are too many to enumerate")
+    seen = abs(math.fsum(differences))
+    extreme = sum(
+        abs(math.fsum(s * d for s, d in zip(signs, differences, strict=True))) >= seen * (1 - 1e-12)
+        for signs in product((1, -1), repeat=n)
+    )
+    return float(extreme / 2**n)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p values that keep the family-wise error (Holm 1979), in the given order."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, highest = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = highest
+    return adjusted
+
+
+def more_seeds(differences: Sequence[float], confidence: float = CONFIDENCE_SEED, most: int = 1000) -> int | None:
+    """How many more pairs of this mean and spread would make the interval exclude zero; None beyond `most`."""
+    n = len(differences)
+    if n < 2 or statistics.fmean(differences) == 0:
+        return None
+    mean, spread = abs(statistics.fmean(differences)), statistics.stdev(differences)
+    for total in range(n + 1, most + 1):
+        if t_quantile(total - 1, confidence) * spread / math.sqrt(total) < mean:
+            return total - n
+    return None
+
+
+def t_quantile(degrees: int, confidence: float) -> float:
+    """Two-sided quantile of Student's t."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, (1 + confidence) / 2))
