@@ -6,7 +6,7 @@ import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from polybench.cell import Cell
@@ -24,7 +24,7 @@ class Point:
 
     benchmark: str
     cell: Cell
-    records: tuple[Record, ...]
+    records: tuple[Record, ...] = field(compare=False)  # the first two say which point of a run it is
 
     def ok(self) -> list[Record]:
         return [r for r in self.records if r.status is Status.OK]
@@ -84,8 +84,8 @@ def points(run: Run, controls: bool = False) -> list[Point]:
     return [Point(b, c, tuple(sorted(rs, key=lambda r: r.trial.seed))) for (b, c), rs in ordered]
 
 
-def across(run: Run, against: str | None = None) -> list[Comparison]:
-    """Every cell and scalar metric against an activation, the suite's reference if none is named."""
+def across(run: Run, against: str | None = None, only: str | None = None) -> list[Comparison]:
+    """Every cell and scalar metric (or `only` one) against an activation, by default the reference."""
     reference = against or run.suite["reference"]
     margin = float(run.suite["margin"])
     cells = {(p.benchmark, p.cell): p for p in points(run)}
@@ -96,9 +96,9 @@ def across(run: Run, against: str | None = None) -> list[Comparison]:
         other = cells.get((benchmark, cell.beside(reference)))
         control = controls.get((benchmark, cell.beside(run.suite["reference"])))
         base = cells.get((benchmark, cell.beside(run.suite["reference"])))
-        noise = _noise(base, control)
+        noise = copy_ratios(base, control, only)
         for metric in metrics[cell.kind].values():
-            if not metric.curve:
+            if not metric.curve and only in (None, metric.name):
                 found.append(_compare(point, other, metric, reference, margin, noise.get(metric.name)))
     return found
 
@@ -117,12 +117,12 @@ def _compare(
         if not launches:
             return blank
         log_ratio = of_launches(launches)
-        limit = math.log1p(margin)
+        limit = least = math.log1p(margin)
         if noise:
-            limit = max(limit, 2 * abs(noise.value), noise.half_width)
-        outcome = decide(log_ratio, limit, metric)
-        note = blank.note
-        if noise and metric.better != "neither" and not inside(noise, limit):
+            # What equal code showed is no difference: the margin covers it and its interval.
+            limit = max(limit, 2 * abs(noise.value), abs(noise.low), abs(noise.high))
+        outcome, note = decide(log_ratio, limit, metric), blank.note
+        if noise and metric.better != "neither" and (noise.low > least or noise.high < -least):
             outcome, note = "unstable", "the second copy of the reference differs from the first"
         return Comparison(point, metric, against, value, reference, log_ratio.map(_exp), outcome, None, note)
     differences = seed_differences(point, other, metric)
@@ -190,7 +190,8 @@ def seed_differences(point: Point, other: Point, metric: Metric) -> list[float]:
         mine, theirs = record.get(metric.name), twin.get(metric.name) if twin else None
         if twin and mine and theirs and dict(twin.facts) == dict(record.facts):
             a, b = statistics.fmean(mine.values), statistics.fmean(theirs.values)
-            found.append(math.log(a / b) if metric.effect == "ratio" and a > 0 and b > 0 else a - b)
+            logarithmic = metric.effect == "ratio" and 0 < a < math.inf and 0 < b < math.inf
+            found.append(math.log(a / b) if logarithmic else a - b)
     return found
 
 
@@ -218,11 +219,11 @@ def _exact(blank: Comparison) -> Comparison:
     )
 
 
-def _noise(base: Point | None, control: Point | None) -> dict[str, Estimate]:
+def copy_ratios(base: Point | None, control: Point | None, only: str | None = None) -> dict[str, Estimate]:
     """Log-ratio of the reference's second copy to its first, by metric: what this machine calls equal."""
     if base is None or control is None:
         return {}
-    names: Iterable[str] = {m.metric for r in control.ok() for m in r.measurements}
+    names: Iterable[str] = {m.metric for r in control.ok() for m in r.measurements if only in (None, m.metric)}
     ratios: dict[str, Sequence[Sequence[float]]] = {n: block_ratios(control, base, n) for n in names}
     return {name: of_launches(launches) for name, launches in ratios.items() if launches}
 

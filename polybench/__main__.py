@@ -1,0 +1,6 @@
+"""`python -m polybench`."""
+
+from polybench.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""The answer first: which activation wins at equal tokens, at equal time and at least memory."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from polybench.cell import Cell
+from polybench.compare import Comparison, Point, across, matches, points, typical
+from polybench.document import Finding
+from polybench.metric import Metric, scale_for
+from polybench.stats import ALPHA, holm
+from polybench.store import Run
+from polybench.table import show
+
+_MOST_SENTENCES = 4  # a question with more groups than this is answered by counting
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked, of which metric, and how its lowest or highest value is called."""
+
+    text: str
+    metric: str
+    superlative: str
+
+
+QUESTIONS = (
+    Question("At equal tokens", "val_loss", "the lowest held-out loss"),
+    Question("At equal time", "equal_time_loss", "the lowest held-out loss"),
+    Question("In training loss", "final_train_loss", "the lowest training loss"),
+    Question("In training speed", "tokens_per_s", "the most tokens a second"),
+    Question("In memory of a training step", "step_peak_bytes", "the lowest peak"),
+    Question("In memory kept for backward", "saved_bytes", "the fewest bytes"),
+    Question("In time of forward and backward", "total_time", "the shortest time"),
+)
+
+
+def findings(run: Run) -> tuple[Finding, ...]:
+    """A sentence for each question the run can answer, then one for each claim of the suite.
+
+    Questions are answered for the first backend of a benchmark; the tables have them all.
+    """
+
+    @cache
+    def beside(name: str, metric: str) -> dict[Point, Comparison]:
+        return {c.point: c for c in across(run, name, metric)}
+
+    found: list[Finding] = []
+    for question in QUESTIONS:
+        found += _answers(run, question, beside)
+    return (*found, *_claims(run, beside))
+
+
+Beside = Callable[[str, str], dict[Point, Comparison]]
+
+
+def _answers(run: Run, question: Question, beside: Beside) -> list[Finding]:
+    groups: dict[tuple[str, Cell], list[Point]] = defaultdict(list)
+    plain = {b["name"]: b["backends"][0] for b in run.suite["benchmarks"]}
+    for point in points(run):
+        if point.values(question.metric) and point.cell.backend == plain.get(point.benchmark):
+            groups[point.benchmark, point.cell.beside("")].append(point)
+    contested = [group for group in groups.values() if len(group) > 1]
+    metric = next((m for ms in run.metrics.values() for m in ms.values() if m.name == question.metric), None)
+    if metric is None or not contested:
+        return []
+    winners = [(group, *_winner(group, metric, beside)) for group in contested]
+    if len(winners) > _MOST_SENTENCES:
+        wins = Counter(best.cell.activation for _, best, rivals in winners if not rivals)
+        open_ = sum(bool(rivals) for _, _, rivals in winners)
+        parts = [f"{name} has {question.superlative} in {n}" for name, n in wins.most_common()]
+        text = f"Of {len(winners)} cells: {', '.join([*parts, f'not resolved in {open_}'] if open_ else parts)}."
+        return [Finding(question.text, text, open_ == 0)]
+    places = _places([group for group, _, _ in winners])
+    return [
+        _sentence(question, metric, place, best, rivals, group)
+        for place, (group, best, rivals) in zip(places, winners, strict=True)
+    ]
+
+
+def _winner(group: Sequence[Point], metric: Metric, beside: Beside) -> tuple[Point, list[Comparison]]:
+    """The best point, and the comparisons with those it cannot be told from."""
+    sign = -1 if metric.better == "higher" else 1
+    best = min(group, key=lambda p: sign * (typical(p, metric) or 0.0))
+    others = [c for p in group if p is not best and (c := beside(best.cell.activation, metric.name).get(p))]
+    tested = [c for c in others if c.p is not None]
+    adjusted = dict(zip((id(c) for c in tested), holm([c.p or 0.0 for c in tested]), strict=True))
+    rivals = [c for c in others if c.outcome != "worse" or adjusted.get(id(c), 0.0) > ALPHA]
+    return best, rivals
+
+
+def _sentence(
+    question: Question, metric: Metric, place: str, best: Point, rivals: Sequence[Comparison], group: Sequence[Point]
+) -> Finding:
+    value = typical(best, metric) or 0.0
+    unit = scale_for(metric.unit, [value])
+    shown = f"{unit.show(value)} {unit.unit}".strip()
+    where = f" ({place})" if place else ""
+    name = best.cell.activation
+    if not rivals:
+        text = f"{name} has {question.superlative}{where}, {shown}, and is ahead of all {len(group) - 1} others."
+        return Finding(question.text, text, True)
+    if all(c.metric.varies_with == "nothing" for c in rivals):
+        names = _and([name, *(c.cell.activation for c in rivals)])
+        return Finding(question.text, f"{names} share {question.superlative}{where}, {shown}.", True)
+    told = ", ".join(
+        c.cell.activation + (f" {show(c.change, metric.effect == 'difference')}" if c.change else "") for c in rivals
+    )
+    how = "as a ratio to it" if metric.effect == "ratio" else f"in {metric.unit} against it"
+    text = f"{name} has {question.superlative} seen{where}, {shown}, but is not resolved from {told} ({how})."
+    return Finding(question.text, text, False)
+
+
+def _claims(run: Run, beside: Beside) -> list[Finding]:
+    """Each claim is judged in every cell it names; p values of all claims are corrected together."""
+    judged: list[tuple[dict[str, object], list[Comparison]]] = []
+    for claim in run.suite.get("claims", []):
+        found = [
+            c
+            for point, c in beside(claim["better_than"], claim["metric"]).items()
+            if point.cell.activation == claim["subject"] and matches(point, claim["where"])
+        ]
+        judged.append((claim, found))
+    tested = [c for _, found in judged for c in found if c.p is not None]
+    adjusted = dict(zip((id(c) for c in tested), holm([c.p or 0.0 for c in tested]), strict=True))
+    results = []
+    for claim, found in judged:
+        head = f"{claim['subject']} has a better {claim['metric']} than {claim['better_than']}"
+        if not found or all(c.change is None for c in found):
+            results.append(Finding("Claim", f"{head}: not judged, this run has no such comparison.", False))
+            continue
+        good = [c for c in found if c.outcome == "better" and adjusted.get(id(c), 0.0) <= ALPHA]
+        bad = [c for c in found if c.outcome == "worse" and adjusted.get(id(c), 0.0) <= ALPHA]
+        verdict = "shown" if len(good) == len(found) else "contradicted" if bad else "not resolved"
+        first = next(c for c in found if c.change)
+        assert first.change
+        numbers = show(first.change, first.metric.effect == "difference")
+        p = f", Holm p {adjusted[id(first)]:.2g}" if id(first) in adjusted else ""
+        n = f", n {first.change.n}" if first.metric.varies_with != "nothing" else ""
+        results.append(Finding("Claim", f"{head}: {verdict} ({numbers}{p}{n}).", verdict != "not resolved"))
+    return results
+
+
+def _places(groups: Sequence[Sequence[Point]]) -> list[str]:
+    """What tells the groups apart, for the reader of several sentences."""
+    if len(groups) == 1:
+        return [""]
+    cells = [group[0].cell for group in groups]
+    fields = {"benchmark": [g[0].benchmark for g in groups], "backend": [c.backend for c in cells],
+              "dtype": [c.dtype for c in cells]}  # fmt: skip
+    for axis in dict(cells[0].axes):
+        fields[axis] = [str(dict(c.axes).get(axis, "")) for c in cells]
+    varying = {k: v for k, v in fields.items() if len(set(v)) > 1}
+    return [", ".join(v[i] if k in ("benchmark", "level", "backend", "dtype", "corpus") else f"{k} {v[i]}"
+                      for k, v in varying.items()) for i in range(len(groups))]  # fmt: skip
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

@@ -1,0 +1,285 @@
+"""The command line: arguments in, exit code out. Everything else is done elsewhere."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+import typer
+
+from polybench.errors import PolybenchError, UsageError
+
+app = typer.Typer(
+    name="polybench",
+    help="What does each feed-forward activation cost in time and memory, and what does it buy in loss?",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+SuiteArgument = Annotated[Path, typer.Argument(metavar="SUITE", help="a suite file, such as suites/quick.yaml")]
+Overrides = Annotated[list[str] | None, typer.Option("-s", "--set", metavar="KEY=VALUE", help="change one value")]
+Filter = Annotated[str | None, typer.Option(metavar="GLOB", help="only trials whose label matches; keeps the reference")]
+DeviceOption = Annotated[str | None, typer.Option(metavar="auto|cpu|cuda", help="where to measure")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+
+def main() -> None:
+    """Run the command line; every failure of the user's is one sentence and an exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as leave:
+        sys.exit(leave.exit_code)
+    except PolybenchError as problem:
+        _end(problem.exit_code, str(problem))
+    except (KeyboardInterrupt, typer.Abort):
+        _end(130, "interrupted")
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as problem:
+        show = getattr(problem, "format_message", None)  # what typer itself raises about arguments
+        if show is None:
+            raise
+        _end(2, f"{show()} See polybench --help.")
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _end(code: int, sentence: str) -> NoReturn:
+    print(sentence, file=sys.stderr, flush=True)
+    sys.exit(code)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from polybench.environment import version
+
+        print(f"polybench {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    suite: Annotated[Path | None, typer.Argument(metavar="SUITE", help="a suite file")] = None,
+    resume: Annotated[str | None, typer.Option(metavar="RUN", help="go on with this run")] = None,
+    filter: Filter = None,
+    set_: Overrides = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")] = False,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="a new folder for the results")] = None,
+    device: DeviceOption = None,
+    force: Annotated[bool, typer.Option("--force", help="resume although code, suite or machine changed")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure a suite and keep every number under results/."""
+    from polybench import session, store
+    from polybench.check import load_suite
+    from polybench.progress import shown
+
+    if suite is None and resume is None:
+        raise UsageError("say which suite to run, for example polybench run suites/quick.yaml")
+    resolved = load_suite(suite, set_ or (), device).suite if suite else None
+    if resume is not None:
+        if suite is None and (set_ or device):
+            raise UsageError("-s and --device need the suite beside --resume")
+        if filter or out:
+            raise UsageError("--resume keeps the run's own --filter and folder, so leave --filter and --out away")
+        current = session.resume(store.find(resume), resolved, force)
+    else:
+        assert resolved
+        if dry_run:
+            return _plan(resolved, filter, as_json)
+        current = session.begin(resolved, out, filter, str(suite))
+    if dry_run:
+        return _show_plan(current.todo, current.header["device"], as_json)
+    try:
+        with shown(current, quiet) as tell:
+            session.carry_out(current, tell)
+    except KeyboardInterrupt:
+        kept = len(store.load(current.path).records)
+        command = f"polybench run --resume {shlex.quote(str(current.path))}"
+        _end(130, f"interrupted; {kept} trials are kept in {current.path}; go on with: {command}")
+    code, reason = session.outcome(store.load(current.path).records)
+    if as_json:
+        print(json.dumps({"run": str(current.path), "exit_code": code, "reason": reason}))
+    else:
+        print(f"results: {current.path}")
+    if code:
+        _end(code, reason)
+    print(reason, file=sys.stderr)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN...]", help="runs; the latest if left out")] = None,
+    format: Annotated[list[str] | None, typer.Option(metavar="NAME", help="terminal, markdown, html, csv, json")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="write the files here, not beside the records")] = None,
+) -> None:
+    """Print the tables of a run and write its report files; with --format, print that one format."""
+    from polybench.compose import compose
+    from polybench.registry import reports
+    from polybench.store import find, load, write_whole
+
+    chosen = {name: reports.load(name) for name in format or reports.names()}
+    for text in runs or [None]:
+        one = load(find(text))
+        if not one.records:
+            from polybench.errors import NothingMeasured
+
+            raise NothingMeasured(f"nothing was measured in {one.path}, so there is nothing to report")
+        document = compose(one)
+        if format and not out:
+            for entry in chosen.values():
+                print(entry.object(document), end="")
+            continue
+        folder = out or one.path
+        if out and len(runs or []) > 1:
+            folder = out / one.path.name
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, entry in chosen.items():
+            rendered = entry.object(document)
+            if name == "terminal" and not format:
+                print(rendered)
+                continue
+            write_whole(folder / f"report{entry.facts['suffix']}", rendered)
+        print(f"report: {folder / 'report.html' if 'html' in chosen else folder}")
+
+
+@app.command()
+def plan(
+    suite: SuiteArgument, filter: Filter = None, set_: Overrides = None, device: DeviceOption = None, as_json: Json = False
+) -> None:
+    """Show what a suite would measure, how many trials that is, and about how long it takes."""
+    from polybench.check import load_suite
+
+    _plan(load_suite(suite, set_ or (), device).suite, filter, as_json)
+
+
+@app.command()
+def validate(
+    suites: Annotated[list[Path], typer.Argument(metavar="SUITE...", help="suite files")],
+    set_: Overrides = None,
+    resolved: Annotated[bool, typer.Option("--resolved", help="print every value and where it came from")] = False,
+) -> None:
+    """Find every mistake of a suite without measuring anything."""
+    from polybench.check import load_suite
+    from polybench.errors import SuiteError
+    from polybench.resolved import lines
+
+    problems: list[Any] = []
+    for path in suites:
+        try:
+            found = load_suite(path, set_ or ())
+        except SuiteError as failure:
+            problems += failure.problems
+            continue
+        print("\n".join(lines(found)) if resolved else f"{path}: ok")
+    if problems:
+        raise SuiteError(problems)
+
+
+@app.command(name="list")
+def list_(as_json: Json = False) -> None:
+    """Name every activation, backend, kind, corpus, report and suite, with its origin."""
+    from polybench.catalogue import catalogue, text
+
+    entries = catalogue()
+    print(json.dumps(entries, indent=1) if as_json else text(entries))
+
+
+@app.command()
+def gate(
+    baseline: Annotated[str, typer.Option(metavar="RUN", help="the run to hold against")] = "",
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="the run to judge; the latest if left out")] = None,
+    save: Annotated[Path | None, typer.Option(metavar="DIR", help="keep the run's gated records as a baseline")] = None,
+    inconclusive: Annotated[str, typer.Option(metavar="report|pass|fail", help="what an undecided cell means")] = "report",
+    as_json: Json = False,
+) -> None:
+    """Judge a run against a baseline by the suite's rules; the exit code says how it went."""
+    from polybench import store
+    from polybench.baseline import keep
+    from polybench.gate import between, exit_code
+    from polybench.verdicts import as_text, to_json
+
+    if inconclusive not in ("report", "pass", "fail"):
+        raise UsageError(f"--inconclusive {inconclusive}: say report, pass or fail")
+    if bool(baseline) == bool(save):
+        raise UsageError("say --baseline RUN to judge a run, or --save DIR to keep one as a baseline")
+    found = store.load(store.find(run))
+    if save:
+        print(f"kept {keep(found, save)} records in {save}")
+        return
+    verdicts = between(store.load(store.find(baseline)), found)
+    how: Literal["report", "pass", "fail"] = inconclusive  # type: ignore[assignment]
+    code, reason = exit_code(verdicts, how)
+    broken = [r for r in found.records if r.status.broken]
+    if broken and code in (0, 1, 4):
+        first = broken[0]
+        code, reason = 3, f"gate broken: {len(broken)} trials of the run failed, first {first.trial.label}: {first.error}"
+    print(json.dumps(to_json(verdicts, code, reason), indent=1) if as_json else as_text(verdicts))
+    if not as_json:
+        print(reason)
+    raise typer.Exit(code)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a suite, for editors."""
+    from polybench.schema import schema_text
+
+    print(schema_text(), end="")
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(metavar="[FILE]", help="the new file")] = Path("suite.yaml"),
+) -> None:
+    """Write a commented suite to start from."""
+    from polybench.schema import starter
+
+    if path.exists():
+        raise UsageError(f"{path} is there already, so nothing was written; name another file")
+    try:
+        path.write_text(starter(path.stem), encoding="utf-8")
+    except OSError as problem:
+        raise UsageError(f"{path} cannot be written: {problem.strerror}") from None
+    print(f"wrote {path}; measure it with: polybench run {shlex.quote(str(path))}")
+
+
+def _plan(suite: Any, pattern: str | None, as_json: bool) -> None:
+    from polybench.environment import choose_device
+    from polybench.plan import plan as make
+
+    device = choose_device(suite.device)
+    _show_plan(make(suite, device, pattern), device, as_json)
+
+
+def _show_plan(made: Any, device: str, as_json: bool) -> None:
+    from polybench.environment import cores
+
+    slots = cores() if device == "cpu" else 1
+    seconds = made.seconds(slots)
+    if as_json:
+        trials = [t.label for t in made.trials]
+        print(json.dumps({"trials": trials, "cells": made.cells, "estimated_s": round(seconds, 1), "device": device}))
+        return
+    for trial in made.trials:
+        print(trial.label)
+    time = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
+    print(f"{made.cells} cells, {len(made.trials)} trials, about {time} on {device} with {slots} at a time", file=sys.stderr)

@@ -1,0 +1,120 @@
+"""Reports as text: for a terminal, for Markdown pages, for spreadsheets and for programs."""
+
+from __future__ import annotations
+
+import csv as csv_module
+import io
+import json as json_module
+import os
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from polybench.document import Document, Entry, Table
+from polybench.frame import COLUMNS
+from polybench.registry import reports
+
+_WIDE = 10_000  # a piped table is never cut
+
+
+@reports.register("terminal", suffix=".txt")
+def terminal(document: Document) -> str:
+    """Coloured tables for a terminal; plain and never cut when piped."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table as RichTable
+
+    out = io.StringIO()
+    on_screen = sys.stdout.isatty()
+    console = Console(
+        file=out,
+        force_terminal=True if on_screen and not os.environ.get("NO_COLOR") else None,
+        width=None if on_screen else _WIDE,
+        highlight=False,
+    )
+    console.print(f"[bold]{escape(document.title)}[/bold]  {escape(document.description)}\n", soft_wrap=True)
+    for finding in document.findings:
+        mark = "" if finding.resolved else " [not resolved]"
+        console.print(f"[bold]{escape(finding.question)}[/bold]{escape(mark)}: {escape(finding.text)}", soft_wrap=True)
+    for table in document.tables:
+        console.print(f"\n[bold]{escape(table.title)}[/bold]  {escape(table.caption)}", soft_wrap=True)
+        grid = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for column in table.columns:
+            grid.add_column(escape(column.title), justify="right" if column.numeric else "left", overflow="fold")
+        for row in table.rows:
+            grid.add_row(*(f"[bold]{escape(_shown(e))}[/bold]" if e.best else escape(_shown(e)) for e in row))
+        console.print(grid, soft_wrap=False)
+        for note in table.notes:
+            console.print(f"  {escape(note)}", soft_wrap=True)
+    for note in document.notes:
+        console.print(f"\n{escape(note)}", soft_wrap=True)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+@reports.register("markdown", suffix=".md")
+def markdown(document: Document) -> str:
+    """Markdown for a pull request or a page."""
+    parts = [f"# {document.title}", document.description, ""]
+    for finding in document.findings:
+        mark = "" if finding.resolved else " (not resolved)"
+        parts.append(f"- **{finding.question}**{mark}: {_md(finding.text)}")
+    for table in document.tables:
+        parts += ["", f"## {table.title}", "", _md(table.caption), "", *_md_table(table), ""]
+        parts += [f"- {_md(note)}" for note in table.notes]
+    parts += ["", "## Environment", "", *(f"- {k}: {_md(v)}" for k, v in document.facts), ""]
+    parts += [_md(n) for n in document.notes]
+    return "\n".join(parts).strip() + "\n"
+
+
+@reports.register("csv", suffix=".csv")
+def csv(document: Document) -> str:
+    """Every measured value, one row each."""
+    values: list[dict[str, Any]] = document.data["values"]
+    axes = sorted({key for row in values for key in row} - set(COLUMNS))
+    out = io.StringIO()
+    writer = csv_module.DictWriter(out, [*COLUMNS, *axes], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(values)
+    return out.getvalue()
+
+
+@reports.register("json", suffix=".json")
+def json(document: Document) -> str:
+    """Findings, tables with raw values and intervals, figures and environment, for programs."""
+    data = {
+        "schema_version": 1,
+        "title": document.title,
+        "description": document.description,
+        "findings": [asdict(f) for f in document.findings],
+        "tables": [asdict(t) for t in document.tables],
+        "figures": [asdict(f) for f in document.figures],
+        "environment": dict(document.facts),
+        "notes": list(document.notes),
+    }
+    return json_module.dumps(_finite(data), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _shown(entry: Entry) -> str:
+    return f"{entry.text} {entry.outcome}".strip()
+
+
+def _md(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _md_table(table: Table) -> list[str]:
+    head = "| " + " | ".join(_md(c.title) for c in table.columns) + " |"
+    rule = "|" + "|".join("---:" if c.numeric else "---" for c in table.columns) + "|"
+    rows = [
+        "| " + " | ".join(f"**{_md(_shown(e))}**" if e.best else _md(_shown(e)) for e in row) + " |" for row in table.rows
+    ]
+    return [head, rule, *rows]
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity and no NaN: they become null."""
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value

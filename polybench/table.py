@@ -1,0 +1,194 @@
+"""Tables of a run: one a benchmark, every activation beside the reference, one unit a column."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+
+from polybench.cell import Cell
+from polybench.compare import Comparison, Outcome, Point, across, copy_ratios, points
+from polybench.document import Column, Entry, Table
+from polybench.metric import Metric, Scale, places_for, scale_for
+from polybench.stats import CONFIDENCE_SEED, CONFIDENCE_TIME, Estimate
+from polybench.store import Run
+
+_HIDDEN = ("yardstick_time",)  # normalises times between runs; of no use to a reader of one
+_WORDS: dict[Outcome, str] = {"unresolved": "not resolved", "none": ""}
+MINUS = "\u2212"
+
+
+def tables(run: Run) -> tuple[Table, ...]:
+    """One table for each benchmark of the run that has records."""
+    groups: dict[str, list[Comparison]] = defaultdict(list)
+    for comparison in across(run):
+        groups[comparison.point.benchmark].append(comparison)
+    return tuple(_table(run, name, found) for name, found in groups.items())
+
+
+def _table(run: Run, name: str, comparisons: Sequence[Comparison]) -> Table:
+    rows = list(dict.fromkeys(c.point for c in comparisons))
+    metrics = [m for m in dict.fromkeys(c.metric for c in comparisons) if _shown(m, comparisons)]
+    by_place = {(c.point, c.metric): c for c in comparisons}
+    varying, shared = _axes([p.cell for p in rows])
+    best = {m: _best([by_place[p, m] for p in rows]) for m in metrics}
+    scales = {m: scale_for(m.unit, (v for c in comparisons if c.metric == m and (v := c.value) is not None)) for m in metrics}
+    columns = [Column("activation", numeric=False), *(Column(a, numeric=False) for a in varying)]
+    reference = run.suite["reference"]
+    for metric in metrics:
+        columns.append(Column(metric.name, scales[metric].unit, metric.definition))
+        if metric.better != "neither":
+            what = f"over {reference}'s" if metric.effect == "ratio" else f"less {reference}'s"
+            unit = "" if metric.effect == "ratio" else metric.unit
+            columns.append(Column(f"{metric.name} {what}", unit, metric.definition))
+    body = []
+    for point in rows:
+        line = [Entry(point.cell.activation), *(Entry(_field(point.cell, a)) for a in varying)]
+        for metric in metrics:
+            comparison = by_place[point, metric]
+            line.append(_value(comparison, scales[metric], point in best[metric]))
+            if metric.better != "neither":
+                line.append(_change(comparison, reference))
+        body.append(tuple(line))
+    kind = rows[0].cell.kind
+    return Table(
+        key=name,
+        title=name,
+        caption=_caption(run, kind, shared, metrics, rows),
+        columns=tuple(columns),
+        rows=tuple(body),
+        notes=tuple(_notes(run, rows, comparisons)),
+    )
+
+
+def _shown(metric: Metric, comparisons: Sequence[Comparison]) -> bool:
+    return metric.name not in _HIDDEN and any(c.value is not None for c in comparisons if c.metric == metric)
+
+
+def _axes(cells: Sequence[Cell]) -> tuple[list[str], list[str]]:
+    """(names that differ between the cells, `name value` of those that do not)."""
+    names = ["backend", "dtype", *(a for a, _ in cells[0].axes)]
+    varying = [n for n in names if len({_field(c, n) for c in cells}) > 1]
+    shared = [f"{n} {_field(cells[0], n)}" for n in names if n not in varying]
+    return varying, shared
+
+
+def _field(cell: Cell, name: str) -> str:
+    return str(getattr(cell, name) if name in ("backend", "dtype") else cell.axis(name))
+
+
+def _value(comparison: Comparison, scale: Scale, best: bool) -> Entry:
+    if comparison.value is None:
+        return Entry(_status(comparison.point))
+    if math.isinf(comparison.value):
+        return Entry("not reached", comparison.value)
+    return Entry(scale.show(comparison.value), comparison.value, best=best)
+
+
+def _status(point: Point) -> str:
+    """The one word for a cell that has no value."""
+    words = [r.status.replace("_", " ") for r in point.records if r.status != "ok"]
+    return words[0] if words else "–"
+
+
+def _change(comparison: Comparison, reference: str) -> Entry:
+    if comparison.cell.activation == reference and comparison.value is not None:
+        return Entry("1" if comparison.metric.effect == "ratio" else "0")
+    if comparison.change is None:
+        return Entry("–")
+    change = comparison.change
+    text = show(change, signed=comparison.metric.effect == "difference")
+    word = _WORDS.get(comparison.outcome, comparison.outcome)
+    return Entry(text, change.value, change.low, change.high, outcome=word)
+
+
+def show(change: Estimate, signed: bool = False) -> str:
+    """`1.31 [1.29, 1.34]`, rounded to what the interval supports; an exact ratio has no interval."""
+    if change.low == change.high:
+        return _number(change.value, 3, signed)
+    if not change.known:
+        return f"{_number(change.value, 2, signed)} [no interval, n {change.n}]"
+    places = places_for(change.half_width)
+    value, low, high = (_number(x, places, signed) for x in (change.value, change.low, change.high))
+    return f"{value} [{low}, {high}]"
+
+
+def _number(value: float, places: int, signed: bool) -> str:
+    text = f"{value:+.{places}f}" if signed else f"{value:.{places}f}"
+    return text.replace("-", MINUS)
+
+
+def _best(comparisons: Sequence[Comparison]) -> set[Point]:
+    """In each group of comparable cells the best one, if its interval excludes the second's."""
+    found: set[Point] = set()
+    groups: dict[tuple[str, Cell], list[Comparison]] = defaultdict(list)
+    for c in comparisons:
+        if c.value is not None and c.metric.better != "neither" and math.isfinite(c.value):
+            groups[c.point.benchmark, c.cell.beside("")].append(c)
+    for group in groups.values():
+        if len(group) < 2:
+            continue
+        sign = -1 if group[0].metric.better == "higher" else 1
+        first, second = sorted(group, key=lambda c: sign * (c.value or 0.0))[:2]
+        if first.metric.varies_with == "nothing":
+            apart = first.value != second.value
+        else:
+            (a_low, a_high), (b_low, b_high) = _ends(first), _ends(second)
+            apart = a_high < b_low or b_high < a_low
+        if apart:
+            found.add(first.point)
+    return found
+
+
+def _ends(comparison: Comparison) -> tuple[float, float]:
+    """The interval against the reference; for the reference itself its own value."""
+    if comparison.change:
+        return comparison.change.low, comparison.change.high
+    if comparison.point.cell.activation == comparison.against:
+        own = 1.0 if comparison.metric.effect == "ratio" else 0.0
+        return own, own
+    return -math.inf, math.inf
+
+
+def _caption(run: Run, kind: str, shared: Sequence[str], metrics: Sequence[Metric], rows: Sequence[Point]) -> str:
+    parts = [f"Kind {kind} on {run.header['device']}, {', '.join(shared)}."]
+    ways = {m.varies_with for m in metrics if m.better != "neither"}
+    repeats = max(len(p.records) for p in rows)
+    if "sample" in ways:
+        blocks = max((len(m.values) for p in rows for r in p.records for m in r.measurements if m.metric == "total_time"), default=0)
+        parts.append(
+            f"Medians over {repeats} launches of {blocks} blocks; ratios are taken inside a block and carry "
+            f"{CONFIDENCE_TIME:.0%} intervals, judged against a margin of {run.suite['margin']:.0%}."
+        )
+    if "seed" in ways:
+        parts.append(f"Means over {repeats} seeds; changes are paired by seed and carry {CONFIDENCE_SEED:.0%} t intervals.")
+    if "nothing" in ways:
+        parts.append("Bytes and counts are exact.")
+    parts.append("Bold: best, with an interval that excludes the second.")
+    return " ".join(parts)
+
+
+def _notes(run: Run, rows: Sequence[Point], comparisons: Sequence[Comparison]) -> list[str]:
+    notes = [f"{_name(p)}: {p.trouble()}" for p in rows if p.trouble()]
+    unstable = {_name(c.point): c.note for c in comparisons if c.outcome == "unstable"}
+    notes += [f"{name} is unstable: {why}" for name, why in unstable.items()]
+    first = {(p.benchmark, p.cell): p for p in rows}
+    for control in points(run, controls=True):
+        base = first.get((control.benchmark, control.cell))
+        ratio = copy_ratios(base, control).get("total_time")
+        if ratio:
+            notes.append(
+                f"A/A: a second copy of {_name(control)} took {show(ratio.map(math.exp))} times as long as the first."
+            )
+    settle: dict[str, list[str]] = defaultdict(list)
+    for c in comparisons:
+        if c.outcome == "unresolved" and "more seeds" in c.note:
+            settle[c.metric.name].append(f"{_name(c.point)} {c.note}")
+    return [*notes, *(f"{metric} is not resolved; this would settle it: {', '.join(who)}." for metric, who in settle.items())]
+
+
+def _name(point: Point) -> str:
+    axes = dict(point.cell.axes)
+    level = f" ({axes['level']})" if "level" in axes else ""
+    backend = "" if point.cell.backend == "eager" else f", {point.cell.backend}"
+    return f"{point.cell.activation}{level}{backend}"
