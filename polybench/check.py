@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from polybench.errors import Problem, RegistryError, SuiteError, did_you_mean
+from polybench.explain import in_words
 from polybench.kind import Kind, kind_of
 from polybench.layers import layered
 from polybench.located import Located, Mark, Route
-from polybench.matrix import RESERVED, MatrixError, combinations
+from polybench.matrix_check import matrix_problems
 from polybench.options import canonical
-from polybench.registry import backends, benchmarks
-from polybench.suite import Benchmark, Claim, Dtype, Rule, Suite
+from polybench.registry import backends
+from polybench.suite import DTYPES, Claim, Rule, Suite
 
 CELL_FIELDS = ("benchmark", "kind", "activation", "backend", "device", "dtype")
 
@@ -64,6 +65,7 @@ class _Check:
             self.add((), "a suite is a mapping of keys to values; `polybench init` writes one to start from")
             return None
         suite = self._model(Suite, data)
+        self._twice(data.get("seeds"), ("seeds",))
         reference = data.get("reference")
         known = self._activations(data.get("activations"), ("activations",))
         if isinstance(reference, str):
@@ -90,39 +92,8 @@ class _Check:
         try:
             return model.model_validate(data)
         except ValidationError as failure:
-            for error in failure.errors():
-                self._pydantic(model, dict(error), route)
+            self.problems += in_words(failure, model, self.located, route)
             return None
-
-    def _pydantic(self, model: type[BaseModel], error: dict[str, Any], route: Route) -> None:
-        loc: Route = (*route, *(p for p in error["loc"] if not _branch(p)))
-        loc = self._existing(loc)
-        kind, value = error["type"], error.get("input")
-        if kind == "extra_forbidden":
-            owner = _owner(model, error["loc"])
-            self.add(loc, f"unknown key, {did_you_mean(loc[-1], owner.model_fields)}", at_key=True)
-        elif kind == "missing":
-            self.add(loc[:-1], f"the key {loc[-1]!r} is missing")
-        elif kind in ("too_short",):
-            self.add(loc, "this list is empty")
-        elif kind == "literal_error":
-            known = str(error["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
-            self.add(loc, f"{value!r} is unknown, {did_you_mean(value, known)}")
-        else:
-            message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-            self.add(loc, f"{_show(value)} {message}" if message.startswith("should") else f"{_show(value)}: {message}")
-
-    def _existing(self, loc: Route) -> Route:
-        """Drop the parts of a route that only name a branch of a union."""
-        data, kept = self.located.data, []
-        for i, part in enumerate(loc):
-            try:
-                data = data[part]
-            except (KeyError, IndexError, TypeError):
-                if i < len(loc) - 1 or isinstance(part, int) or not str(part).isidentifier():
-                    continue
-            kept.append(part)
-        return tuple(kept)
 
     def _activations(self, texts: Any, route: Route) -> list[str]:
         found: list[str] = []
@@ -133,6 +104,11 @@ class _Check:
                     self.add((*route, index), f"{text!r} stands in this list twice")
                 found += [name] if name else []
         return found
+
+    def _twice(self, values: Any, route: Route) -> None:
+        for index, value in enumerate(values if isinstance(values, list) else []):
+            if values.index(value) != index:
+                self.add((*route, index), f"{value!r} stands in this list twice")
 
     def _activation(self, text: str, route: Route) -> str:
         try:
@@ -150,80 +126,26 @@ class _Check:
                     self.add((*route, "activations"), f"the reference {wanted!r} is missing from this list")
             except RegistryError:
                 pass  # already said at `reference`
-        for key, known in (("backends", backends.names()), ("dtypes", list(Dtype.__args__))):  # type: ignore[attr-defined]
-            values = item.get(key)
-            for index, value in enumerate(values if isinstance(values, list) else []):
+        self._twice(item.get("seeds"), (*route, "seeds"))
+        for key, known in (("backends", backends.names()), ("dtypes", DTYPES)):
+            values = item[key] if isinstance(item.get(key), list) else []
+            for index, value in enumerate(values):
                 if isinstance(value, str) and value not in known and key == "backends":
                     self.add((*route, key, index), f"unknown backend {value!r}, {did_you_mean(value, known)}")
-                if isinstance(value, str) and values.index(value) != index:
-                    self.add((*route, key, index), f"{value!r} stands in this list twice")
+            self._twice(values, (*route, key))
         name = item.get("kind")
         if not isinstance(name, str):
             return []
         try:
             kind = kind_of(name)
         except RegistryError as problem:
-            self.add((*route, "kind"), str(problem) if name in benchmarks.names() else
-                     f"unknown kind {name!r}, {did_you_mean(name, benchmarks.names())}")
+            self.add((*route, "kind"), str(problem))
             return []
         if isinstance(item.get("protocol"), dict):
             self._model(kind.protocol, item["protocol"], (*route, "protocol"))
         if isinstance(item.get("matrix", {}), dict):
-            self._matrix(kind, item.get("matrix", {}), (*route, "matrix"))
+            self.problems += matrix_problems(kind, item.get("matrix", {}), self.located, (*route, "matrix"))
         return [kind]
-
-    def _matrix(self, kind: Kind, matrix: dict[str, Any], route: Route) -> None:
-        before = len(self.problems)
-        for key, values in matrix.items():
-            if key in RESERVED:
-                for index, part in enumerate(values if isinstance(values, list) else []):
-                    here = (*route, key, index)
-                    if not isinstance(part, dict):
-                        self.add(here, "this must be a mapping of axes to values")
-                        continue
-                    for axis, value in part.items():
-                        self._axis(kind, axis, [value], (*here, axis), listed=False)
-                if not isinstance(values, list):
-                    self.add((*route, key), "this must be a list of mappings")
-            elif values == []:
-                self.add((*route, key), "this list is empty, so nothing would be measured")
-            else:
-                listed = isinstance(values, list)
-                self._axis(kind, key, values if listed else [values], (*route, key), listed)
-        if len(self.problems) > before:
-            return
-        try:
-            cells = combinations(matrix, kind)
-        except MatrixError as problem:
-            self.add((*route, *problem.route), str(problem))
-            return
-        for axes in cells:
-            try:
-                kind.axes(**axes)
-            except ValidationError as failure:
-                shown = ", ".join(f"{k}={v}" for k, v in axes.items())
-                for error in failure.errors():
-                    message = error["msg"].removeprefix("Value error, ")
-                    at = next((a for a in axes if a in message and (*route, a) in self.located.values), None)
-                    self.add((*route, at) if at else route, f"{message} ({shown})")
-
-    def _axis(self, kind: Kind, axis: str, values: list[Any], route: Route, listed: bool) -> None:
-        fields = kind.axes.model_fields
-        if axis not in fields:
-            near = did_you_mean(axis, fields)
-            self.add(route, f"{kind.name} has no axis {axis!r}, {near}", at_key=True)
-            return
-        field = fields[axis]
-        adapter: TypeAdapter[Any] = TypeAdapter(_annotated(field))
-        for index, value in enumerate(values):
-            here = (*route, index) if listed else route
-            try:
-                adapter.validate_python(value, strict=True)
-            except ValidationError as failure:
-                for error in failure.errors()[:1]:
-                    self._pydantic(kind.axes, {**error, "loc": here, "input": value}, ())
-            if values.index(value) != index:
-                self.add(here, f"{value!r} stands in this list twice")
 
     def _judgements(self, data: dict[str, Any], activations: list[str], kinds: list[Kind]) -> None:
         metrics = {m.name: m for k in kinds for m in k.metrics if not m.curve}
@@ -253,7 +175,7 @@ def _canonical(suite: Suite) -> Suite:
     """Every activation under its one name."""
 
     def names(texts: list[str] | None) -> list[str] | None:
-        return texts and [str(canonical(t)) for t in texts]
+        return None if texts is None else [str(canonical(t)) for t in texts]
 
     claims = [
         c.model_copy(
@@ -272,24 +194,3 @@ def _canonical(suite: Suite) -> Suite:
             "claims": claims,
         }
     )
-
-
-def _annotated(field: Any) -> Any:
-    from typing import Annotated
-
-    return Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
-
-
-def _branch(part: Any) -> bool:
-    """Whether pydantic put the name of a union's branch into a location."""
-    return isinstance(part, str) and (part in ("str", "int", "float", "bool") or "[" in part or "(" in part)
-
-
-def _owner(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel]:
-    parts = {"benchmarks": Benchmark, "claims": Claim, "gate": Rule}
-    return parts.get(str(loc[0]), model) if len(loc) > 1 else model
-
-
-def _show(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

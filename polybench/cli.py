@@ -24,7 +24,9 @@ app = typer.Typer(
 
 SuiteArgument = Annotated[Path, typer.Argument(metavar="SUITE", help="a suite file, such as suites/quick.yaml")]
 Overrides = Annotated[list[str] | None, typer.Option("-s", "--set", metavar="KEY=VALUE", help="change one value")]
-Filter = Annotated[str | None, typer.Option(metavar="GLOB", help="only trials whose label matches; keeps the reference")]
+Filter = Annotated[
+    str | None, typer.Option(metavar="GLOB", help="only trials whose label matches; keeps the reference")
+]
 DeviceOption = Annotated[str | None, typer.Option(metavar="auto|cpu|cuda", help="where to measure")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 
@@ -69,7 +71,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
 ) -> None:
     pass
 
@@ -104,10 +108,12 @@ def run(
     else:
         assert resolved
         if dry_run:
-            return _plan(resolved, filter, as_json)
+            _plan(resolved, filter, as_json)
+            return
         current = session.begin(resolved, out, filter, str(suite))
     if dry_run:
-        return _show_plan(current.todo, current.header["device"], as_json)
+        _show_plan(current.todo, current.header["device"], as_json)
+        return
     try:
         with shown(current, quiet) as tell:
             session.carry_out(current, tell)
@@ -128,8 +134,12 @@ def run(
 @app.command()
 def report(
     runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN...]", help="runs; the latest if left out")] = None,
-    format: Annotated[list[str] | None, typer.Option(metavar="NAME", help="terminal, markdown, html, csv, json")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="write the files here, not beside the records")] = None,
+    format: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="terminal, markdown, html, csv, json")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="write the files here, not beside the records")
+    ] = None,
 ) -> None:
     """Print the tables of a run and write its report files; with --format, print that one format."""
     from polybench.compose import compose
@@ -137,7 +147,8 @@ def report(
     from polybench.store import find, load, write_whole
 
     chosen = {name: reports.load(name) for name in format or reports.names()}
-    for text in runs or [None]:
+    wanted: list[str | None] = [*runs] if runs else [None]
+    for text in wanted:
         one = load(find(text))
         if not one.records:
             from polybench.errors import NothingMeasured
@@ -149,7 +160,7 @@ def report(
                 print(entry.object(document), end="")
             continue
         folder = out or one.path
-        if out and len(runs or []) > 1:
+        if out and len(wanted) > 1:
             folder = out / one.path.name
         folder.mkdir(parents=True, exist_ok=True)
         for name, entry in chosen.items():
@@ -163,7 +174,11 @@ def report(
 
 @app.command()
 def plan(
-    suite: SuiteArgument, filter: Filter = None, set_: Overrides = None, device: DeviceOption = None, as_json: Json = False
+    suite: SuiteArgument,
+    filter: Filter = None,
+    set_: Overrides = None,
+    device: DeviceOption = None,
+    as_json: Json = False,
 ) -> None:
     """Show what a suite would measure, how many trials that is, and about how long it takes."""
     from polybench.check import load_suite
@@ -208,7 +223,9 @@ def gate(
     baseline: Annotated[str, typer.Option(metavar="RUN", help="the run to hold against")] = "",
     run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="the run to judge; the latest if left out")] = None,
     save: Annotated[Path | None, typer.Option(metavar="DIR", help="keep the run's gated records as a baseline")] = None,
-    inconclusive: Annotated[str, typer.Option(metavar="report|pass|fail", help="what an undecided cell means")] = "report",
+    inconclusive: Annotated[
+        str, typer.Option(metavar="report|pass|fail", help="what an undecided cell means")
+    ] = "report",
     as_json: Json = False,
 ) -> None:
     """Judge a run against a baseline by the suite's rules; the exit code says how it went."""
@@ -231,7 +248,10 @@ def gate(
     broken = [r for r in found.records if r.status.broken]
     if broken and code in (0, 1, 4):
         first = broken[0]
-        code, reason = 3, f"gate broken: {len(broken)} trials of the run failed, first {first.trial.label}: {first.error}"
+        code, reason = (
+            3,
+            f"gate broken: {len(broken)} trials of the run failed, first {first.trial.label}: {first.error}",
+        )
     print(json.dumps(to_json(verdicts, code, reason), indent=1) if as_json else as_text(verdicts))
     if not as_json:
         print(reason)
@@ -282,4 +302,7 @@ def _show_plan(made: Any, device: str, as_json: bool) -> None:
     for trial in made.trials:
         print(trial.label)
     time = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
-    print(f"{made.cells} cells, {len(made.trials)} trials, about {time} on {device} with {slots} at a time", file=sys.stderr)
+    print(
+        f"{made.cells} cells, {len(made.trials)} trials, about {time} on {device} with {slots} at a time",
+        file=sys.stderr,
+    )

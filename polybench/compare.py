@@ -175,9 +175,10 @@ def block_ratios(point: Point, other: Point, metric: str) -> list[list[float]]:
     for record in point.ok():
         twin = beside.get(record.trial.seed)
         mine, theirs = record.get(metric), twin.get(metric) if twin else None
-        if twin and mine and theirs and twin.started_at == record.started_at:
-            if len(mine.values) == len(theirs.values):
-                launches.append([math.log(a / b) for a, b in zip(mine.values, theirs.values, strict=True)])
+        if not (twin and mine and theirs) or twin.started_at != record.started_at:
+            continue
+        if len(mine.values) == len(theirs.values):
+            launches.append([math.log(a / b) for a, b in zip(mine.values, theirs.values, strict=True)])
     return launches
 
 

@@ -53,9 +53,7 @@ def facts(run: Run) -> tuple[tuple[str, str], ...]:
 
 def _notes(run: Run) -> tuple[str, ...]:
     planned, there = run.header.get("planned", 0), len(run.records)
-    missing = (
-        (f"The run is not complete: {there} of {planned} trials are there; `polybench run --resume {run.path}` goes on.",)
-        if there < planned
-        else ()
-    )
-    return (*run.notes, *missing)
+    if there >= planned:
+        return run.notes
+    command = f"`polybench run --resume {run.path}`"
+    return (*run.notes, f"The run is not complete: {there} of {planned} trials are there; {command} goes on.")

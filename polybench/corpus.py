@@ -157,5 +157,5 @@ def _bpe(train: list[bytes], held_out: list[bytes], size: int) -> dict[str, Any]
         return np.concatenate([np.array([*e.ids, bpe.token_to_id(end)], dtype=np.uint16) for e in encoded])
 
     # In the byte-level alphabet one character stands for one byte.
-    lengths = [0 if t == end else len(t) for t in (bpe.id_to_token(i) for i in range(bpe.get_vocab_size()))]
+    lengths = [0 if t == end else len(t) for t in (str(bpe.id_to_token(i)) for i in range(bpe.get_vocab_size()))]
     return {"train_N": stream(train), "held_out_N": stream(held_out), "bytes_V": np.array(lengths, dtype=np.int64)}

@@ -92,7 +92,8 @@ class Decoder(nn.Module):
     def forward(self, tokens_BxT: Tensor) -> Tensor:
         T = tokens_BxT.shape[1]
         x_BxTxD = self.embedding(tokens_BxT)
-        cos_TxK, sin_TxK = self.cos_TxK[:T].to(x_BxTxD.dtype), self.sin_TxK[:T].to(x_BxTxD.dtype)
+        cos_TxK = self.get_buffer("cos_TxK")[:T].to(x_BxTxD.dtype)
+        sin_TxK = self.get_buffer("sin_TxK")[:T].to(x_BxTxD.dtype)
         for layer in self.layers:
             x_BxTxD = layer(x_BxTxD, cos_TxK, sin_TxK)
         return functional.linear(self.norm(x_BxTxD), self.embedding.weight)

@@ -49,13 +49,13 @@ def with_derived(run: Run) -> Run:
                 found.append(Measurement(TOKENS_TO.name, (first_at(goal, losses, tokens),)))
                 found.append(Measurement(TIME_TO.name, (first_at(goal, losses, times),)))
             added[record.trial.id] = found
-    records = tuple(replace(r, measurements=(*r.measurements, *added.get(r.trial.id, ()))) for r in run.records)
+    extended = tuple(replace(r, measurements=(*r.measurements, *added.get(r.trial.id, ()))) for r in run.records)
     kinds = {r.trial.cell.kind for r in run.records if r.trial.id in added}
     metrics = {
         kind: [*known, *(m.to_json() for m in (EQUAL_TIME, TOKENS_TO, TIME_TO) if kind in kinds)]
         for kind, known in run.header["metrics"].items()
     }
-    return replace(run, records=records, header={**run.header, "metrics": metrics})
+    return replace(run, records=extended, header={**run.header, "metrics": metrics})
 
 
 def between(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:

@@ -74,7 +74,9 @@ class WorkerProcess:
         process.wait()
         self._process = None
         if late.is_set():
-            return Ending(Status.TIMED_OUT, f"stopped after {job.timeout_s:g} s; raise timeout_s of {job.trials[0].benchmark}")
+            return Ending(
+                Status.TIMED_OUT, f"stopped after {job.timeout_s:g} s; raise timeout_s of {job.trials[0].benchmark}"
+            )
         return _death(process.returncode, self._last_words())
 
     def stop(self) -> None:
@@ -88,7 +90,7 @@ class WorkerProcess:
             self._kill()
             self._process = None
         if self._process is None:
-            self._log = tempfile.TemporaryFile()
+            self._log = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the process
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "polybench.worker"],
                 stdin=subprocess.PIPE,

@@ -23,10 +23,10 @@ class FeedForward(nn.Module):
         self.activation = activation(spec)
         self.w_out = nn.Linear(width, d_model, bias=False)
         # Kept out of the module's attributes that torch walks: it wraps the activation itself.
-        self.__dict__["run"] = executed(self.activation, backend)
+        self.__dict__["_run"] = executed(self.activation, backend)
 
     def forward(self, x_BxTxD: Tensor) -> Tensor:
-        out_BxTxD: Tensor = self.w_out(self.run(self.w_in(x_BxTxD)))
+        out_BxTxD: Tensor = self.w_out(self.__dict__["_run"](self.w_in(x_BxTxD)))
         return out_BxTxD
 
     @torch.no_grad()

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from polybench.cell import Cell
 from polybench.compare import Comparison, Point, across, points
 from polybench.document import Figure, Series
-from polybench.metric import Metric, Scale, scale_for
+from polybench.metric import Scale, scale_for
 from polybench.spec import Scalar
 from polybench.stats import CONFIDENCE_SEED, CONFIDENCE_TIME, Estimate, paired
 from polybench.store import Run
@@ -20,7 +20,7 @@ FEW_SEEDS = 6  # below, a band shows the seeds' range: a t interval of so few is
 SKIPPED = 0.1  # share of a curve's start, whose fall would flatten all that follows
 TIME, LOSS, THROUGHPUT, PEAK, PARAMETERS = "total_time", "val_loss", "tokens_per_s", "step_peak_bytes", "parameters"
 _SMOOTH_FROM, _WIDEST = 50, 51  # values from which a curve is smoothed, and the widest window
-_CURVES = {"train_loss": "Training loss", "val_curve": "Held-out loss"}
+_TITLES = {"train_loss": "Training loss", "val_curve": "Held-out loss"}
 
 Group = tuple[str, Cell]  # a benchmark, and a cell without its activation
 
@@ -32,38 +32,32 @@ def figures(run: Run) -> tuple[Figure, ...]:
 
 def _fronts(run: Run) -> Iterator[Figure]:
     """Held-out loss against the time and against the memory of training, a point an activation."""
-    groups = {g: ps for g, ps in _groups(points(run)).items() if {LOSS, THROUGHPUT} <= set(run.metrics[g[1].kind])}
-    for group, found in groups.items():
-        for what, axis, metric in (
-            ("time", "Training time a token", THROUGHPUT),
-            ("memory", "Peak memory of a training step", PEAK),
-        ):
-            costs = {p.cell.activation: _cost(p, metric) for p in found if _of_seeds(p, LOSS) and _of_seeds(p, metric)}
-            if not costs:
-                continue
+    every = _groups(points(run))
+    costs_of = ((THROUGHPUT, "time", "Training time a token"), (PEAK, "memory", "Peak memory of a training step"))
+    for metric, what, axis in costs_of:
+        both = {g: [p for p in ps if _of_seeds(p, LOSS) and _of_seeds(p, metric)] for g, ps in every.items()}
+        groups = {g: ps for g, ps in both.items() if ps}
+        for group, found in groups.items():
+            costs = [_cost(p, metric) for p in found]
             # Time is scaled as seconds a token: the inverse of what was measured.
-            scale = scale_for("s" if metric == THROUGHPUT else "B", (c.value for c in costs.values()))
-            shown = [p for p in found if p.cell.activation in costs]
-            series = tuple(_spot(p, costs[p.cell.activation], scale) for p in shown)
-            unit = run.metrics[group[1].kind][LOSS].unit
-            means = " with 95 % t intervals" if any(s.low for s in series) else ""
+            scale = scale_for("s" if metric == THROUGHPUT else "B", (c.value for c in costs))
+            series = tuple(_spot(p, c, scale) for p, c in zip(found, costs, strict=True))
+            seeds = _mean_over([len(_of_seeds(p, LOSS)) for p in found])
+            crosses = " with 95% t intervals, wider than those of the paired differences in the tables"
             yield Figure(
                 key=_key("front", what, group, groups),
                 kind="pareto",
                 title=_title(f"Held-out loss against {what}", group, groups),
                 caption=_sentences(
-                    f"Held-out loss after training against {axis[0].lower()}{axis[1:]}; lower and further left is better",
-                    f"{_mean_over(_seed_counts(shown, LOSS))}{means}"
-                    + ("; memory is exact" if metric == PEAK else ""),
-                    "The intervals of paired differences, which decide in the tables, are usually narrower"
-                    if means
-                    else "",
+                    f"{axis} and held-out loss after training; further left and lower is better",
+                    seeds + (crosses if any(s.low for s in series) else ""),
+                    "Memory is exact" if metric == PEAK else "",
                     "The thin line joins the activations that no other beats in both",
                     _held(run, group, found),
-                    _troubles(found),
+                    _troubles(every[group]),
                 ),
                 x_label=f"{axis}, {scale.unit}",
-                y_label=f"Held-out loss, {unit}",
+                y_label=f"Held-out loss, {run.metrics[group[1].kind][LOSS].unit}",
                 series=series,
             )
 
@@ -93,39 +87,37 @@ def _spot(point: Point, cost: Estimate, scale: Scale) -> Series:
 def _curves(run: Run) -> Iterator[Figure]:
     """Losses as training goes on: mean and band over the seeds that ended well."""
     every = _groups(points(run))
-    names = {m.name: None for ms in run.metrics.values() for m in ms.values() if m.curve and m.effect == "difference"}
-    for name in names:
-        groups = {g: ps for g, ps in every.items() if any(_curve_values(p, name) for p in ps)}
+    metrics = {m.name: m for ms in run.metrics.values() for m in ms.values() if m.curve and m.effect == "difference"}
+    for name, metric in metrics.items():
+        groups = {g: kept for g, ps in every.items() if (kept := [p for p in ps if _curves_of(p, name)])}
         for group, found in groups.items():
-            metric = run.metrics[group[1].kind][name]
-            shown = [p for p in found if _curve_values(p, name)]
-            lengths = [len(c) for p in shown for c in _curve_values(p, name)]
-            window = min(_WIDEST, 2 * (max(lengths) // _SMOOTH_FROM) + 1)
-            counts = [len(_curve_values(p, name)) for p in shown]
+            counts = [len(_curves_of(p, name)) for p in found]
             few = min(counts) < FEW_SEEDS
-            step_tokens = _tokens_a_step(group[1])
-            series = tuple(_line(p, name, window, few, step_tokens) for p in shown)
+            longest = max(len(curve) for p in found for curve in _curves_of(p, name))
+            window = min(_WIDEST, 2 * (longest // _SMOOTH_FROM) + 1)
+            scale = _tokens_a_step(group[1])
+            series = (_line(p, name, window, few, scale or 1) for p in found)
             yield Figure(
                 key=_key("curve", name, group, groups),
                 kind="curves",
-                title=_title(_CURVES.get(name, name.replace("_", " ")), group, groups),
+                title=_title(_TITLES.get(name, name), group, groups),
                 caption=_sentences(
-                    _definition(metric),
+                    metric.definition,
                     _band(counts, few),
                     f"Every seed's curve is a centred running mean over {window} steps" if window > 1 else "",
-                    f"The first {SKIPPED:.0%} of the training is left out of the picture".replace("%", " %"),
+                    f"The first {SKIPPED:.0%} of the training is left out of the picture",
                     _held(run, group, found),
-                    _troubles(found),
+                    _troubles(every[group]),
                 ),
-                x_label="Tokens trained on" if step_tokens else "Optimizer steps",
-                y_label=f"{_CURVES.get(name, name)}, {metric.unit}",
+                x_label="Tokens trained on" if scale else "Optimizer steps",
+                y_label=f"{_TITLES.get(name, name)}, {metric.unit}",
                 series=tuple(s for s in series if s.x),
             )
 
 
-def _line(point: Point, metric: str, window: int, few: bool, step_tokens: int) -> Series:
+def _line(point: Point, metric: str, window: int, few: bool, scale: int) -> Series:
     """Mean and band at the steps that every seed has; points that are not finite are dropped."""
-    curves = [_smooth(c, window) for c in _curve_values(point, metric)]
+    curves = [_smooth(c, window) for c in _curves_of(point, metric)]
     steps = sorted(set.intersection(*(set(c) for c in curves)))
     rows = []
     for step in steps:
@@ -133,7 +125,7 @@ def _line(point: Point, metric: str, window: int, few: bool, step_tokens: int) -
         if step >= SKIPPED * steps[-1] and all(map(math.isfinite, values)):
             middle = paired(values, CONFIDENCE_SEED)
             low, high = (min(values), max(values)) if few else (middle.low, middle.high)
-            rows.append((step * (step_tokens or 1), middle.value, low, high))
+            rows.append((step * scale, middle.value, low, high))
     x, y, low_side, high_side = zip(*rows, strict=True) if rows else ((), (), (), ())
     banded = len(curves) > 1
     return Series(point.cell.activation, x, y, low_side if banded else (), high_side if banded else ())
@@ -149,7 +141,7 @@ def _smooth(curve: dict[int, float], window: int) -> dict[int, float]:
     return smoothed
 
 
-def _curve_values(point: Point, metric: str) -> list[dict[int, float]]:
+def _curves_of(point: Point, metric: str) -> list[dict[int, float]]:
     """Value by step, a dictionary a seed that ended well."""
     curves = [m for r in point.ok() if (m := r.get(metric)) and m.values]
     return [dict(zip(m.steps or range(1, len(m.values) + 1), m.values, strict=True)) for m in curves]
@@ -164,25 +156,24 @@ def _bars(run: Run) -> Iterator[Figure]:
             every[comparison.point.benchmark, comparison.cell.beside("")].append(comparison)
     groups = {g: cs for g, cs in every.items() if any(c.change for c in cs)}
     for group, found in groups.items():
-        base = next(c.reference for c in found if c.change)
-        series = tuple(_bar(c, i) for i, c in enumerate(c for c in found if c.change or c.cell.activation == reference))
-        unstable = any(c.outcome == "unstable" for c in found)
+        base = next(c.reference for c in found if c.change) or 0.0
+        scale = scale_for("s", [base])
+        kept = [c for c in found if c.change or c.cell.activation == reference]
+        series = tuple(_bar(c, place) for place, c in enumerate(kept))
+        members = [c.point for c in found]
+        doubt = "A second copy of the reference differed from the first, so small differences say nothing here"
+        whiskers = f"Whiskers are {CONFIDENCE_TIME:.0%} intervals of block-wise ratios"
         yield Figure(
             key=_key("bars", TIME, group, groups),
             kind="bars",
-            title=_title("Time of forward and backward pass", group, groups),
+            title=_title("Time of forward and backward", group, groups),
             caption=_sentences(
-                f"Time of forward and backward pass over that of {reference}"
-                + (f", which took {_time(base)} (median)" if base else "")
-                + "; shorter is faster",
-                f"Whiskers are {CONFIDENCE_TIME:.0%} intervals of block-wise ratios".replace("%", " %")
-                if any(s.low for s in series)
-                else "There are too few blocks for an interval",
-                "A second copy of the reference differed from the first, so small differences say nothing here"
-                if unstable
-                else "",
-                _held(run, group, [c.point for c in found]),
-                _troubles(c.point for c in found),
+                f"Time of forward and backward pass over that of {reference}, whose median is "
+                f"{scale.show(base, 3)} {scale.unit}; shorter is faster",
+                whiskers if any(s.low for s in series) else "There are too few blocks for an interval",
+                doubt if any(c.outcome == "unstable" for c in found) else "",
+                _held(run, group, members),
+                _troubles(members),
             ),
             x_label="",
             y_label=f"Time / time of {reference}",
@@ -202,10 +193,6 @@ def _of_seeds(point: Point, metric: str) -> list[float]:
     """The finite values of the seeds that ended well; a rate of nothing cannot be inverted and is dropped."""
     values = [v for r in point.ok() if (m := r.get(metric)) for v in m.values]
     return [v for v in values if math.isfinite(v) and v > 0]
-
-
-def _seed_counts(found: Iterable[Point], metric: str) -> list[int]:
-    return [len(_of_seeds(p, metric)) for p in found]
 
 
 def _tokens_a_step(cell: Cell) -> int:
@@ -236,50 +223,35 @@ def _apart(group: Group, groups: Iterable[Group]) -> str:
     """What sets a group apart from the others of its benchmark: `block, d_model 128`."""
     own = _traits(group[1])
     others = [_traits(cell) for benchmark, cell in groups if benchmark == group[0]]
-    return ", ".join(_trait(k, v) for k, v in own.items() if any(o.get(k) != v for o in others))
+    differing = {k: v for k, v in own.items() if any(o.get(k) != v for o in others)}
+    return ", ".join(v if isinstance(v, str) else f"{k} {v}" for k, v in differing.items())
 
 
 def _traits(cell: Cell) -> dict[str, Scalar]:
     return {**dict(cell.axes), "backend": cell.backend, "dtype": cell.dtype, "device": cell.device}
 
 
-def _trait(name: str, value: Scalar) -> str:
-    return value if isinstance(value, str) else f"{name} {value}"
-
-
 def _held(run: Run, group: Group, found: Iterable[Point]) -> str:
     """What all of a picture share: the axes that the suite names, how it ran, and the parameters where counted."""
     benchmark, cell = group
     chosen = next((b["matrix"] for b in run.suite["benchmarks"] if b["name"] == benchmark), dict(cell.axes))
-    axes = [_trait(k, v) for k, v in cell.axes if k in chosen]
+    axes = [f"{k} {v}" for k, v in cell.axes if k in chosen]
     sizes = {int(v) for p in found for v in _of_seeds(p, PARAMETERS)}
     if sizes:
         least, most = min(sizes), max(sizes)
-        axes.append(f"{least:,} parameters" if least == most else f"{least:,} to {most:,} parameters")
+        axes.append(f"{least:,}{f' to {most:,}' if most > least else ''} parameters")
     return f"Held constant: {', '.join([*axes, cell.backend, cell.dtype, cell.device])}"
 
 
 def _mean_over(counts: Sequence[int]) -> str:
     least, most = min(counts), max(counts)
-    if most == 1:
-        return "One seed, so there is no interval"
-    return f"Means over {most} seeds" if least == most else f"Means over {least} to {most} seeds"
+    some = f"{most}" if least == most else f"{least} to {most}"
+    return f"Means over {some} seeds" if most > 1 else "One seed, so there is no interval"
 
 
 def _band(counts: Sequence[int], few: bool) -> str:
-    if max(counts) == 1:
-        return "One seed, so there is no band"
-    kind = "the band spans the lowest and the highest seed" if few else "the band is the 95 % t interval of the mean"
-    return f"{_mean_over(counts)}; {kind}"
-
-
-def _definition(metric: Metric) -> str:
-    return metric.definition.split(";")[0]
-
-
-def _time(seconds: float) -> str:
-    scale = scale_for("s", [seconds])
-    return f"{scale.show(seconds, 3)} {scale.unit}"
+    kind = "the band spans the lowest and the highest seed" if few else "the band is the 95% t interval of the mean"
+    return _mean_over(counts) + (f"; {kind}" if max(counts) > 1 else "")
 
 
 def _troubles(found: Iterable[Point]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +17,7 @@ from polybench.store import Run
 
 Outcome = Literal["pass", "improved", "fail", "missing", "broken", "inconclusive", "not comparable", "new"]
 YARDSTICK = "yardstick_time"
+Make = Callable[..., "Verdict"]  # a verdict on the cell at hand: outcome, reason, change
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ def between(baseline: Run, run: Run) -> list[Verdict]:
         found = [
             _judge(name, rule, metric, old.get(key), new.get(key), elsewhere)
             for key in dict.fromkeys([*old, *new])
-            if (metric := _metric(baseline, run, key[1].kind, rule["metric"])) and _gated(old.get(key), new.get(key), rule)
+            if (metric := _metric(baseline, run, key[1].kind, rule["metric"]))
+            and _gated(old.get(key), new.get(key), rule)
         ]
         if not found:
             raise NothingMeasured(f"the gate rule {name} matches no cell of either run")
@@ -63,7 +65,9 @@ def between(baseline: Run, run: Run) -> list[Verdict]:
     return verdicts
 
 
-def exit_code(verdicts: Sequence[Verdict], inconclusive: Literal["report", "pass", "fail"] = "report") -> tuple[int, str]:
+def exit_code(
+    verdicts: Sequence[Verdict], inconclusive: Literal["report", "pass", "fail"] = "report"
+) -> tuple[int, str]:
     """The code and the sentence that says why (precedence 3, 1, 4, 0)."""
 
     def count(*outcomes: Outcome) -> list[Verdict]:
@@ -134,7 +138,9 @@ def _judge(
     return _bounded(verdict, metric, change_of, math.log1p(tolerance) if log else tolerance, log)
 
 
-def _judge_times(verdict, metric, old, new, tolerance, elsewhere):  # type: ignore[no-untyped-def]
+def _judge_times(
+    verdict: Make, metric: Metric, old: Point, new: Point, tolerance: float, elsewhere: list[str]
+) -> Verdict:
     if elsewhere:
         return verdict("not comparable", f"another machine ({'; '.join(elsewhere)})")
     before, after = _normalised(old, metric.name), _normalised(new, metric.name)
@@ -143,7 +149,7 @@ def _judge_times(verdict, metric, old, new, tolerance, elsewhere):  # type: igno
     return _bounded(verdict, metric, difference_of_launches(before, after), math.log1p(tolerance), True)
 
 
-def _bounded(verdict, metric, change, limit, log):  # type: ignore[no-untyped-def]
+def _bounded(verdict: Make, metric: Metric, change: Estimate, limit: float, log: bool) -> Verdict:
     """Fail when the interval lies beyond the limit on the bad side, pass when it ends before it."""
     shown = change.map(math.exp) if log and change.known else change
     sign = -1 if metric.better == "higher" else 1

@@ -50,7 +50,11 @@ def _bar(session: Session) -> Iterator[Tell]:
     slots = cores() if session.header["device"] == "cpu" else 1
     work = session.todo.seconds(slots) or 1.0
     share = {id(j): j.seconds / (1 if j.alone else slots) for j in session.todo.jobs}
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %  {task.fields[left]}"))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %  {task.fields[left]}"),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         suite = progress.add_task("suite", total=work, left="")
         tasks: dict[int, int] = {}
@@ -71,7 +75,7 @@ def _bar(session: Session) -> Iterator[Tell]:
             if isinstance(event, Started):
                 tasks[key] = progress.add_task(escape(event.job.label[:70]), total=1.0, left="")
             elif isinstance(event, Advanced) and key in tasks:
-                task = progress.tasks[_at(progress, tasks[key])]  # type: ignore[arg-type]
+                task = progress.tasks[_at(progress, tasks[key])]
                 done = max(event.done, 1e-6)
                 left = (task.elapsed or 0.0) * (1 - done) / done
                 progress.update(tasks[key], completed=done, left=f"{_minutes(left)} left")  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from polybench.cell import Job
@@ -58,6 +59,10 @@ def run(
     executors: list[Executor] = []
     stopping = threading.Event()
 
+    def advance(job: Job, done: float) -> None:
+        with lock:
+            tell(Advanced(job, done))
+
     def serve(waiting: queue.SimpleQueue[Job]) -> None:
         executor = make_executor()
         with lock:
@@ -70,7 +75,7 @@ def run(
                     return
                 with lock:
                     tell(Started(job))
-                records = perform(job, executor, lambda done, job=job: _locked(lock, tell, Advanced(job, done)))
+                records = perform(job, executor, partial(advance, job))
                 if stopping.is_set():
                     return
                 with lock:
@@ -125,7 +130,8 @@ def perform(job: Job, executor: Executor, advance: Callable[[float], None] = lam
     ending = executor.run(job, on_message)
     duration = time.monotonic() - clock
     return tuple(
-        part.record(trial, ending, started_at, round(duration, 3)) for trial, part in zip(job.trials, parts, strict=True)
+        part.record(trial, ending, started_at, round(duration, 3))
+        for trial, part in zip(job.trials, parts, strict=True)
     )
 
 
@@ -144,11 +150,6 @@ class _Part:
         if status is Status.OK and not self.measurements:
             status, error = Status.FAILED, "it ended without measuring anything"
         return Record(trial, status, tuple(self.measurements), self.facts, error, started_at, duration_s)
-
-
-def _locked(lock: threading.Lock, tell: Callable[[Event], None], event: Event) -> None:
-    with lock:
-        tell(event)
 
 
 def _halt(stopping: threading.Event, executors: list[Executor]) -> None:

@@ -71,7 +71,8 @@ def resume(path: Path, suite: Suite | None, force: bool) -> Session:
     changes += [f"the machine ({d})" for d in differences(old.environment, now)]
     if changes and not force:
         raise ResultsError(
-            f"{path} cannot be resumed, these changed: {', '.join(changes)}; start a new run, or say --force to mix them"
+            f"{path} cannot be resumed, these changed: {', '.join(changes)}; "
+            "start a new run, or say --force to mix them"
         )
     chosen = suite or Suite.model_validate(old.suite)
     whole = plan(chosen, old.header["device"], old.header.get("filter"))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveFloat
 
 from polybench.spec import Scalar
 
 Dtype = Literal["float32", "bfloat16", "float16", "float64"]
+DTYPES: tuple[str, ...] = get_args(Dtype)
 Device = Literal["auto", "cpu", "cuda"]
 
 

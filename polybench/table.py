@@ -32,7 +32,9 @@ def _table(run: Run, name: str, comparisons: Sequence[Comparison]) -> Table:
     by_place = {(c.point, c.metric): c for c in comparisons}
     varying, shared = _axes([p.cell for p in rows])
     best = {m: _best([by_place[p, m] for p in rows]) for m in metrics}
-    scales = {m: scale_for(m.unit, (v for c in comparisons if c.metric == m and (v := c.value) is not None)) for m in metrics}
+    scales = {
+        m: scale_for(m.unit, (v for c in comparisons if c.metric == m and (v := c.value) is not None)) for m in metrics
+    }
     columns = [Column("activation", numeric=False), *(Column(a, numeric=False) for a in varying)]
     reference = run.suite["reference"]
     for metric in metrics:
@@ -155,13 +157,18 @@ def _caption(run: Run, kind: str, shared: Sequence[str], metrics: Sequence[Metri
     ways = {m.varies_with for m in metrics if m.better != "neither"}
     repeats = max(len(p.records) for p in rows)
     if "sample" in ways:
-        blocks = max((len(m.values) for p in rows for r in p.records for m in r.measurements if m.metric == "total_time"), default=0)
+        blocks = max(
+            (len(m.values) for p in rows for r in p.records for m in r.measurements if m.metric == "total_time"),
+            default=0,
+        )
         parts.append(
             f"Medians over {repeats} launches of {blocks} blocks; ratios are taken inside a block and carry "
             f"{CONFIDENCE_TIME:.0%} intervals, judged against a margin of {run.suite['margin']:.0%}."
         )
     if "seed" in ways:
-        parts.append(f"Means over {repeats} seeds; changes are paired by seed and carry {CONFIDENCE_SEED:.0%} t intervals.")
+        parts.append(
+            f"Means over {repeats} seeds; changes are paired by seed and carry {CONFIDENCE_SEED:.0%} t intervals."
+        )
     if "nothing" in ways:
         parts.append("Bytes and counts are exact.")
     parts.append("Bold: best, with an interval that excludes the second.")
@@ -184,7 +191,10 @@ def _notes(run: Run, rows: Sequence[Point], comparisons: Sequence[Comparison]) -
     for c in comparisons:
         if c.outcome == "unresolved" and "more seeds" in c.note:
             settle[c.metric.name].append(f"{_name(c.point)} {c.note}")
-    return [*notes, *(f"{metric} is not resolved; this would settle it: {', '.join(who)}." for metric, who in settle.items())]
+    return [
+        *notes,
+        *(f"{metric} is not resolved; this would settle it: {', '.join(who)}." for metric, who in settle.items()),
+    ]
 
 
 def _name(point: Point) -> str:

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from polybench.axes import LanguageAxes
 from polybench.build import generator
 from polybench.corpus import Tokens
 from polybench.decoder import Decoder
 from polybench.errors import Diverged, Unsupported
-from polybench.axes import LanguageAxes
 
 # Dimension key: B batch, T time, V vocabulary, N tokens of a stream.
 

@@ -19,7 +19,10 @@ def as_text(verdicts: Sequence[Verdict]) -> str:
     for v in sorted(verdicts, key=lambda v: _ORDER.index(v.outcome)):
         if v.outcome == "pass":
             continue
-        lines.append(f"{_WORDS.get(v.outcome, v.outcome)}: {v.label} {v.metric.name}{_values(v)}" + (f": {v.reason}" if v.reason else ""))
+        lines.append(
+            f"{_WORDS.get(v.outcome, v.outcome)}: {v.label} {v.metric.name}{_values(v)}"
+            + (f": {v.reason}" if v.reason else "")
+        )
     for rule in dict.fromkeys(v.rule for v in verdicts):
         mine = [v for v in verdicts if v.rule == rule]
         lines.append(f"{rule}: {sum(v.outcome in ('pass', 'improved') for v in mine)} of {len(mine)} cells pass")

@@ -20,9 +20,7 @@ class PolyReLU(nn.Module):
     Powers and sums are taken in float32 (float64 stays), because x^3 overflows float16 early.
     """
 
-    def __init__(
-        self, *, order: Literal[1, 2, 3, 4, 5] = 3, coefficient: float | None = None, bias: float = 0.0
-    ):
+    def __init__(self, *, order: Literal[1, 2, 3, 4, 5] = 3, coefficient: float | None = None, bias: float = 0.0):
         super().__init__()
         start = 1.0 / 3.0 if coefficient is None else coefficient
         self.weight = nn.Parameter(torch.full((order,), start))

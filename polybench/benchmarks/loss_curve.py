@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from polybench.axes import LanguageAxes, LanguageProtocol, training_seconds
 from polybench.cell import Trial
 from polybench.errors import Diverged
 from polybench.kind import Fact, Item, Progress
-from polybench.axes import LanguageAxes, LanguageProtocol, training_seconds
 from polybench.metric import Metric
 from polybench.record import Measurement
 from polybench.registry import benchmarks
@@ -31,9 +31,7 @@ FINAL_LOSS = Metric(
     repeats="seeds",
     seconds=lambda axes, protocol: training_seconds(axes),
 )
-def loss_curve(
-    trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProtocol
-) -> Iterator[tuple[int, Item]]:
+def loss_curve(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProtocol) -> Iterator[tuple[int, Item]]:
     """Training loss of a small LLaMA-like decoder on real text, every step, paired seeds."""
     from polybench.corpus import tokens
     from polybench.training import set_up, train

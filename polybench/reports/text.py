@@ -106,7 +106,8 @@ def _md_table(table: Table) -> list[str]:
     head = "| " + " | ".join(_md(c.title) for c in table.columns) + " |"
     rule = "|" + "|".join("---:" if c.numeric else "---" for c in table.columns) + "|"
     rows = [
-        "| " + " | ".join(f"**{_md(_shown(e))}**" if e.best else _md(_shown(e)) for e in row) + " |" for row in table.rows
+        "| " + " | ".join(f"**{_md(_shown(e))}**" if e.best else _md(_shown(e)) for e in row) + " |"
+        for row in table.rows
     ]
     return [head, rule, *rows]
 
