@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +79,7 @@ class _Check:
         if isinstance(items, list):
             names = [b.get("name") for b in items if isinstance(b, dict) and isinstance(b.get("name"), str)]
             for index, item in enumerate(items):
-                if isinstance(item, dict) and Counter(names)[item.get("name")] > 1:
+                if isinstance(item, dict) and names.count(item.get("name")) > 1:
                     self.add(("benchmarks", index, "name"), f"two benchmarks are called {item['name']!r}")
         if kinds:
             self._judgements(data, known, kinds)

@@ -6,7 +6,7 @@ import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from polybench.cell import Cell
@@ -206,18 +206,15 @@ def matches(point: Point, where: dict[str, Any]) -> bool:
 
 def _exact(blank: Comparison) -> Comparison:
     assert blank.value is not None and blank.reference is not None
-    if blank.reference == 0:
-        return blank
-    ratio = blank.value / blank.reference
     outcome: Outcome = "same"
     if blank.value != blank.reference and blank.metric.better != "neither":
         outcome = "better" if blank.metric.improves(blank.value - blank.reference) else "worse"
     elif blank.metric.better == "neither":
         outcome = "none"
-    change = Estimate(ratio, ratio, ratio, 1)
-    return Comparison(
-        blank.point, blank.metric, blank.against, blank.value, blank.reference, change, outcome, None, blank.note
-    )
+    if blank.reference == 0:  # there is no ratio to nothing
+        return replace(blank, outcome=outcome)
+    ratio = blank.value / blank.reference
+    return replace(blank, change=Estimate(ratio, ratio, ratio, 1), outcome=outcome)
 
 
 def copy_ratios(base: Point | None, control: Point | None, only: str | None = None) -> dict[str, Estimate]:

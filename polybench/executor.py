@@ -43,10 +43,17 @@ class WorkerProcess:
         self._process: subprocess.Popen[str] | None = None
         self._log: IO[bytes] | None = None
         self._terms: tuple[str, tuple[tuple[str, str], ...]] | None = None
-        self._stopped = False
+        self._stopped = self._busy = False
 
     def run(self, job: Job, on_message: Callable[[Message], None]) -> Ending:
         """Blocks until the job is done, the worker is dead, or the time is up."""
+        self._busy = True
+        try:
+            return self._converse(job, on_message)
+        finally:
+            self._busy = False
+
+    def _converse(self, job: Job, on_message: Callable[[Message], None]) -> Ending:
         process = self._ready(job)
         late = threading.Event()
 
@@ -72,23 +79,26 @@ class WorkerProcess:
         finally:
             timer.cancel()
         process.wait()
-        self._process = None
+        words = self._last_words()
+        self._discard()
         if late.is_set():
             return Ending(
                 Status.TIMED_OUT, f"stopped after {job.timeout_s:g} s; raise timeout_s of {job.trials[0].benchmark}"
             )
-        return _death(process.returncode, self._last_words())
+        return _death(process.returncode, words)
 
     def stop(self) -> None:
-        """End the process; a job that runs meanwhile ends as failed."""
+        """End the process; a job that runs meanwhile, in another thread, ends as failed."""
         self._stopped = True
-        self._kill()
+        if self._busy:
+            self._kill()  # its thread closes what it is reading
+        else:
+            self._discard()
 
     def _ready(self, job: Job) -> subprocess.Popen[str]:
         terms = (job.process, job.environment)
         if self._process is not None and (terms != self._terms or self._process.poll() is not None):
-            self._kill()
-            self._process = None
+            self._discard()
         if self._process is None:
             self._log = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the process
             self._process = subprocess.Popen(
@@ -112,6 +122,15 @@ class WorkerProcess:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+    def _discard(self) -> None:
+        self._kill()
+        if self._process is not None:
+            for pipe in (self._process.stdin, self._process.stdout, self._log):
+                if pipe:
+                    with contextlib.suppress(OSError):  # what a dead worker never read cannot be flushed
+                        pipe.close()
+        self._process = self._log = None
 
     def _last_words(self) -> str:
         if self._log is None:

@@ -17,8 +17,8 @@ def in_words(failure: ValidationError, model: type[BaseModel], located: Located,
 
 
 def _problem(error: dict[str, Any], model: type[BaseModel], located: Located, route: Route) -> Problem:
-    loc = _existing((*route, *(part for part in error["loc"] if not _names_a_branch(part))), located.data)
     kind, value = error["type"], error.get("input")
+    loc = _existing((*route, *error["loc"]), located.data, keep_last=kind == "missing")
     if kind == "extra_forbidden":
         owner = _owner(model, error["loc"])
         known = [*owner.model_fields, *(["extends"] if owner is Suite else [])]
@@ -36,22 +36,17 @@ def _problem(error: dict[str, Any], model: type[BaseModel], located: Located, ro
     return located.mark(loc).problem(loc, message)
 
 
-def _existing(loc: Route, data: Any) -> Route:
-    """The route without the parts that only name a branch of a union."""
+def _existing(loc: Route, data: Any, keep_last: bool) -> Route:
+    """The route without the parts that only name a branch of a union, which are nowhere in the data."""
     kept: list[str | int] = []
     for i, part in enumerate(loc):
         try:
             data = data[part]
         except (KeyError, IndexError, TypeError):
-            if i < len(loc) - 1 or isinstance(part, int) or not str(part).isidentifier():
+            if not (keep_last and i == len(loc) - 1):
                 continue
         kept.append(part)
     return tuple(kept)
-
-
-def _names_a_branch(part: Any) -> bool:
-    """Whether pydantic put the name of a union's branch into a location."""
-    return isinstance(part, str) and (part in ("str", "int", "float", "bool") or "[" in part or "(" in part)
 
 
 def _owner(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel]:

@@ -12,7 +12,6 @@ from polybench.cell import Cell
 from polybench.compare import Comparison, Point, across, points
 from polybench.document import Figure, Series
 from polybench.metric import Scale, scale_for
-from polybench.spec import Scalar
 from polybench.stats import CONFIDENCE_SEED, CONFIDENCE_TIME, Estimate, paired
 from polybench.store import Run
 
@@ -20,6 +19,7 @@ FEW_SEEDS = 6  # below, a band shows the seeds' range: a t interval of so few is
 SKIPPED = 0.1  # share of a curve's start, whose fall would flatten all that follows
 TIME, LOSS, THROUGHPUT, PEAK, PARAMETERS = "total_time", "val_loss", "tokens_per_s", "step_peak_bytes", "parameters"
 _SMOOTH_FROM, _WIDEST = 50, 51  # values from which a curve is smoothed, and the widest window
+_COSTS = ((THROUGHPUT, "time", "Training time a token"), (PEAK, "memory", "Peak memory of a training step"))
 _TITLES = {"train_loss": "Training loss", "val_curve": "Held-out loss"}
 
 Group = tuple[str, Cell]  # a benchmark, and a cell without its activation
@@ -33,17 +33,17 @@ def figures(run: Run) -> tuple[Figure, ...]:
 def _fronts(run: Run) -> Iterator[Figure]:
     """Held-out loss against the time and against the memory of training, a point an activation."""
     every = _groups(points(run))
-    costs_of = ((THROUGHPUT, "time", "Training time a token"), (PEAK, "memory", "Peak memory of a training step"))
-    for metric, what, axis in costs_of:
+    for metric, what, axis in _COSTS:
         both = {g: [p for p in ps if _of_seeds(p, LOSS) and _of_seeds(p, metric)] for g, ps in every.items()}
         groups = {g: ps for g, ps in both.items() if ps}
         for group, found in groups.items():
             costs = [_cost(p, metric) for p in found]
-            # Time is scaled as seconds a token: the inverse of what was measured.
             scale = scale_for("s" if metric == THROUGHPUT else "B", (c.value for c in costs))
             series = tuple(_spot(p, c, scale) for p, c in zip(found, costs, strict=True))
             seeds = _mean_over([len(_of_seeds(p, LOSS)) for p in found])
-            crosses = " with 95% t intervals, wider than those of the paired differences in the tables"
+            crosses = (
+                f" with {CONFIDENCE_SEED:.0%} t intervals; the tables compare seed by seed, which tells more apart"
+            )
             yield Figure(
                 key=_key("front", what, group, groups),
                 kind="pareto",
@@ -63,7 +63,7 @@ def _fronts(run: Run) -> Iterator[Figure]:
 
 
 def _cost(point: Point, metric: str) -> Estimate:
-    """Seconds a token over the seeds, or the exact bytes of a step."""
+    """Seconds a token over the seeds, the inverse of what was measured; or the exact bytes of a step."""
     values = _of_seeds(point, metric)
     if metric == THROUGHPUT:
         return paired([1 / v for v in values], CONFIDENCE_SEED)
@@ -72,16 +72,14 @@ def _cost(point: Point, metric: str) -> Estimate:
 
 def _spot(point: Point, cost: Estimate, scale: Scale) -> Series:
     loss = paired(_of_seeds(point, LOSS), CONFIDENCE_SEED)
-    across_known = cost.known and cost.low < cost.high
-    return Series(
-        point.cell.activation,
-        x=(cost.value / scale.factor,),
-        y=(loss.value,),
-        low=(loss.low,) if loss.known else (),
-        high=(loss.high,) if loss.known else (),
-        x_low=(cost.low / scale.factor,) if across_known else (),
-        x_high=(cost.high / scale.factor,) if across_known else (),
-    )
+    shown = cost.map(lambda value: value / scale.factor)
+    return Series(point.cell.activation, (shown.value,), (loss.value,), *_ends(loss), *_ends(shown))
+
+
+def _ends(estimate: Estimate) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Low and high, empty where there is no interval or nothing varies."""
+    known = estimate.known and estimate.low < estimate.high
+    return ((estimate.low,), (estimate.high,)) if known else ((), ())
 
 
 def _curves(run: Run) -> Iterator[Figure]:
@@ -93,17 +91,18 @@ def _curves(run: Run) -> Iterator[Figure]:
         for group, found in groups.items():
             counts = [len(_curves_of(p, name)) for p in found]
             few = min(counts) < FEW_SEEDS
+            band = "the lowest and the highest seed" if few else f"the {CONFIDENCE_SEED:.0%} t interval of the mean"
             longest = max(len(curve) for p in found for curve in _curves_of(p, name))
             window = min(_WIDEST, 2 * (longest // _SMOOTH_FROM) + 1)
             scale = _tokens_a_step(group[1])
-            series = (_line(p, name, window, few, scale or 1) for p in found)
+            lines = (_line(p, name, window, few, scale or 1) for p in found)
             yield Figure(
                 key=_key("curve", name, group, groups),
                 kind="curves",
                 title=_title(_TITLES.get(name, name), group, groups),
                 caption=_sentences(
                     metric.definition,
-                    _band(counts, few),
+                    _mean_over(counts) + (f"; the band is {band}" if max(counts) > 1 else ""),
                     f"Every seed's curve is a centred running mean over {window} steps" if window > 1 else "",
                     f"The first {SKIPPED:.0%} of the training is left out of the picture",
                     _held(run, group, found),
@@ -111,7 +110,7 @@ def _curves(run: Run) -> Iterator[Figure]:
                 ),
                 x_label="Tokens trained on" if scale else "Optimizer steps",
                 y_label=f"{_TITLES.get(name, name)}, {metric.unit}",
-                series=tuple(s for s in series if s.x),
+                series=tuple(line for line in lines if line.x),
             )
 
 
@@ -127,18 +126,14 @@ def _line(point: Point, metric: str, window: int, few: bool, scale: int) -> Seri
             low, high = (min(values), max(values)) if few else (middle.low, middle.high)
             rows.append((step * scale, middle.value, low, high))
     x, y, low_side, high_side = zip(*rows, strict=True) if rows else ((), (), (), ())
-    banded = len(curves) > 1
-    return Series(point.cell.activation, x, y, low_side if banded else (), high_side if banded else ())
+    return Series(point.cell.activation, x, y, *((low_side, high_side) if len(curves) > 1 else ()))
 
 
 def _smooth(curve: dict[int, float], window: int) -> dict[int, float]:
-    """Centred running mean; towards the ends the window shrinks on both sides, so that nothing is shifted."""
-    steps, values = list(curve), list(curve.values())
-    smoothed = {}
-    for i, step in enumerate(steps):
-        reach = min(window // 2, i, len(values) - 1 - i)
-        smoothed[step] = statistics.fmean(values[i - reach : i + reach + 1])
-    return smoothed
+    """Centred running mean, wherever the whole window has values."""
+    steps, values, reach = list(curve), list(curve.values()), window // 2
+    middles = range(reach, len(values) - reach)
+    return {steps[i]: statistics.fmean(values[i - reach : i + reach + 1]) for i in middles}
 
 
 def _curves_of(point: Point, metric: str) -> list[dict[int, float]]:
@@ -158,8 +153,7 @@ def _bars(run: Run) -> Iterator[Figure]:
     for group, found in groups.items():
         base = next(c.reference for c in found if c.change) or 0.0
         scale = scale_for("s", [base])
-        kept = [c for c in found if c.change or c.cell.activation == reference]
-        series = tuple(_bar(c, place) for place, c in enumerate(kept))
+        series = tuple(_bar(c, i) for i, c in enumerate(c for c in found if c.change or c.cell.activation == reference))
         members = [c.point for c in found]
         doubt = "A second copy of the reference differed from the first, so small differences say nothing here"
         whiskers = f"Whiskers are {CONFIDENCE_TIME:.0%} intervals of block-wise ratios"
@@ -184,15 +178,12 @@ def _bars(run: Run) -> Iterator[Figure]:
 
 def _bar(comparison: Comparison, place: int) -> Series:
     change = comparison.change or Estimate(1.0, 1.0, 1.0, 0)
-    known = change.known and change.low < change.high
-    interval = ((change.low,), (change.high,)) if known else ((), ())
-    return Series(comparison.cell.activation, (float(place),), (change.value,), *interval)
+    return Series(comparison.cell.activation, (float(place),), (change.value,), *_ends(change))
 
 
 def _of_seeds(point: Point, metric: str) -> list[float]:
     """The finite values of the seeds that ended well; a rate of nothing cannot be inverted and is dropped."""
-    values = [v for r in point.ok() if (m := r.get(metric)) for v in m.values]
-    return [v for v in values if math.isfinite(v) and v > 0]
+    return [v for r in point.ok() if (m := r.get(metric)) for v in m.values if math.isfinite(v) and v > 0]
 
 
 def _tokens_a_step(cell: Cell) -> int:
@@ -214,21 +205,20 @@ def _key(picture: str, what: str, group: Group, groups: Iterable[Group]) -> str:
 
 
 def _title(text: str, group: Group, groups: Iterable[Group]) -> str:
-    names = {benchmark for benchmark, _ in groups}
-    apart = ", ".join(filter(None, [group[0] if len(names) > 1 else "", _apart(group, groups)]))
+    name = group[0] if any(benchmark != group[0] for benchmark, _ in groups) else ""
+    apart = ", ".join(filter(None, [name, _apart(group, groups)]))
     return f"{text} ({apart})" if apart else text
 
 
 def _apart(group: Group, groups: Iterable[Group]) -> str:
     """What sets a group apart from the others of its benchmark: `block, d_model 128`."""
-    own = _traits(group[1])
-    others = [_traits(cell) for benchmark, cell in groups if benchmark == group[0]]
+    own, *others = (
+        {**dict(cell.axes), "backend": cell.backend, "dtype": cell.dtype, "device": cell.device}
+        for benchmark, cell in (group, *groups)
+        if benchmark == group[0]
+    )
     differing = {k: v for k, v in own.items() if any(o.get(k) != v for o in others)}
     return ", ".join(v if isinstance(v, str) else f"{k} {v}" for k, v in differing.items())
-
-
-def _traits(cell: Cell) -> dict[str, Scalar]:
-    return {**dict(cell.axes), "backend": cell.backend, "dtype": cell.dtype, "device": cell.device}
 
 
 def _held(run: Run, group: Group, found: Iterable[Point]) -> str:
@@ -238,20 +228,13 @@ def _held(run: Run, group: Group, found: Iterable[Point]) -> str:
     axes = [f"{k} {v}" for k, v in cell.axes if k in chosen]
     sizes = {int(v) for p in found for v in _of_seeds(p, PARAMETERS)}
     if sizes:
-        least, most = min(sizes), max(sizes)
-        axes.append(f"{least:,}{f' to {most:,}' if most > least else ''} parameters")
+        axes.append(f"{' to '.join(f'{n:,}' for n in sorted({min(sizes), max(sizes)}))} parameters")
     return f"Held constant: {', '.join([*axes, cell.backend, cell.dtype, cell.device])}"
 
 
 def _mean_over(counts: Sequence[int]) -> str:
-    least, most = min(counts), max(counts)
-    some = f"{most}" if least == most else f"{least} to {most}"
-    return f"Means over {some} seeds" if most > 1 else "One seed, so there is no interval"
-
-
-def _band(counts: Sequence[int], few: bool) -> str:
-    kind = "the band spans the lowest and the highest seed" if few else "the band is the 95% t interval of the mean"
-    return _mean_over(counts) + (f"; {kind}" if max(counts) > 1 else "")
+    some = " to ".join(map(str, sorted({min(counts), max(counts)})))
+    return f"Means over {some} seeds" if max(counts) > 1 else "One seed, so there is no interval"
 
 
 def _troubles(found: Iterable[Point]) -> str:

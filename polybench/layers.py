@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -39,13 +40,13 @@ def _extended(path: Path, children: tuple[Path, ...]) -> Located:
     child.data.pop("extends")
     parent_path = path.parent / wanted
     chain = (*children, path)
+    if not os.path.isfile(parent_path):  # Path.is_file raises when a name is too long
+        near = did_you_mean(wanted, (p.name for p in path.parent.glob("*.y*ml")))
+        message = f"there is no file {wanted!r} beside this one, {near}"
+        raise SuiteError([*child.problems, mark.problem(("extends",), message)])
     if parent_path.resolve() in [p.resolve() for p in chain]:
         circle = " -> ".join(p.name for p in (*chain, parent_path))
         raise SuiteError([*child.problems, mark.problem(("extends",), f"these files extend each other: {circle}")])
-    if not parent_path.is_file():
-        near = did_you_mean(wanted, (p.name for p in parent_path.parent.glob("*.y*ml")))
-        message = f"there is no file {wanted!r} beside this one, {near}"
-        raise SuiteError([*child.problems, mark.problem(("extends",), message)])
     parent = _extended(parent_path, chain)
     parent.problems.extend(child.problems)
     if not isinstance(parent.data, dict):
@@ -79,6 +80,8 @@ def _override(located: Located, text: str) -> None:
     if not isinstance(data, dict):
         return
     parts = key.strip().split(".")
+    if parts == ["extends"]:
+        raise UsageError(f"-s {text}: extends stands in the file, so it cannot be changed here")
     named = {b["name"]: i for i, b in enumerate(_items(data)) if isinstance(b, dict) and isinstance(b.get("name"), str)}
     if parts[0] == _LISTS_BY_NAME and len(parts) > 1:
         parts = parts[1:]

@@ -18,6 +18,7 @@ from polybench.spec import scalar
 
 Route = tuple[str | int, ...]
 _MOST_NODES = 100_000  # an alias can stand for many nodes; this stops a file that explodes
+_TOO_DEEP = "this is nested too deeply to be a suite"
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def read(path: Path) -> Located:
         what = str(getattr(problem, "problem", None) or str(problem).partition("\n")[0])
         raise SuiteError([Problem(name, line, column, "", f"this is not YAML: {what}")]) from None
     except RecursionError:
-        raise SuiteError([Problem(name, 1, 1, "", "this is nested too deeply to be a suite")]) from None
+        raise SuiteError([Problem(name, 1, 1, "", _TOO_DEEP)]) from None
     located = Located()
     if node is None:
         located.values[()] = Mark(name, 1, 1)
@@ -98,6 +99,8 @@ def read(path: Path) -> Located:
         located.data = _value(node, (), name, located, budget, ())
     except StopIteration:
         raise SuiteError([Problem(name, 1, 1, "", f"its aliases expand to over {_MOST_NODES} values")]) from None
+    except RecursionError:
+        raise SuiteError([Problem(name, 1, 1, "", _TOO_DEEP)]) from None
     return located
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ from dataclasses import dataclass
 Scalar = str | int | float | bool
 
 _SPEC = re.compile(r"^\s*([A-Za-z][\w.-]*)\s*(?:\((.*)\))?\s*$", re.DOTALL)
-_INT = re.compile(r"^[-+]?\d+$")
-_FLOAT = re.compile(r"^[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?$")
+_INT = re.compile(r"^[-+]?\d+$", re.ASCII)
+_FLOAT = re.compile(r"^[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?$", re.ASCII)
+_LONGEST_INT = 18  # digits
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,17 @@ class Spec:
 
 
 def scalar(text: str) -> Scalar:
-    """A scalar by the core rules of YAML 1.2: true and false, whole numbers, decimals, else text."""
+    """A scalar by the core rules of YAML 1.2: true and false, whole numbers, decimals, else text.
+
+    A number that no machine word holds stays text, so that it is refused where a number is wanted.
+    """
     if text in ("true", "True", "TRUE", "false", "False", "FALSE"):
         return text.lower() == "true"
     if _INT.match(text):
-        return int(text)
+        return int(text) if len(text.lstrip("+-")) <= _LONGEST_INT else text
     if _FLOAT.match(text):
-        return float(text)
+        number = float(text)
+        return number if math.isfinite(number) else text
     return text
 
 

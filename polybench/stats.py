@@ -69,10 +69,10 @@ def median_interval(values: Sequence[float], confidence: float = CONFIDENCE_TIME
     """Exact order-statistic interval of the median; infinite when n is too small for the confidence."""
     n, tail = len(values), (1 - confidence) / 2
     ordered = sorted(values)
-    below, rank = 0.0, 0
+    below, rank = 0, 0
     for k in range(n // 2):
-        below += math.comb(n, k) * 0.5**n
-        if below > tail:
+        below += math.comb(n, k)
+        if below / 2**n > tail:  # whole numbers, since a power of a half vanishes beyond n = 1074
             break
         rank = k + 1
     if rank == 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from polybench.record import Record
 SCHEMA_VERSION = 1
 RUN_FILE, RECORDS_FILE = "run.json", "records.jsonl"
 ROOT = Path("results")
+_MAPPINGS = ("suite", "environment", "metrics")  # that every run.json has
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,12 @@ class Run:
 
 def create(path: Path, header: dict[str, Any]) -> None:
     """A new run folder. Raises ResultsError when something is there already."""
-    if path.exists() and any(path.iterdir()):
-        raise ResultsError(f"{path} is not empty, so nothing was written; choose another --out")
     try:
+        if path.is_dir() and any(path.iterdir()):
+            raise ResultsError(f"{path} is not empty, so nothing was written; choose another folder")
         path.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
-        raise ResultsError(f"{path} cannot be made: {problem.strerror}; choose another --out") from None
+        raise ResultsError(f"{path} cannot be made: {problem.strerror}; choose another folder") from None
     write_header(path, header)
     (path / RECORDS_FILE).touch()
 
@@ -166,7 +168,7 @@ def _header(path: Path) -> dict[str, Any]:
     number = header.get("schema_version") if isinstance(header, dict) else None
     if isinstance(number, int) and number > SCHEMA_VERSION:
         raise ResultsError(f"{file} has schema {number}, this polybench reads up to {SCHEMA_VERSION}; update polybench")
-    if not isinstance(number, int) or not {"suite", "environment", "metrics"} <= set(header):
+    if not isinstance(number, int) or not all(isinstance(header.get(key), dict) for key in _MAPPINGS):
         raise ResultsError(f"{file} was not written by polybench")
     return dict(header)
 
@@ -184,5 +186,8 @@ def _lines(path: Path) -> Iterator[tuple[int, str, bool]]:
 
 
 def _unfinished(line: str) -> bool:
-    """Whether a line began as a record of ours and was cut short."""
-    return line.startswith('{"duration_s":') and not line.endswith("}")
+    """Whether a line began as a record of ours and was cut short, so that a brace stays open."""
+    start = '{"duration_s":'
+    structure = re.sub(r'"(\\.|[^"\\])*("|$)', "", line)
+    ours = line.startswith(start) or start.startswith(line)
+    return ours and structure.count("{") > structure.count("}")

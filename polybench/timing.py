@@ -95,6 +95,12 @@ class GpuTimer:
         return seconds / calls
 
 
+def wake() -> None:
+    """Take the first backward pass of a process, which imports for seconds, out of the first call's time."""
+    x = torch.ones(1, requires_grad=True)
+    torch.autograd.grad(torch.relu(x), x, torch.ones(1))
+
+
 def calls_for(timer: CpuTimer | GpuTimer, arm: Arm, least_s: float) -> int:
     """Calls that make a sample at least `least_s` long and 1000 times the clock's cost."""
     arm.once()

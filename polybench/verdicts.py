@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -30,8 +31,17 @@ def as_text(verdicts: Sequence[Verdict]) -> str:
 
 
 def to_json(verdicts: Sequence[Verdict], code: int, reason: str) -> dict[str, Any]:
-    found = [{**asdict(v), "metric": v.metric.name, "unit": v.metric.unit} for v in verdicts]
+    found = [
+        {**asdict(v), "metric": v.metric.name, "unit": v.metric.unit, "change": _estimate(v)} for v in verdicts
+    ]
     return {"schema_version": 1, "exit_code": code, "reason": reason, "verdicts": found}
+
+
+def _estimate(v: Verdict) -> dict[str, Any] | None:
+    """JSON has no infinity: an open end of an interval is null."""
+    if v.change is None:
+        return None
+    return {k: x if math.isfinite(x) else None for k, x in asdict(v.change).items()}
 
 
 def _values(v: Verdict) -> str:

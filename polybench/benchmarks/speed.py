@@ -74,13 +74,14 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
 
     import torch
 
-    from polybench.timing import CpuTimer, GpuTimer, calls_for
+    from polybench.timing import CpuTimer, GpuTimer, calls_for, wake
     from polybench.workshop import Workshop
 
     device, shuffled = trials[0].cell.device, random.Random(trials[0].seed)
     torch.set_num_threads(axes.threads)
     torch.manual_seed(trials[0].seed)
     timer = CpuTimer(axes.threads) if device == "cpu" else GpuTimer()
+    wake()
     order = list(range(len(trials)))
 
     # Where a buffer lies and who touched it first biases a timing, so both are shuffled too.

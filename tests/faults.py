@@ -1,0 +1,77 @@
+"""Activations that go wrong in every way, which `install` puts where a package would be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SOURCE = '''
+import os, signal, sys
+import torch
+from polybench.registry import activations
+
+class Base(torch.nn.Module):
+    def forward(self, x):
+        return torch.relu(x)
+
+@activations.register("raises", branches=1, source="tests")
+class Raises(Base):
+    """Raises in its forward pass."""
+    def forward(self, x):
+        raise ValueError("planted mistake\\nsecond line")
+
+@activations.register("exits", branches=1, source="tests")
+class Exits(Base):
+    """Ends the process."""
+    def forward(self, x):
+        print("last words", file=sys.stderr, flush=True)
+        os._exit(7)
+
+@activations.register("killed", branches=1, source="tests")
+class Killed(Base):
+    """Is killed as the kernel kills for memory."""
+    def forward(self, x):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+@activations.register("hungry", branches=1, source="tests")
+class Hungry(Base):
+    """Asks for more memory than there is."""
+    def forward(self, x):
+        return torch.empty(1 << 60)
+
+@activations.register("hangs", branches=1, source="tests")
+class Hangs(Base):
+    """Never returns."""
+    def forward(self, x):
+        while True:
+            pass
+
+@activations.register("prints", branches=1, source="tests")
+class Prints(Base):
+    """Writes on stdout what could be taken for a message."""
+    def forward(self, x):
+        print('{"done": true}', flush=True)
+        os.write(1, b'{"trial": 0, "status": "failed", "error": "no"}\\n')
+        return torch.relu(x)
+
+@activations.register("explodes", branches=1, source="tests")
+class Explodes(Base):
+    """Gives no numbers."""
+    def forward(self, x):
+        return x * float("nan")
+
+@activations.register("misshapen", branches=1, source="tests")
+class Misshapen(Base):
+    """Gives the wrong width."""
+    def forward(self, x):
+        return x[..., :-1]
+'''
+
+
+def install(folder: Path) -> Path:
+    """Put the package into a folder that then goes on PYTHONPATH."""
+    (folder / "polybench_faults.py").write_text(SOURCE, encoding="utf-8")
+    info = folder / "polybench_faults-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: polybench-faults\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text("[polybench]\nfaults = polybench_faults\n", encoding="utf-8")
+    return folder

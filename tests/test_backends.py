@@ -1,0 +1,78 @@
+"""Every backend gives what eager gives, for every activation, forward and backward."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from polybench.allocation import peak_bytes, saved_bytes
+from polybench.build import activation, branches, executed
+from polybench.errors import Unsupported
+from polybench.registry import activations, backends
+
+# Dimension key: N rows, F hidden width.
+
+N, F = 16, 64
+
+
+def gradients(spec: str, backend: str) -> list[torch.Tensor]:
+    """Output and gradients to input and parameters."""
+    torch.manual_seed(0)
+    module = activation(spec)
+    x = torch.randn(N, branches(spec) * F, requires_grad=True)
+    dy = torch.randn(N, F)
+    y = executed(module, backend)(x)
+    return [y.detach(), *torch.autograd.grad(y, (x, *module.parameters()), dy)]
+
+
+@pytest.mark.filterwarnings("ignore")  # what the compiler warns about is not ours
+@pytest.mark.parametrize("backend", [b for b in backends.names() if b != "eager"])
+@pytest.mark.parametrize("spec", activations.names())
+def test_backends_agree_with_eager(backend: str, spec: str) -> None:
+    try:
+        found = gradients(spec, backend)
+    except Unsupported as reason:
+        assert str(reason)  # a machine that cannot says why, and the rest of the suite goes on
+        return
+    for ours, eager in zip(found, gradients(spec, "eager"), strict=True):
+        torch.testing.assert_close(ours, eager, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("spec", activations.names())
+def test_recompute_keeps_the_input_and_nothing_else(spec: str) -> None:
+    x = torch.randn(N, branches(spec) * F, requires_grad=True)
+    module = activation(spec)
+    kept = saved_bytes(lambda: executed(module, "checkpoint")(x), module.parameters())
+    assert kept == x.untyped_storage().nbytes()
+
+
+@pytest.mark.parametrize("spec", activations.names())
+def test_bytes_repeat_exactly_and_peak_covers_what_is_saved(spec: str) -> None:
+    x = torch.randn(N, branches(spec) * F, requires_grad=True)
+    module, dy = activation(spec), torch.randn(N, F)
+
+    def both() -> None:
+        torch.autograd.grad(module(x), (x, *module.parameters()), dy)
+
+    both()
+    saved = {saved_bytes(lambda: module(x), module.parameters()) for _ in range(3)}
+    peaks = {peak_bytes(both, "cpu") for _ in range(3)}
+    assert len(saved) == len(peaks) == 1
+    assert peaks.pop() >= N * F * 4 * 2  # output and input gradient at least
+
+
+def test_saved_bytes_count_a_storage_once_and_no_parameter() -> None:
+    weight = torch.randn(8, 8, requires_grad=True)
+    x = torch.randn(4, 8, requires_grad=True)
+    size = x.untyped_storage().nbytes()
+    assert saved_bytes(lambda: (x @ weight).sum(), [weight]) == size
+    assert saved_bytes(lambda: (x * x.view(4, 8)).sum(), []) == size
+
+
+def test_peak_bytes_are_those_alive_at_once() -> None:
+    def work() -> None:
+        for _ in range(3):
+            a = torch.empty(1000)
+            b = torch.empty(500)
+            del a, b
+
+    assert peak_bytes(work, "cpu") == pytest.approx(6000, abs=256)  # the allocator may round up

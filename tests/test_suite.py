@@ -1,0 +1,284 @@
+"""Every mistake of a suite is located, and every value is what a reader of the file expects."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from polybench.check import Resolved, load_suite
+from polybench.errors import SuiteError, UsageError
+from polybench.layers import layered
+from polybench.located import read
+from polybench.resolved import lines
+from polybench.schema import schema_text, starter
+from polybench.suite import suite_paths
+
+ROOT = Path(__file__).parent.parent
+SHIPPED = suite_paths(ROOT / "suites")
+SUITE = """\
+suite: demo
+activations: [relu, gelu, swiglu]
+reference: swiglu
+seeds: [0, 1]
+benchmarks:
+  - name: mem
+    kind: memory
+    backends: [eager]
+    dtypes: [float32]
+    matrix: {level: block, tokens: [64, 128], d_model: 32}
+  - name: pre
+    kind: pretrain
+    matrix: {corpus: stdlib, d_model: 64}
+    protocol: {evaluations: 2}
+claims:
+  - {metric: val_loss, subject: gelu, better_than: relu}
+gate:
+  - {metric: saved_bytes, tolerance: 5%, where: {level: block}}
+"""
+# (old, new, line:col, path, essential words), one mistake each.
+PLANTED = [
+    ("seeds: [0, 1]", "seed: [0, 1]", "4:1", "seed", "unknown key, did you mean 'seeds'?"),
+    ("seeds: [0, 1]", "int: 3", "4:1", "int", "unknown key"),
+    ("seeds: [0, 1]", "'a(b)': 3", "4:1", "a(b)", "unknown key"),
+    ("    dtypes:", "    dtype:", "9:5", "benchmarks[0].dtype", "unknown key, did you mean 'dtypes'?"),
+    ("[relu, gelu", "[relu, gleu", "2:21", "activations[1]", "unknown activation 'gleu', did you mean 'gelu'?"),
+    ("kind: memory", "kind: memroy", "7:11", "benchmarks[0].kind", "unknown kind 'memroy', did you mean 'memory'?"),
+    ("[eager]", "[eagre]", "8:16", "benchmarks[0].backends[0]", "unknown backend 'eagre', did you mean 'eager'?"),
+    ("stdlib", "stdlb", "13:22", "benchmarks[1].matrix.corpus", "unknown corpus 'stdlb', did you mean 'stdlib'?"),
+    ("[float32]", "[float23]", "9:14", "benchmarks[0].dtypes[0]", "'float23' is unknown, did you mean 'float32'?"),
+    ("[relu, gelu", "[polynorm(ordr=2), gelu", "2:15", "activations[0]", "no option 'ordr', did you mean 'order'?"),
+    ("[relu, gelu", "[relu(order=2), gelu", "2:15", "activations[0]", "no option 'order', it has none"),
+    ("[relu, gelu", "[polynorm(order=9), gelu", "2:15", "activations[0]", "option 'order' of 'polynorm': 9 will not do"),
+    ("[relu, gelu", "[relu(, gelu", "2:15", "activations[0]", "is not a name or name(option=value, ...)"),
+    ("tokens: [64, 128]", "tokens: many", "10:36", "benchmarks[0].matrix.tokens", "should be a valid integer"),
+    ("tokens: [64, 128]", "tokens: [64, -1]", "10:41", "benchmarks[0].matrix.tokens[1]", "greater than 0"),
+    ("tokens: [64, 128]", "tokns: 64", "10:28", "benchmarks[0].matrix.tokns", "memory has no axis 'tokns', did you mean"),
+    ("tokens: [64, 128]", "tokens: []", "10:36", "benchmarks[0].matrix.tokens", "this list is empty"),
+    ("tokens: [64, 128]", "tokens: [64, 64]", "10:41", "benchmarks[0].matrix.tokens[1]", "64 stands in this list twice"),
+    ("d_model: 32}", "exclude: [{tokens: 64}, {tokens: 128}]}", "10:56", "benchmarks[0].matrix.exclude", "nothing is left"),
+    ("d_model: 32}", "exclude: [{tokens: 65}]}", "10:57", "benchmarks[0].matrix.exclude[0]", "this excludes nothing"),
+    ("d_model: 32}", "exclude: 7}", "10:56", "benchmarks[0].matrix.exclude", "must be a list of mappings"),
+    ("d_model: 32}", "include: [{token: 64}]}", "10:58", "benchmarks[0].matrix.include[0].token", "did you mean 'tokens'?"),
+    ("d_model: 64", "d_model: 65", "13:39", "benchmarks[1].matrix.d_model", "d_model 65 cannot be divided into 2 heads"),
+    ("stdlib", "'text: no/such/*.txt'", "13:22", "benchmarks[1].matrix.corpus", "no file matches 'no/such/*.txt'"),
+    ("{evaluations: 2}", "{evaluation: 2}", "14:16", "benchmarks[1].protocol.evaluation", "did you mean 'evaluations'?"),
+    ("    kind: memory\n", "", "6:5", "benchmarks[0]", "the key 'kind' is missing"),
+    ("suite: demo\n", "", "1:1", "", "the key 'suite' is missing"),
+    ("suite: demo", "suite: a/b", "1:8", "suite", "it becomes the name of a folder"),
+    ("reference: swiglu", "reference: relu2", "3:12", "reference", "'relu2' is not among the activations"),
+    ("better_than: relu", "better_than: relu2", "16:52", "claims[0].better_than", "not among the activations, did you mean"),
+    ("tolerance: 5%", "tolerance: five", "18:38", "gate[0].tolerance", "should be a valid number"),
+    ("tolerance: 5%", "tolerance: -1", "18:38", "gate[0].tolerance", "greater than or equal to 0"),
+    ("metric: saved_bytes", "metric: save_bytes", "18:14", "gate[0].metric", "measures 'save_bytes', did you mean 'saved_bytes'"),
+    ("where: {level", "where: {levl", "18:50", "gate[0].where.levl", "no cell has 'levl', did you mean 'level'?"),
+    ("name: pre", "name: mem", "6:11", "benchmarks[0].name", "two benchmarks are called 'mem'"),
+    ("name: pre", "name: [mem]", "11:11", "benchmarks[1].name", "should be a valid string"),
+    ("seeds: [0, 1]", "seeds: [0, 1, 0]", "4:15", "seeds[2]", "0 stands in this list twice"),
+    ("seeds: [0, 1]", "seeds: []", "4:8", "seeds", "this list is empty"),
+    ("seeds: [0, 1]", "seeds: [-1]", "4:9", "seeds[0]", "greater than or equal to 0"),
+    ("seeds: [0, 1]", "seeds: 3", "4:8", "seeds", "3 should be a valid list"),
+    ("[relu, gelu", "[relu, gelu, gelu(approximate=none)", "2:27", "activations[2]", "stands in this list twice"),
+    ("seeds: [0, 1]", "seeds: [0]\nsuite: again", "5:1", "suite", "this key already stands in line 1"),
+    ("seeds: [0, 1]", "seeds: !python [0]", "4:8", "seeds", "the tag !python means nothing here"),
+    ("seeds: [0, 1]", "seeds: &s [*s]", "4:8", "seeds[0]", "an alias stands inside of what it repeats"),
+    ("seeds: [0, 1]", "seeds: @x", "4:8", "", "this is not YAML"),
+    ("seeds: [0, 1]", "extends: 5", "4:10", "extends", "one file name is wanted here, not 5"),
+    ("seeds: [0, 1]", "extends: other.yaml", "4:10", "extends", "there is no file 'other.yaml' beside this one"),
+    ("seeds: [0, 1]", f"extends: {'x' * 300}", "4:10", "extends", "there is no file"),
+    ("seeds: [0, 1]", 'extends: "a\\0b"', "4:10", "extends", "there is no file"),
+]  # fmt: skip
+
+
+def write(folder: Path, text: str = SUITE, name: str = "suite.yaml") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def mistakes(path: Path) -> list[str]:
+    with pytest.raises(SuiteError) as caught:
+        load_suite(path)
+    return [str(p) for p in caught.value.problems]
+
+
+def loaded(folder: Path, text: str = SUITE, overrides: tuple[str, ...] = ()) -> Resolved:
+    return load_suite(write(folder, text), overrides)
+
+
+def test_the_suite_that_mistakes_are_planted_in_has_none(tmp_path: Path) -> None:
+    assert loaded(tmp_path).suite.suite == "demo"
+
+
+@pytest.mark.parametrize(("old", "new", "place", "path", "words"), PLANTED, ids=[f"{p[3]}: {p[4]}" for p in PLANTED])
+def test_a_mistake_is_located(tmp_path: Path, old: str, new: str, place: str, path: str, words: str) -> None:
+    assert old in SUITE
+    file = write(tmp_path, SUITE.replace(old, new, 1))
+    found = mistakes(file)
+    start = f"{file}:{place}: {path}: " if path else f"{file}:{place}: "
+    matching = [m for m in found if m.startswith(start) and words in m.removeprefix(start)]
+    assert matching, f"wanted {start}...{words}...\nfound " + "\n".join(found)
+
+
+def test_ten_mistakes_yield_ten_messages_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = SUITE
+    ten = [
+        ("[relu, gelu,", "[relu, gleu, gelu,"),
+        ("reference: swiglu", "reference: swigelu"),
+        ("[0, 1]", "[0, 0]"),
+        ("kind: memory", "knid: memory\n    kind: memory"),
+        ("[eager]", "[eagre]"),
+        ("[float32]", "[float23]"),
+        ("d_model: 32", "d_model: wide"),
+        ("stdlib", "stdlb"),
+        ("metric: val_loss", "metric: val_los"),
+        ("tolerance: 5%", "tolerance: five"),
+    ]
+    for old, new in ten:
+        text = text.replace(old, new, 1)
+    found = mistakes(write(tmp_path, text))
+    assert len(found) == 10
+    places = [tuple(map(int, re.match(r".*?suite.yaml:(\d+):(\d+): ", m).groups())) for m in found]  # type: ignore[union-attr]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("text", ["", "# only a comment\n", "- a list\n", "just words\n"])
+def test_what_is_no_mapping_is_no_suite(tmp_path: Path, text: str) -> None:
+    (found,) = mistakes(write(tmp_path, text))
+    assert "a suite is a mapping of keys to values" in found
+    assert ".yaml:1:1: " in found or text.startswith("#")
+
+
+def test_a_file_that_is_missing_or_no_text_is_said_in_one_line(tmp_path: Path) -> None:
+    (found,) = mistakes(tmp_path / "nowhere.yaml")
+    assert found == f"{tmp_path / 'nowhere.yaml'}: cannot be read: No such file or directory"
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    assert "it is not UTF-8 text" in mistakes(tmp_path / "binary.yaml")[0]
+    assert "Is a directory" in mistakes(tmp_path)[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 1500,
+        "a: &a [x]\n" + "\n".join(f"b{i}: &b{i} [{', '.join([f'*b{i - 1}' if i else '*a'] * 9)}]" for i in range(9)),
+        "\n".join(f"a{i}: &a{i} {'[' * 90}{f'*a{i - 1}' if i else 'x'}{']' * 90}" for i in range(40)),
+    ],
+    ids=["deep", "billion laughs", "deep by aliases"],
+)
+def test_a_file_that_explodes_is_refused(tmp_path: Path, text: str) -> None:
+    assert any(word in mistakes(write(tmp_path, text))[0] for word in ("nested too deeply", "aliases expand"))
+
+
+def test_yaml_traps_are_closed(tmp_path: Path) -> None:
+    pairs = {
+        "1e-3": 1e-3, "1e3": 1000.0, ".5": 0.5, "-1": -1, "+7": 7, "true": True, "False": False, "null": None, "~": None,
+        "on": "on", "off": "off", "yes": "yes", "no": "no", "y": "y", "0777": 777, "0x1F": "0x1F", "0o17": "0o17",
+        "1:30": "1:30", "2026-01-01": "2026-01-01", "1_000": "1_000", "'1'": "1", '"true"': "true", "=": "=",
+        ".inf": ".inf", ".nan": ".nan", "1e999": "1e999", "9" * 5000: "9" * 5000,
+    }  # fmt: skip
+    located = read(write(tmp_path, "\n".join(f"k{i}: {text}" for i, text in enumerate(pairs))))
+    wanted = list(pairs.values())
+    assert list(located.data.values()) == wanted
+    assert [type(v) for v in located.data.values()] == [type(v) for v in wanted]
+    assert not located.problems
+
+
+def test_options_equal_to_the_defaults_are_dropped_from_the_name(tmp_path: Path) -> None:
+    text = SUITE.replace("[relu, gelu,", "['polynorm(order=3)', 'polynorm( eps=1e-5, order=2 )', relu, gelu,")
+    assert loaded(tmp_path, text).suite.activations[:2] == ["polynorm", "polynorm(eps=1e-05, order=2)"]
+
+
+def test_extends_merges_mappings_and_replaces_lists_and_each_value_keeps_its_origin(tmp_path: Path) -> None:
+    base = write(tmp_path, SUITE, "base.yaml")
+    middle = write(tmp_path, "extends: base.yaml\nseeds: [7]\nmargin: 10%\n", "middle.yaml")
+    child = write(tmp_path, "extends: middle.yaml\nsuite: child\n", "child.yaml")
+    found = load_suite(child, ["margin=0.2"])
+    assert (found.suite.suite, found.suite.seeds, found.suite.margin) == ("child", [7], 0.2)
+    assert found.suite.benchmarks == load_suite(base).suite.benchmarks
+    told = dict(re.match(r"(\S+) = .*?  # (.*)", line).groups() for line in lines(found))  # type: ignore[union-attr]
+    assert told["suite"] == f"{child}:2"
+    assert told["seeds"] == f"{middle}:2"
+    assert told["margin"] == "-s margin=0.2"
+    assert told["reference"] == f"{base}:3"
+    assert told["device"] == "default"
+    assert told["benchmarks[0].matrix.d_model"] == f"{base}:10"
+
+
+def test_mappings_merge_at_every_depth(tmp_path: Path) -> None:
+    write(tmp_path, "a: {x: 1, y: [1, 2]}\nb: 1\nc: {d: 1}\n", "base.yaml")
+    found = layered(write(tmp_path, "extends: base.yaml\na: {y: [3], z: {q: 0}}\nb: {c: 2}\nc: 5\n"))
+    assert found.data == {"a": {"x": 1, "y": [3], "z": {"q": 0}}, "b": {"c": 2}, "c": 5}
+    origins = {route: Path(mark.file).stem for route, mark in found.values.items()}
+    assert (origins["a", "x"], origins["a", "y"], origins["a", "y", 0]) == ("base", "suite", "suite")
+    assert ("a", "y", 1) not in origins
+    assert ("c", "d") not in origins
+
+
+def test_a_mistake_of_the_parent_is_told_at_the_parent(tmp_path: Path) -> None:
+    base = write(tmp_path, SUITE.replace("stdlib", "stdlb"), "base.yaml")
+    (found,) = mistakes(write(tmp_path, "extends: base.yaml\n", "child.yaml"))
+    assert found.startswith(f"{base}:13:22: ")
+
+
+def test_files_that_extend_each_other_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, "extends: b.yaml\n", "a.yaml")
+    write(tmp_path, "extends: a.yaml\n", "b.yaml")
+    (found,) = mistakes(tmp_path / "a.yaml")
+    assert found == f"{tmp_path / 'b.yaml'}:1:10: extends: these files extend each other: a.yaml -> b.yaml -> a.yaml"
+    write(tmp_path, "extends: self.yaml\n", "self.yaml")
+    assert "self.yaml -> self.yaml" in mistakes(tmp_path / "self.yaml")[0]
+
+
+@pytest.mark.parametrize("key", ["mem.matrix.tokens", "benchmarks.mem.matrix.tokens", "benchmarks.0.matrix.tokens"])
+def test_a_benchmark_is_overridden_by_name_or_index(tmp_path: Path, key: str) -> None:
+    assert loaded(tmp_path, SUITE, (f"{key}=[8, 16]",)).suite.benchmarks[0].matrix["tokens"] == [8, 16]
+
+
+def test_overrides_reach_new_mappings_and_lists_of_options(tmp_path: Path) -> None:
+    overrides = ("mem.timeout_s=5", "pre.protocol.evaluations=3", "activations=[swiglu, polynorm(eps=1e-5, order=2)]",
+                 "claims=[]")  # fmt: skip
+    found = loaded(tmp_path, SUITE, overrides).suite
+    assert found.benchmarks[0].timeout_s == 5
+    assert found.benchmarks[1].protocol == {"evaluations": 3}
+    assert found.activations == ["swiglu", "polynorm(eps=1e-05, order=2)"]
+
+
+@pytest.mark.parametrize(
+    "text", ["seeds", "=3", "benchmarks.meem.matrix.tokens=1", "benchmarks.9.kind=x", "seeds=[1, 2", "extends=b.yaml"]
+)
+def test_an_override_that_makes_no_sense_is_a_usage_error(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(f"-s {text}")):
+        loaded(tmp_path, SUITE, (text,))
+
+
+def test_a_mistake_in_an_override_is_located_at_the_override(tmp_path: Path) -> None:
+    with pytest.raises(SuiteError, match=r"^-s mem\.matrix\.tokens=many: benchmarks\[0\]\.matrix\.tokens: "):
+        loaded(tmp_path, SUITE, ("mem.matrix.tokens=many",))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
+def test_every_shipped_suite_validates_and_names_the_schema(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    text = path.read_text(encoding="utf-8")
+    named = re.fullmatch(r"# yaml-language-server: \$schema=(.+)", text.splitlines()[0])
+    assert named
+    schema = json.loads((path.parent / named[1]).read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(read(path).data, schema)
+    jsonschema.validate(yaml.safe_load(text), schema)  # what an editor's YAML makes of it
+    assert load_suite(path).suite.suite == path.stem
+
+
+def test_the_schema_beside_the_suites_is_the_one_polybench_prints() -> None:
+    assert (ROOT / "suites/schema.json").read_text(encoding="utf-8") == schema_text()
+
+
+@pytest.mark.parametrize("name", ["mine", "my suite", "../x", ".hidden", "-", "é"])
+def test_the_starter_suite_validates(tmp_path: Path, name: str) -> None:
+    file = write(tmp_path, starter(name))
+    assert load_suite(file).suite.activations
+    jsonschema.validate(read(file).data, json.loads(schema_text()))

@@ -1,0 +1,103 @@
+"""Whatever happens in the measuring process becomes a record, and the next job runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import faults
+import pytest
+from polybench.cell import Cell, Job, Trial
+from polybench.executor import WorkerProcess
+from polybench.kind import axes_of, kind_of
+from polybench.record import Record, Status
+from polybench.runner import perform
+
+
+@pytest.fixture(scope="module")
+def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
+    site = faults.install(tmp_path_factory.mktemp("site"))
+    before = os.environ.get("PYTHONPATH")
+    root = str(Path(__file__).parent.parent)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(site), root, before]))
+    worker = WorkerProcess()
+    yield worker
+    worker.stop()
+    if before is None:
+        del os.environ["PYTHONPATH"]
+    else:
+        os.environ["PYTHONPATH"] = before
+
+
+def job(kind: str, *activations: str, timeout_s: float = 60.0, **axes: int | str) -> Job:
+    found = kind_of(kind)
+    cells = [
+        Cell(kind, found.version, name, "eager", "cpu", "float32", axes_of(found, dict(axes))) for name in activations
+    ]
+    protocol = {"launches": 1, "blocks": 3, "sample_s": 1e-5} if kind == "speed" else {}
+    checked = tuple(sorted(found.protocol(**protocol).model_dump().items()))
+    return Job(tuple(Trial("test", c, 0) for c in cells), checked, timeout_s)
+
+
+def memory(executor: WorkerProcess, name: str, timeout_s: float = 60.0) -> Record:
+    (record,) = perform(job("memory", name, timeout_s=timeout_s, tokens=4, d_model=8), executor)
+    return record
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "words"),
+    [
+        ("raises", Status.FAILED, "ValueError: planted mistake"),
+        ("exits", Status.FAILED, "exit code 7: last words"),
+        ("killed", Status.OUT_OF_MEMORY, "killed from outside"),
+        ("hungry", Status.OUT_OF_MEMORY, "memory"),
+        ("misshapen", Status.FAILED, "RuntimeError"),
+    ],
+)
+def test_a_failure_is_a_record_and_the_next_job_runs(
+    executor: WorkerProcess, name: str, status: Status, words: str
+) -> None:
+    record = memory(executor, name)
+    assert record.status is status
+    assert words in record.error
+    assert "\n" not in record.error
+    assert memory(executor, "relu").status is Status.OK
+
+
+def test_a_job_that_hangs_is_stopped(executor: WorkerProcess) -> None:
+    memory(executor, "relu")  # the process is up, so the time below is the job's own
+    record = memory(executor, "hangs", timeout_s=0.5)
+    assert record.status is Status.TIMED_OUT
+    assert "timeout_s" in record.error
+    assert memory(executor, "relu").status is Status.OK
+
+
+def test_printing_does_not_break_the_protocol(executor: WorkerProcess) -> None:
+    record = memory(executor, "prints")
+    assert record.status is Status.OK
+    assert record.get("saved_bytes") is not None
+
+
+def test_one_bad_arm_does_not_spoil_a_block(executor: WorkerProcess) -> None:
+    records = perform(job("speed", "relu", "raises", "gelu", tokens=4, d_model=8), executor)
+    assert [r.status for r in records] == [Status.OK, Status.FAILED, Status.OK]
+    times = [r.get("total_time") for r in (records[0], records[2])]
+    assert all(t is not None and len(t.values) == 3 and min(t.values) > 0 for t in times)
+    assert records[0].started_at == records[2].started_at
+
+
+def test_a_diverged_run_keeps_its_curve(executor: WorkerProcess) -> None:
+    sizes = {"corpus": "stdlib", "d_model": 8, "heads": 1, "seq_len": 8, "batch": 2, "steps": 3}
+    (record,) = perform(job("loss_curve", "explodes", **sizes), executor)
+    assert record.status is Status.DIVERGED
+    assert "step 1 of 3" in record.error
+
+
+def test_memory_repeats_to_the_byte_in_another_process(executor: WorkerProcess) -> None:
+    first = memory(executor, "polynorm")
+    other = WorkerProcess()
+    try:
+        assert memory(other, "polynorm").measurements == first.measurements
+    finally:
+        other.stop()
