@@ -9,6 +9,7 @@ from polybench.derive import with_derived
 from polybench.document import Document
 from polybench.figure import figures
 from polybench.frame import rows
+from polybench.overview import overview
 from polybench.store import Run
 from polybench.table import tables
 
@@ -16,11 +17,12 @@ from polybench.table import tables
 def compose(run: Run) -> Document:
     """The report of a run; the same for every format."""
     full = with_derived(run)
+    first = overview(full)
     return Document(
         title=run.name,
         description=run.suite.get("description", ""),
         findings=findings(full),
-        tables=tables(full),
+        tables=(*([first] if first else []), *tables(full)),
         figures=figures(full),
         facts=facts(run),
         notes=_notes(run),

@@ -50,7 +50,7 @@ def _table(run: Run, name: str, comparisons: Sequence[Comparison]) -> Table:
             comparison = by_place[point, metric]
             line.append(_value(comparison, scales[metric], point in best[metric]))
             if metric.better != "neither":
-                line.append(_change(comparison, reference))
+                line.append(change_entry(comparison, reference))
         body.append(tuple(line))
     kind = rows[0].cell.kind
     return Table(
@@ -81,19 +81,20 @@ def _field(cell: Cell, name: str) -> str:
 
 def _value(comparison: Comparison, scale: Scale, best: bool) -> Entry:
     if comparison.value is None:
-        return Entry(_status(comparison.point))
+        return Entry(status_word(comparison.point))
     if math.isinf(comparison.value):
         return Entry("not reached", comparison.value)
     return Entry(scale.show(comparison.value), comparison.value, best=best)
 
 
-def _status(point: Point) -> str:
+def status_word(point: Point) -> str:
     """The one word for a cell that has no value."""
     words = [r.status.replace("_", " ") for r in point.records if r.status != "ok"]
     return words[0] if words else "–"
 
 
-def _change(comparison: Comparison, reference: str) -> Entry:
+def change_entry(comparison: Comparison, reference: str) -> Entry:
+    """The ratio or difference with its interval and what it means."""
     if comparison.cell.activation == reference and comparison.value is not None:
         return Entry("1" if comparison.metric.effect == "ratio" else "0")
     if comparison.change is None:

@@ -21,7 +21,7 @@ FLOORS: dict[int, str] = {
     4: "matrix_check plan compare build allocation worker benchmarks.speed benchmarks.memory benchmarks.loss_curve "
     "benchmarks.pretrain",
     5: "check gate table figure session ffn",
-    6: "resolved answer baseline verdicts progress decoder workshop draw",
+    6: "resolved answer overview baseline verdicts progress decoder workshop draw",
     7: "compose training timing",
     8: "reports.text reports.html",
     9: "cli",

@@ -41,6 +41,13 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
+def finish(folder: Path, *arguments: str) -> tuple[int, str]:
+    """Exit code and stderr of a run that is left alone."""
+    process = start(folder, *arguments)
+    words = process.communicate()[1]
+    return process.returncode, words
+
+
 def measured(run: Path) -> dict[str, object]:
     """What every trial measured, without when and how long."""
     return {r.trial.id: (r.status, r.measurements, dict(r.facts)) for r in load(run).records}
@@ -56,8 +63,7 @@ def kill_after(process: subprocess.Popen[str], lines: int, how: signal.Signals) 
 
 
 def test_killed_at_several_moments_it_ends_like_an_unbroken_run(folder: Path) -> None:
-    whole = start(folder, "small.yaml", "--out", "whole")
-    assert whole.wait() == 0
+    assert finish(folder, "small.yaml", "--out", "whole")[0] == 0
     process = start(folder, "small.yaml", "--out", "broken")
     kill_after(process, 1, signal.SIGKILL)
     for moment in (1, 3):
@@ -65,8 +71,8 @@ def test_killed_at_several_moments_it_ends_like_an_unbroken_run(folder: Path) ->
         kill_after(process, moment, signal.SIGKILL)
     with (folder / "broken" / "records.jsonl").open("ab") as file:
         file.write(b'{"duration_s": 1.0, "err')  # a line cut short by the kill
-    process = start(folder, "--resume", "broken")
-    assert process.wait() == 0, process.stderr.read() if process.stderr else ""
+    code, words = finish(folder, "--resume", "broken")
+    assert code == 0, words
     assert measured(folder / "broken") == measured(folder / "whole")
     ids = [json.loads(line)["trial"] for line in (folder / "whole" / "records.jsonl").read_text().splitlines()]
     assert len(ids) == len({json.dumps(i) for i in ids}) == 8
@@ -82,18 +88,15 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(folder: Path) -> None:
 
 
 def test_a_changed_suite_is_refused_unless_forced(folder: Path) -> None:
-    process = start(folder, "small.yaml", "--out", "run", "--filter", "*memory*")
-    assert process.wait() == 0
-    refused = start(folder, "small.yaml", "--resume", "run", "-s", "memory.matrix.tokens=4")
-    words = refused.communicate()[1]
-    assert refused.returncode == 2
+    assert finish(folder, "small.yaml", "--out", "run", "--filter", "*memory*")[0] == 0
+    code, words = finish(folder, "small.yaml", "--resume", "run", "-s", "memory.matrix.tokens=4")
+    assert code == 2
     assert "the suite" in words
     header = json.loads((folder / "run" / "run.json").read_text())
     header["environment"] |= {"code": "other", "cpu": "another"}
     (folder / "run" / "run.json").write_text(json.dumps(header))
-    refused = start(folder, "small.yaml", "--resume", "run")
-    words = refused.communicate()[1]
-    assert refused.returncode == 2
+    code, words = finish(folder, "small.yaml", "--resume", "run")
+    assert code == 2
     assert "the code of polybench" in words
     assert "cpu: another" in words
-    assert start(folder, "small.yaml", "--resume", "run", "--force").wait() == 0
+    assert finish(folder, "small.yaml", "--resume", "run", "--force")[0] == 0
