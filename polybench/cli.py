@@ -35,9 +35,7 @@ def main() -> None:
     """Run the command line; every failure of the user's is one sentence and an exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        app(standalone_mode=False)
-    except typer.Exit as leave:
-        sys.exit(leave.exit_code)
+        code = app(standalone_mode=False)  # typer.Exit is not raised to here, its code is returned
     except PolybenchError as problem:
         _end(problem.exit_code, str(problem))
     except (KeyboardInterrupt, typer.Abort):
@@ -50,6 +48,7 @@ def main() -> None:
         if show is None:
             raise
         _end(2, f"{show()} See polybench --help.")
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def _interrupt(*_: object) -> NoReturn:
@@ -144,7 +143,7 @@ def report(
     """Print the tables of a run and write its report files; with --format, print that one format."""
     from polybench.compose import compose
     from polybench.registry import reports
-    from polybench.store import find, load, write_whole
+    from polybench.store import find, load, make_folder, write_whole
 
     chosen = {name: reports.load(name) for name in format or reports.names()}
     wanted: list[str | None] = [*runs] if runs else [None]
@@ -162,7 +161,7 @@ def report(
         folder = out or one.path
         if out and len(wanted) > 1:
             folder = out / one.path.name
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         for name, entry in chosen.items():
             rendered = entry.object(document)
             if name == "terminal" and not format:

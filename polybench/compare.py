@@ -73,12 +73,19 @@ def points(run: Run, controls: bool = False) -> list[Point]:
         if record.trial.control == controls:
             groups[record.trial.benchmark, record.trial.cell].append(record)
     benchmarks = [b["name"] for b in run.suite["benchmarks"]]
+    backends = {b["name"]: list(b["backends"]) for b in run.suite["benchmarks"]}
     activations = list(run.suite["activations"])
 
     def place(key: tuple[str, Cell]) -> tuple[Any, ...]:
         benchmark, cell = key
         axes = tuple((k, v if isinstance(v, int | float) else 0, str(v)) for k, v in cell.axes)
-        return (_index(benchmarks, benchmark), axes, cell.dtype, cell.backend, _index(activations, cell.activation))
+        return (
+            _index(benchmarks, benchmark),
+            axes,
+            cell.dtype,
+            _index(backends.get(benchmark, []), cell.backend),
+            _index(activations, cell.activation),
+        )
 
     ordered = sorted(groups.items(), key=lambda item: place(item[0]))
     return [Point(b, c, tuple(sorted(rs, key=lambda r: r.trial.seed))) for (b, c), rs in ordered]
@@ -137,7 +144,9 @@ def _compare(
     note = blank.note
     if outcome == "unresolved" and not ratio:
         more = more_seeds(differences)
-        note = "; ".join(filter(None, [note, f"about {more} more seeds" if more else "over 1000 more seeds"]))
+        note = "; ".join(
+            filter(None, [note, f"about {more} more seed{'s' if more > 1 else ''}" if more else "over 1000 more seeds"])
+        )
     change = estimate.map(_exp) if ratio else estimate
     return Comparison(point, metric, against, value, reference, change, outcome, t_test(differences), note)
 

@@ -71,7 +71,7 @@ def _style(key: str) -> Iterator[None]:
         "svg.fonttype": "none", "svg.hashsalt": key, "font.family": "DejaVu Sans", "font.size": _FONT,
         "xtick.labelsize": _SMALL, "ytick.labelsize": _SMALL, "axes.spines.top": False, "axes.spines.right": False,
         "axes.grid": True, "grid.alpha": 0.13, "axes.axisbelow": True, "axes.formatter.useoffset": False,
-        **dict.fromkeys(thin, 0.6), **dict.fromkeys(inked, INK),
+        "text.parse_math": False, **dict.fromkeys(thin, 0.6), **dict.fromkeys(inked, INK),
     }  # fmt: skip
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -236,17 +236,14 @@ def _overlap(a: Box, b: Box) -> float:
 
 def _inline(text: str, figure: Figure) -> str:
     """An SVG file as an element of a page: ids of its own, no size, no font but the reader's."""
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
+    text = re.sub(r"^.*?(?=<svg)|<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
     text = re.sub(r"font-family: [^;]*; ", "", text).replace(INK, "currentColor")
     text = re.sub(r'(?<= d=")[^"]*', lambda m: " ".join(re.sub(r"(\.\d\d)\d+", r"\1", m[0]).split()), text)
     used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', text))
     text = re.sub(r' id="([^"]*)"', lambda m: f' id="{figure.key}-{m[1]}"' if m[1] in used else "", text)
     text = re.sub(r'(href="#|url\(#)', rf"\g<1>{figure.key}-", text)
     told = html.escape(f"{figure.title}: {', '.join(s.label for s in figure.series)}")
-    root = (
-        f'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" role="img" aria-label="{told}"'
-    )
-    look = 'font-family="sans-serif" stroke-linejoin="round" stroke-linecap="butt"'
-    text = re.sub(r'^<svg[^>]*?(viewBox="[^"]*")[^>]*>', lambda m: f"<svg {root} {m[1]} {look}>", text)
+    spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    look = f'font-family="sans-serif" stroke-linejoin="round" stroke-linecap="butt" role="img" aria-label="{told}"'
+    text = re.sub(r'^<svg[^>]*?(viewBox="[^"]*")[^>]*>', lambda m: f"<svg {spaces} {m[1]} {look}>", text)
     return re.sub(r"\n\s*\n+", "\n", text).strip() + "\n"

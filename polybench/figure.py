@@ -91,7 +91,7 @@ def _curves(run: Run) -> Iterator[Figure]:
         for group, found in groups.items():
             counts = [len(_curves_of(p, name)) for p in found]
             few = min(counts) < FEW_SEEDS
-            band = "the lowest and the highest seed" if few else f"the {CONFIDENCE_SEED:.0%} t interval of the mean"
+            band = "the range of the seeds" if few else f"the {CONFIDENCE_SEED:.0%} t interval of the mean"
             longest = max(len(curve) for p in found for curve in _curves_of(p, name))
             window = min(_WIDEST, 2 * (longest // _SMOOTH_FROM) + 1)
             scale = _tokens_a_step(group[1])
@@ -146,9 +146,8 @@ def _bars(run: Run) -> Iterator[Figure]:
     """Forward and backward time beside the reference's, a picture a speed group."""
     reference = run.suite["reference"]
     every: dict[Group, list[Comparison]] = defaultdict(list)
-    for comparison in across(run):
-        if comparison.metric.name == TIME:
-            every[comparison.point.benchmark, comparison.cell.beside("")].append(comparison)
+    for comparison in across(run, only=TIME):
+        every[comparison.point.benchmark, comparison.cell.beside("")].append(comparison)
     groups = {g: cs for g, cs in every.items() if any(c.change for c in cs)}
     for group, found in groups.items():
         base = next(c.reference for c in found if c.change) or 0.0

@@ -124,6 +124,8 @@ def _judge(
         return verdict("improved" if worse < 0 else "pass", "", exact)
     if metric.varies_with == "sample":
         return _judge_times(verdict, metric, old, new, tolerance, elsewhere)
+    if gone := {r.trial.seed for r in old.ok()} - {r.trial.seed for r in new.records}:
+        return verdict("missing", f"seed {min(gone)} has vanished from the run")
     if _lost_seeds(old, new):
         return verdict("broken", new.trouble())
     if metric.unit in ("token/s", "s") and elsewhere:

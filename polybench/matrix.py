@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import product
 from typing import Any
@@ -11,6 +12,7 @@ from polybench.located import Route
 from polybench.spec import Scalar
 
 RESERVED = ("include", "exclude")
+MOST_CELLS = 10_000  # of one benchmark; more is a slip of the pen
 
 
 class MatrixError(ValueError):
@@ -29,6 +31,8 @@ def combinations(matrix: Mapping[str, Any], kind: Kind) -> list[dict[str, Scalar
     Raises:
         MatrixError: nothing is left, or an exclude matches nothing.
     """
+    if math.prod(len(v) for k, v in matrix.items() if k not in RESERVED and isinstance(v, list)) > MOST_CELLS:
+        raise MatrixError(f"this matrix has more than {MOST_CELLS} cells; split it over several suites")
     defaults = kind.axes().model_dump()
     lists = {k: v if isinstance(v, list) else [v] for k, v in matrix.items() if k not in RESERVED}
     cells = [{**defaults, **dict(zip(lists, values, strict=True))} for values in product(*lists.values())]

@@ -49,14 +49,19 @@ class Run:
 
 def create(path: Path, header: dict[str, Any]) -> None:
     """A new run folder. Raises ResultsError when something is there already."""
+    if path.is_dir() and any(path.iterdir()):
+        raise ResultsError(f"{path} is not empty, so nothing was written; choose another folder")
+    make_folder(path)
+    write_header(path, header)
+    (path / RECORDS_FILE).touch()
+
+
+def make_folder(path: Path) -> None:
+    """The folder and those above it. Raises ResultsError when a file is in the way."""
     try:
-        if path.is_dir() and any(path.iterdir()):
-            raise ResultsError(f"{path} is not empty, so nothing was written; choose another folder")
         path.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise ResultsError(f"{path} cannot be made: {problem.strerror}; choose another folder") from None
-    write_header(path, header)
-    (path / RECORDS_FILE).touch()
 
 
 def write_header(path: Path, header: dict[str, Any]) -> None:

@@ -190,7 +190,7 @@ def _notes(run: Run, rows: Sequence[Point], comparisons: Sequence[Comparison]) -
             )
     settle: dict[str, list[str]] = defaultdict(list)
     for c in comparisons:
-        if c.outcome == "unresolved" and "more seeds" in c.note:
+        if c.outcome == "unresolved" and "more seed" in c.note:
             settle[c.metric.name].append(f"{_name(c.point)} {c.note}")
     return [
         *notes,

@@ -31,9 +31,7 @@ def as_text(verdicts: Sequence[Verdict]) -> str:
 
 
 def to_json(verdicts: Sequence[Verdict], code: int, reason: str) -> dict[str, Any]:
-    found = [
-        {**asdict(v), "metric": v.metric.name, "unit": v.metric.unit, "change": _estimate(v)} for v in verdicts
-    ]
+    found = [{**asdict(v), "metric": v.metric.name, "unit": v.metric.unit, "change": _estimate(v)} for v in verdicts]
     return {"schema_version": 1, "exit_code": code, "reason": reason, "verdicts": found}
 
 

@@ -16,8 +16,10 @@ from polybench.suite import Suite
 
 KINDS = ("speed", "memory", "pretrain")
 JOB = "2026-01-01T00:00:00+00:00"
-MACHINE = {"cpu": "toy", "cores": 2, "memory_GiB": 4, "governor": "none", "gpus": [], "driver": "", "load": [0.0],
-           "python": "3.11", "torch": "2.6", "polybench": "0.1.0", "code": "c0de", "packages": {"torch": "2.6"}}  # fmt: skip
+MACHINE = {
+    "cpu": "toy", "cores": 2, "memory_GiB": 4, "governor": "none", "gpus": [], "driver": "", "load": [0.0],
+    "python": "3.11", "torch": "2.6", "packages": {"torch": "2.6"}, "polybench": "0.1.0", "code": "c0de",
+}  # fmt: skip
 
 
 def suite(**changes: Any) -> Suite:

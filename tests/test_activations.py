@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+
 from polybench.build import activation, branches, hidden_width
 from polybench.ffn import FeedForward
 from polybench.registry import activations

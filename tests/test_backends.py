@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from polybench.allocation import peak_bytes, saved_bytes
 from polybench.build import activation, branches, executed
 from polybench.errors import Unsupported

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from polybench.corpus import HELD_OUT_SHARE, documents, split, tokens
 from polybench.errors import Unsupported
 
-WORDS = "the quick brown fox jumps over the lazy dog and runs to the river again".split()
+WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "and", "runs", "to", "the", "river", "again"]
 
 
 @pytest.fixture

@@ -29,8 +29,7 @@ FLOORS: dict[int, str] = {
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 HOT = set(
-    "build ffn decoder training timing workshop allocation worker backends.standard "
-    "activations.relu activations.gelu activations.swiglu activations.polyrelu activations.polynorm".split()
+    ["build", "ffn", "decoder", "training", "timing", "workshop", "allocation", "worker", "backends.standard", "activations.relu", "activations.gelu", "activations.swiglu", "activations.polyrelu", "activations.polynorm"]
 )
 
 

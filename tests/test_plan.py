@@ -14,6 +14,7 @@ import pytest
 from builders import suite
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from polybench.cell import Cell, Trial
 from polybench.errors import NothingMeasured
 from polybench.kind import kind_of
@@ -90,7 +91,9 @@ def test_ids_are_the_same_in_every_process() -> None:
 
 
 def test_ids_do_not_hang_on_the_protocol_the_order_of_axes_or_the_name_of_the_benchmark() -> None:
-    careful = suite(benchmarks=[{**b, "protocol": {"blocks": 99, "launches": 2}} for b in BENCHMARKS if b["name"] == "sp"])
+    careful = suite(
+        benchmarks=[{**b, "protocol": {"blocks": 99, "launches": 2}} for b in BENCHMARKS if b["name"] == "sp"]
+    )
     assert {t.id for t in plan(careful, "cpu").trials} == {t.id for t in FULL.trials if t.benchmark == "sp"}
     one = FULL.trials[0].cell
     assert Cell.from_json(json.loads(json.dumps(one.to_json()))) == one

@@ -88,7 +88,9 @@ def test_a_broken_package_breaks_nothing_else(tmp_path: Path) -> None:
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n", encoding="utf-8")
         (info / "entry_points.txt").write_text(f"[polybench]\n{name} = {name}_module\n", encoding="utf-8")
-    both = {name: {**os.environ, "PYTHONPATH": f"{tmp_path / name}{os.pathsep}{HERE.parent}"} for name in ("broken", "twin")}
+    both = {
+        name: {**os.environ, "PYTHONPATH": f"{tmp_path / name}{os.pathsep}{HERE.parent}"} for name in ("broken", "twin")
+    }
     listed = polybench(both["broken"], tmp_path, "list")
     assert listed.returncode == 0
     assert "broken: broken_module.py" in listed.stdout

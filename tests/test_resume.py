@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from polybench.store import load
 
 ROOT = Path(__file__).parent.parent

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+
 from polybench.cell import Cell, Job, Trial
 from polybench.errors import ResultsError
 from polybench.executor import Ending, Message

@@ -14,6 +14,7 @@ import pytest
 from builders import exact, losses, record, run, save, suite, times
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from polybench import store
 from polybench.errors import ResultsError
 from polybench.record import Record, Status
@@ -96,7 +97,8 @@ def test_four_processes_append_without_a_torn_line(folder: Path) -> None:
     found = store.load(folder)
     assert len(found.records) == len(RUN.records) + 4 * 40
     assert found.notes == ()
-    assert all(len(line) and json.loads(line) for line in (folder / RECORDS_FILE).read_bytes().splitlines())
+    # A write that is seen half done looks torn, so an empty line may follow it; no line is ever cut.
+    assert all(json.loads(line) for line in (folder / RECORDS_FILE).read_bytes().splitlines() if line)
 
 
 def test_a_line_torn_anywhere_is_left_out_with_a_note_and_the_next_append_closes_it(folder: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from polybench.check import Resolved, load_suite
 from polybench.errors import RegistryError, SuiteError, UsageError
 from polybench.options import canonical
@@ -51,13 +52,11 @@ VALID: dict[str, Any] = {
     "gate": [{"metric": "saved_bytes", "tolerance": "5%", "where": {"level": "block"}}],
 }
 WORDS = st.sampled_from(
-    ["relu", "gelu(approximate=tanh)", "memory", "speed", "float32", "eager", "stdlib", "text: *", "text:\0", "5%", "-1%",
-     "nan%", "inf", "", "~", "null", "polynorm(", "polynorm(order=)", "a" * 400, "block", "include", "str", "int", "a[b]",
-     "name", "kind", "matrix", "extends", "d_model", "\u0663", "é\n"]
+    ["-1%", "relu", "gelu(approximate=tanh)", "memory", "speed", "float32", "stdlib", "text: *", "text:\0", "5%",
+     "nan%", "inf", "", "~", "null", "polynorm(", "polynorm(order=)", "a" * 400, "include", "str", "int", "a[b]",
+     "block", "name", "kind", "matrix", "extends", "d_model", "\u0663", "é\n"]
 )  # fmt: skip
-LEAVES = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.just(10**400), st.floats(), WORDS, st.text(max_size=12)
-)
+LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.just(10**400), st.floats(), WORDS, st.text(max_size=12))
 JUNK = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS | st.text(max_size=6), inner, max_size=4)
 )
@@ -139,7 +138,9 @@ def test_no_value_of_a_suite_may_be_of_every_type(route: tuple[Any, ...]) -> Non
 
 
 @FEW
-@given(st.sampled_from(["seeds", "mem", "benchmarks.0.matrix", "margin", "", "mem.matrix.tokens"]), st.text(max_size=20))
+@given(
+    st.sampled_from(["seeds", "mem", "benchmarks.0.matrix", "margin", "", "mem.matrix.tokens"]), st.text(max_size=20)
+)
 def test_any_override(key: str, rest: str) -> None:
     load(yaml.safe_dump(VALID), (key + rest,))
     load(yaml.safe_dump(VALID), (f"{key}={rest}",))
@@ -190,9 +191,8 @@ def test_a_valid_suite_loads_and_what_it_resolves_to_loads_as_itself(data: dict[
     assert whole["activations"] == data["activations"]
     assert json.loads(json.dumps(whole)) == whole
     assert Suite.model_validate(whole) == first.suite  # how `run --resume` reads it back
-    bare = {k: v for k, v in whole.items()}
-    bare["benchmarks"] = [{k: v for k, v in b.items() if v is not None} for b in bare["benchmarks"]]
-    second = load(yaml.safe_dump(bare))
+    given = [{k: v for k, v in b.items() if v is not None} for b in whole["benchmarks"]]
+    second = load(yaml.safe_dump({**whole, "benchmarks": given}))
     assert second is not None
     assert second.to_json() == whole
 
@@ -201,7 +201,9 @@ def test_a_valid_suite_loads_and_what_it_resolves_to_loads_as_itself(data: dict[
 def specs(draw: st.DrawFn) -> str:
     name = draw(st.from_regex(r"\A[A-Za-z][A-Za-z0-9_.-]{0,8}\Z"))
     word = st.from_regex(r"\A[A-Za-z_][A-Za-z0-9_]{0,5}\Z")
-    value = st.one_of(st.integers().map(str), st.floats().map(str), st.booleans().map(str), st.text(min_size=1, max_size=5))
+    value = st.one_of(
+        st.integers().map(str), st.floats().map(str), st.booleans().map(str), st.text(min_size=1, max_size=5)
+    )
     pairs = draw(st.dictionaries(word, value, max_size=3))
     return f"{name}({', '.join(f'{k} = {v}' for k, v in pairs.items())})"
 

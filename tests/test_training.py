@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+
 from polybench.axes import LanguageAxes
 from polybench.build import generator
 from polybench.corpus import Tokens

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import faults
 import pytest
+
 from polybench.cell import Cell, Job, Trial
 from polybench.executor import WorkerProcess
 from polybench.kind import axes_of, kind_of

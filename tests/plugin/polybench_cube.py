@@ -3,8 +3,9 @@
 from typing import Literal
 
 import torch
-from polybench.registry import activations
 from torch import Tensor, nn
+
+from polybench.registry import activations
 
 
 @activations.register("cube", branches=2, source="tests/plugin")

@@ -1,0 +1,249 @@
+"""The command line: one sentence and a code for every mistake, and nothing heavy for what is light."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from builders import exact, losses, record, run, save, suite, times
+
+from polybench import cli
+from polybench.environment import version
+from polybench.record import Status
+from polybench.registry import REGISTRIES
+
+ROOT = Path(__file__).parent.parent
+QUICK = "suites/quick.yaml"
+HEAVY = ("torch", "pandas", "numpy", "matplotlib", "scipy")
+RULES = [{"metric": "saved_bytes"}, {"metric": "total_time", "tolerance": 0.05}]
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty working directory with the shipped suites in it; no signal handler is left behind."""
+    (tmp_path / "suites").symlink_to(ROOT / "suites")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+
+
+def call(*arguments: str | Path) -> int:
+    """What `polybench ARGUMENTS` exits with, in this process."""
+    before = sys.argv
+    sys.argv = ["polybench", *map(str, arguments)]
+    try:
+        cli.main()
+    except SystemExit as leave:
+        return leave.code if isinstance(leave.code, int) else int(leave.code is not None)
+    finally:
+        sys.argv = before
+    return 0
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+def test_help_version_list_and_schema_say_what_is_there(capsys: Capture) -> None:
+    assert call("--help") == 0
+    shown = capsys.readouterr().out
+    commands = ("run", "report", "plan", "validate", "list", "gate", "schema", "init")
+    assert all(f"  {command} " in shown for command in commands)
+    for command in commands:
+        assert call(command, "-h") == 0
+    capsys.readouterr()
+    assert call("--version") == 0
+    assert capsys.readouterr().out == f"polybench {version()}\n"
+    assert call("schema") == 0
+    assert capsys.readouterr().out == (ROOT / "suites/schema.json").read_text()
+    assert call("list") == 0
+    text = capsys.readouterr().out
+    assert call("list", "--json") == 0
+    entries = json.loads(capsys.readouterr().out)
+    assert {e["name"] for found in entries.values() for e in found} >= {n for r in REGISTRIES for n in r.names()}
+    assert [e["name"] for e in entries["suites"]] == sorted(p.stem for p in Path("suites").rglob("*.yaml"))
+    for found in entries.values():
+        for entry in found:
+            assert entry["summary"] and entry["origin"], entry
+            assert entry["name"] in text and entry["summary"] in text
+
+
+def test_a_suite_is_validated_resolved_and_planned(capsys: Capture) -> None:
+    assert call("validate", QUICK) == 0
+    assert capsys.readouterr().out == f"{QUICK}: ok\n"
+    assert call("validate", "--resolved", "-s", "margin=0.1", QUICK) == 0
+    told = capsys.readouterr().out
+    assert "# -s margin=0.1" in told and f"# {QUICK}:5" in told and "# default" in told
+    assert call("plan", "--device", "cpu", "--json", "--filter", "memory", QUICK) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["cells"] == len(made["trials"]) and made["device"] == "cpu"
+    assert call("run", "--dry-run", "--device", "cpu", "--filter", "memory", QUICK) == 0
+    assert capsys.readouterr().out.splitlines() == made["trials"]
+    assert not Path("results").exists()
+
+
+def test_mistakes_of_several_suites_are_told_together(capsys: Capture) -> None:
+    for name in ("a.yaml", "b.yaml"):
+        Path(name).write_text("suit: x\n")
+    assert call("validate", "a.yaml", QUICK, "b.yaml") == 2
+    out, err = capsys.readouterr()
+    assert out == f"{QUICK}: ok\n"
+    assert "a.yaml:1:1: suit: unknown key, did you mean 'suite'?" in err
+    assert "b.yaml:1:1: suit: unknown key" in err
+
+
+def test_init_writes_a_suite_that_validates_and_never_overwrites(capsys: Capture) -> None:
+    assert call("init", "mine.yaml") == 0
+    assert call("validate", "mine.yaml") == 0
+    before = Path("mine.yaml").read_bytes()
+    capsys.readouterr()
+    assert call("init", "mine.yaml") == 2
+    assert "is there already, so nothing was written" in capsys.readouterr().err
+    assert Path("mine.yaml").read_bytes() == before
+    assert call("init", "no/such/folder/x.yaml") == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+WRONG: list[tuple[Sequence[str], str]] = [
+    (["run"], "say which suite to run"),
+    (["run", "nowhere.yaml"], "cannot be read"),
+    (["plan", "nowhere.yaml"], "cannot be read"),
+    (["validate", "nowhere.yaml"], "cannot be read"),
+    (["validate"], "Missing argument"),
+    (["run", QUICK, "--frobnicate"], "No such option"),
+    (["frobnicate"], "No such command"),
+    (["run", QUICK, "--device", "tpu"], "did you mean"),
+    (["run", QUICK, "-s", "nonsense"], "write it as key=value"),
+    (["run", QUICK, "-s", "seeds=x"], "should be a valid list"),
+    (["run", QUICK, "--out", "foreign"], "is not empty, so nothing was written"),
+    (["run", QUICK, "--out", "foreign/file.txt"], "cannot be made"),
+    (["run", "--resume", "nowhere"], "there is no run 'nowhere'"),
+    (["run", "--resume", "foreign", "--filter", "x"], "leave --filter and --out away"),
+    (["run", "--resume", "foreign"], "holds no run"),
+    (["report"], "there is no run under results/ yet"),
+    (["report", "nowhere"], "there is no run 'nowhere'"),
+    (["report", "foreign"], "holds no run"),
+    (["report", "torn"], "is damaged: it is not JSON"),
+    (["report", "kept", "--format", "docx"], "unknown report 'docx'"),
+    (["report", "kept", "--out", "foreign/file.txt"], "cannot be made"),
+    (["gate", "kept"], "say --baseline RUN"),
+    (["gate", "kept", "--baseline", "kept", "--save", "x"], "say --baseline RUN"),
+    (["gate", "kept", "--baseline", "kept", "--inconclusive", "maybe"], "say report, pass or fail"),
+    (["gate", "kept", "--baseline", "kept"], "has no gate: rules"),
+    (["gate", "kept", "--save", "x"], "has no gate: rules"),
+    (["gate", "kept", "--baseline", "torn"], "is damaged"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), WRONG, ids=[" ".join(a) for a, _ in WRONG])
+def test_a_wrong_request_is_one_sentence_and_exit_two(arguments: list[str], words: str, capsys: Capture) -> None:
+    Path("foreign").mkdir()
+    Path("foreign/file.txt").write_text("mine")
+    save(run(exact({"relu": 1})), Path("kept"))
+    save(run(exact({"relu": 1})), Path("torn"))
+    Path("torn/run.json").write_text('{"suite"')
+    assert call(*arguments) == 2
+    out, err = capsys.readouterr()
+    assert words in err
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1
+    assert "Traceback" not in err
+    assert sorted(p.name for p in Path("foreign").iterdir()) == ["file.txt"]
+    assert Path("foreign/file.txt").read_text() == "mine"
+
+
+def test_as_a_program_a_wrong_request_shows_no_traceback() -> None:
+    ran = python("-m", "polybench", "run", "nowhere.yaml")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == "nowhere.yaml: cannot be read: No such file or directory\n"
+
+
+@pytest.mark.parametrize("command", [["--help"], ["list"], ["validate", QUICK], ["schema"]], ids=lambda c: c[0])
+def test_light_commands_load_nothing_heavy(command: list[str]) -> None:
+    code = f"""
+import sys
+sys.argv = ["polybench", *{command!r}]
+from polybench.cli import main
+try:
+    main()
+except SystemExit as leave:
+    assert not leave.code
+print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)
+"""
+    ran = python("-c", code)
+    assert (ran.returncode, ran.stderr) == (0, "[]\n")
+
+
+def test_importing_polybench_loads_nothing_heavy() -> None:
+    ran = python("-c", f"import sys, polybench; print([m for m in {HEAVY!r} if m in sys.modules])")
+    assert (ran.stdout, ran.stderr) == ("[]\n", "")
+
+
+def test_a_run_is_reported_in_files_or_in_one_format(capsys: Capture) -> None:
+    folder = save(
+        run([*exact({"relu": 1, "swiglu": 2}), *losses({"relu": [1, 2], "swiglu": [2, 3]})]), Path("results/toy/one")
+    )
+    assert call("report", "--format", "csv") == 0
+    assert capsys.readouterr().out.startswith("benchmark,kind,activation,")
+    assert not list(folder.glob("report*"))
+    assert call("report", folder) == 0
+    assert "report: " in capsys.readouterr().out
+    assert {p.suffix for p in folder.glob("report.*")} >= {".md", ".csv", ".json", ".html"}
+    assert call("report", folder, "--out", "elsewhere", "--format", "markdown") == 0
+    assert [p.name for p in Path("elsewhere").iterdir()] == ["report.md"]
+    save(run([]), Path("results/toy/two"))
+    capsys.readouterr()
+    assert call("report", "two") == 5
+    assert "nothing was measured" in capsys.readouterr().err
+
+
+BYTES = {"relu": 100, "swiglu": 300}
+TIMES = {"relu": 1.0, "swiglu": 1.5}
+GOOD = [*exact(BYTES), *times(TIMES)]
+LOST = record("pretrain", "relu", status=Status.FAILED, error="because")
+GATED = [
+    ("itself", GOOD, {}, [], 0, "gate passed: 4 gated cells"),
+    ("one byte more", [*exact({**BYTES, "relu": 101}), *times(TIMES)], {}, [], 1, "100 became 101"),
+    ("one byte less", [*exact({**BYTES, "relu": 99}), *times(TIMES)], {}, [], 0, "1 better than the baseline"),
+    ("a vanished cell", GOOD[1:], {}, [], 1, "this cell has vanished from the run"),
+    ("slower", [*exact(BYTES), *times({**TIMES, "relu": 1.3})], {}, [], 1, "times the baseline"),
+    ("another machine", GOOD, {"cpu": "other"}, [], 4, "another machine (cpu: toy / other)"),
+    ("another machine, fail", GOOD, {"cpu": "other"}, ["--inconclusive", "fail"], 1, "cannot be judged"),
+    ("another machine, pass", GOOD, {"cpu": "other"}, ["--inconclusive", "pass"], 0, "gate passed"),
+    ("a failed trial", [*GOOD, LOST], {}, [], 3, "because"),
+    ("a failed trial and a byte more", [*exact({**BYTES, "relu": 101}), *times(TIMES), LOST], {}, [], 3, "because"),
+    ("empty", [], {}, [], 5, "nothing was measured in"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("records", "machine", "options", "code", "words"), [g[1:] for g in GATED], ids=[g[0] for g in GATED]
+)
+def test_the_gate_ends_with_its_code_and_says_why_on_the_last_line(
+    records: list, machine: dict, options: list[str], code: int, words: str, capsys: Capture
+) -> None:  # fmt: skip
+    of = suite(gate=RULES)
+    save(run(GOOD, of), Path("base"))
+    save(run(records, of, **machine), Path("new"))
+    assert call("gate", "--baseline", "base", "new", *options) == code
+    out, err = capsys.readouterr()
+    assert words in (out + err).strip().splitlines()[-1]
+    assert call("gate", "--baseline", "base", "new", "--json", *options) == code
+    if code != 5:
+        told = json.loads(capsys.readouterr().out)
+        assert (told["exit_code"], len(told["verdicts"])) == (code, 4)
+
+
+def test_a_baseline_keeps_the_gated_records_and_gates_like_the_run(capsys: Capture) -> None:
+    save(run([*GOOD, *losses({"relu": [1, 2]})], suite(gate=RULES)), Path("run"))
+    assert call("gate", "run", "--save", "kept") == 0
+    assert "kept 8 records in kept" in capsys.readouterr().out
+    assert call("gate", "--baseline", "kept", "run") == 0
+    assert call("gate", "run", "--save", "kept") == 2
+    save(run(GOOD, suite(gate=[{"metric": "val_loss"}])), Path("other"))
+    assert call("gate", "other", "--save", "none") == 5
+    assert not Path("none").exists()

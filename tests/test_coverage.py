@@ -1,0 +1,95 @@
+"""What the statistics promise, held by seeded simulation: coverage, false alarms and power."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from polybench import stats
+from polybench.compare import decide
+from polybench.kind import kind_of
+from polybench.stats import Estimate
+
+LAWS = settings(max_examples=80, deadline=None, derandomize=True, database=None)
+TIME = kind_of("speed").metric("total_time")
+LOSS = kind_of("pretrain").metric("val_loss")
+# Three shapes of noise around a centre of zero: median and mean for the symmetric ones, median for all.
+NOISE: dict[str, Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]] = {
+    "normal": lambda g, shape: g.normal(size=shape),
+    "t3": lambda g, shape: g.standard_t(3, size=shape),
+    "lognormal": lambda g, shape: g.lognormal(sigma=1.0, size=shape) - 1.0,
+}
+
+
+@pytest.mark.parametrize("shape", NOISE)
+@pytest.mark.parametrize(
+    ("launches", "times", "low", "high"), [(1, 2000, 0.98, 0.997), (3, 150, 0.96, 1), (5, 800, 0.965, 0.995)]
+)
+def test_the_interval_of_times_covers_as_it_says(
+    shape: str, launches: int, times: int, low: float, high: float
+) -> None:
+    """Nominal 98 %; the exact interval of 20 blocks covers 98.8 % whatever the noise."""
+    values = NOISE[shape](np.random.default_rng(1), (times, launches, 20))
+    # The mean of medians of a skewed noise has a bias of its own; it is what several launches estimate.
+    centre = (
+        float(np.median(NOISE[shape](np.random.default_rng(2), (20_000, 20)), axis=1).mean()) if launches > 1 else 0.0
+    )
+    found = [stats.of_launches(v.tolist()) for v in values]
+    assert low <= statistics.fmean(e.low <= centre <= e.high for e in found) <= high
+
+
+@pytest.mark.parametrize("shape", NOISE)
+@pytest.mark.parametrize("n", [3, 8])
+def test_the_interval_of_paired_losses_covers_as_it_says(shape: str, n: int) -> None:
+    """Nominal 95 %; a difference of two seeds' noise is symmetric, so a t interval errs on the wide side."""
+    generator = np.random.default_rng(3)
+    differences = NOISE[shape](generator, (1500, n)) - NOISE[shape](generator, (1500, n))
+    covered = [e.low <= 0 <= e.high for e in (stats.paired(d) for d in differences.tolist())]
+    assert 0.935 <= statistics.fmean(covered) <= 0.99
+
+
+@pytest.mark.parametrize("shape", NOISE)
+def test_equal_code_is_hardly_ever_called_better_or_worse(shape: str) -> None:
+    """At a margin of 3 %, blocks that differ by 5 % and launches that differ by 1 %: below 1 in 100."""
+    generator = np.random.default_rng(4)
+    blocks = 0.05 * NOISE[shape](generator, (150, 3, 20)) + 0.01 * generator.normal(size=(150, 3, 1))
+    outcomes = [decide(stats.of_launches(v), math.log1p(0.03), TIME) for v in blocks.tolist()]
+    assert sum(o in ("better", "worse") for o in outcomes) <= 1
+
+
+@pytest.mark.parametrize(
+    ("factor", "outcome", "least"), [(1.0, "same", 0.9), (1.1, "worse", 0.95), (1 / 1.1, "better", 0.95)]
+)
+def test_what_is_so_is_found(factor: float, outcome: str, least: float) -> None:
+    """Blocks of 1 % unevenness settle ten per cent either way, and equality."""
+    blocks = math.log(factor) + 0.01 * np.random.default_rng(5).normal(size=(100, 3, 20))
+    outcomes = [decide(stats.of_launches(v), math.log1p(0.03), TIME) for v in blocks.tolist()]
+    assert statistics.fmean(o == outcome for o in outcomes) >= least
+
+
+def test_losses_of_equal_code_are_called_different_as_often_as_the_confidence_says() -> None:
+    differences = np.random.default_rng(6).normal(size=(2000, 5)).tolist()
+    wrong = statistics.fmean(decide(stats.paired(d), 0.0, LOSS) in ("better", "worse") for d in differences)
+    assert 0.035 <= wrong <= 0.065
+
+
+@LAWS
+@given(st.floats(-1, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.5))
+def test_a_decision_follows_the_interval_and_the_direction(
+    value: float, below: float, above: float, margin: float
+) -> None:
+    change = Estimate(value, value - below, value + above, 9)
+    mirrored = Estimate(-value, -value - above, -value + below, 9)
+    opposite = {"better": "worse", "worse": "better"}
+    rate = kind_of("pretrain").metric("tokens_per_s")
+    outcome = decide(change, margin, TIME)
+    assert decide(mirrored, margin, TIME) == opposite.get(outcome, outcome)
+    assert decide(change, margin, rate) == opposite.get(outcome, outcome)
+    assert (outcome in opposite) == (change.low > margin or change.high < -margin)
+    assert decide(change, margin, kind_of("speed").metric("wall_time")) == "none"

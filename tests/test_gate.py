@@ -1,0 +1,238 @@
+"""Between two runs: what got worse fails, what cannot be judged is never green, and the code says which."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from builders import JOB, changed, exact, losses, record, run, suite, times
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from polybench.errors import NothingMeasured, UsageError
+from polybench.gate import Verdict, between, exit_code
+from polybench.kind import kind_of
+from polybench.record import Record, Status
+from polybench.store import Run
+from polybench.verdicts import as_text, to_json
+
+LAWS = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+RULES: list[dict[str, Any]] = [
+    {"metric": "saved_bytes", "tolerance": 0},
+    {"metric": "total_time", "tolerance": "5%"},
+    {"metric": "val_loss", "tolerance": 0.02},
+]
+BYTES = {"relu": 100, "swiglu": 300}
+TIMES = {"relu": 1.0, "swiglu": 1.5}
+LOSSES = {"relu": [3.0, 3.5, 3.2], "swiglu": [2.9, 3.4, 3.1]}
+
+
+def gated(records: list[Record], rules: list[dict[str, Any]] | None = None, **environment: Any) -> Run:
+    return run(records, suite(gate=RULES if rules is None else rules), **environment)
+
+
+def everything(**changes: Any) -> list[Record]:
+    return [*exact({**BYTES, **changes.get("bytes", {})}), *times({**TIMES, **changes.get("times", {})}),
+            *losses({**LOSSES, **changes.get("losses", {})})]  # fmt: skip
+
+
+BASE = gated(everything())
+
+
+def of(verdicts: list[Verdict], outcome: str) -> list[str]:
+    return [f"{v.label.split('/')[1]} {v.metric.name}" for v in verdicts if v.outcome == outcome]
+
+
+def judged(records: list[Record], base: Run = BASE, **environment: Any) -> tuple[list[Verdict], int, str]:
+    verdicts = between(base, gated(records, **environment))
+    return verdicts, *exit_code(verdicts)
+
+
+def test_a_run_against_itself_passes_in_every_cell() -> None:
+    verdicts, code, reason = judged(everything())
+    assert (code, reason) == (0, "gate passed: 6 gated cells")
+    assert len(of(verdicts, "pass")) == 6
+
+
+def test_one_byte_more_fails_and_one_less_is_an_unrecorded_win() -> None:
+    verdicts, code, reason = judged(everything(bytes={"relu": 101}))
+    assert code == 1
+    assert of(verdicts, "fail") == ["relu saved_bytes"]
+    assert "memory/relu/" in reason and "100 became 101" in reason
+    verdicts, code, reason = judged(everything(bytes={"relu": 99}))
+    assert (code, of(verdicts, "improved")) == (0, ["relu saved_bytes"])
+    assert "1 better than the baseline" in reason
+    assert "an unrecorded win" in as_text(verdicts)
+
+
+@LAWS
+@given(st.integers(1, 10**9), st.integers(0, 10**9), st.floats(0, 1))
+def test_exact_metrics_fail_beyond_their_tolerance_and_not_before(was: int, now: int, tolerance: float) -> None:
+    rules = [{"metric": "saved_bytes", "tolerance": tolerance}]
+    (verdict,) = between(gated(exact({"relu": was}), rules), gated(exact({"relu": now}), rules))
+    change = (now - was) / was
+    assert verdict.outcome == ("fail" if change > tolerance else "improved" if now < was else "pass")
+
+
+def test_a_count_without_a_good_direction_may_not_move_either_way() -> None:
+    rules = [{"metric": "parameters"}]
+    for now in (9, 11):
+        base, new = (gated(exact({"relu": n}, "parameters"), rules) for n in (10, now))
+        assert exit_code(between(base, new))[0] == 1
+
+
+def test_a_vanished_cell_fails_and_a_new_one_is_told() -> None:
+    without = [r for r in everything() if (r.trial.cell.kind, r.trial.cell.activation) != ("memory", "relu")]
+    verdicts, code, reason = judged(without)
+    assert (code, of(verdicts, "missing")) == (1, ["relu saved_bytes"])
+    assert "vanished" in reason
+    verdicts, code, reason = judged([*everything(), *exact({"polynorm": 5})])
+    assert (code, of(verdicts, "new")) == (0, ["polynorm saved_bytes"])
+    assert "1 new and without a baseline" in reason
+
+
+def test_another_version_of_a_kind_is_another_cell() -> None:
+    from dataclasses import replace
+
+    newer = [
+        replace(r, trial=replace(r.trial, cell=replace(r.trial.cell, version=r.trial.cell.version + 1)))
+        for r in everything()
+    ]
+    verdicts, code, _ = judged(newer)
+    assert code == 1
+    assert {v.outcome for v in verdicts} == {"missing", "new"}
+
+
+def test_an_empty_run_or_baseline_is_nothing_measured() -> None:
+    for base, new in ((BASE, gated([])), (gated([]), BASE)):
+        with pytest.raises(NothingMeasured, match="nothing was measured") as caught:
+            between(base, new)
+        assert caught.value.exit_code == 5
+
+
+def test_a_rule_that_matches_nothing_is_an_error_and_no_rules_too() -> None:
+    with pytest.raises(NothingMeasured, match=r"rule saved_bytes where level=none matches no cell") as caught:
+        between(BASE, gated(everything(), [{"metric": "saved_bytes", "where": {"level": "none"}}]))
+    assert caught.value.exit_code == 5
+    with pytest.raises(UsageError, match="has no gate: rules") as wrong:
+        between(BASE, gated(everything(), []))
+    assert wrong.value.exit_code == 2
+
+
+def test_a_filter_looks_at_its_cells_only() -> None:
+    rules = [{"metric": "saved_bytes", "where": {"activation": ["swiglu", "polynorm"], "tokens": 1024}}]
+    verdicts = between(gated(everything(), rules), gated(everything(bytes={"relu": 999}), rules))
+    assert of(verdicts, "pass") == ["swiglu saved_bytes"]
+    assert len(verdicts) == 1
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.OUT_OF_MEMORY, Status.TIMED_OUT, Status.DIVERGED])
+def test_a_gated_cell_that_could_not_be_measured_is_a_broken_gate(status: Status) -> None:
+    bad = record("memory", "relu", status=status, error="because")
+    verdicts, code, reason = judged([bad, *everything()[1:]])
+    assert (code, of(verdicts, "broken")) == (3, ["relu saved_bytes"])
+    assert "because" in reason
+
+
+def test_a_seed_that_the_baseline_finished_and_the_run_did_not_is_a_broken_gate() -> None:
+    lost = record("pretrain", "relu", {}, seed=2, status=Status.DIVERGED, error="nan")
+    records = [r for r in everything() if r.trial.id != lost.trial.id]
+    verdicts, code, _ = judged([*records, lost])
+    assert (code, of(verdicts, "broken")) == (3, ["relu val_loss"])
+
+
+def test_times_of_another_machine_are_not_comparable_and_exact_metrics_still_gate() -> None:
+    verdicts, code, reason = judged(everything(), cpu="other", cores=64)
+    assert code == 4
+    assert set(of(verdicts, "not comparable")) == {"relu total_time", "swiglu total_time"}
+    assert "cpu: toy / other" in reason and "cores: 2 / 64" in reason
+    assert set(of(verdicts, "pass")) == {"relu saved_bytes", "swiglu saved_bytes", "relu val_loss", "swiglu val_loss"}
+    assert judged(everything(bytes={"relu": 101}), cpu="other")[1] == 1
+    assert judged(everything(), host="elsewhere", load=[9.0])[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("factor", "outcome"), [(1.2, "fail"), (1.01, "pass"), (0.8, "improved"), (1.05, "inconclusive")]
+)
+def test_times_are_held_against_their_tolerance(factor: float, outcome: str) -> None:
+    verdicts, code, _ = judged(everything(times={"relu": factor}))
+    assert next(v.outcome for v in verdicts if v.metric.name == "total_time" and "relu" in v.label) == outcome
+    assert code == {"fail": 1, "inconclusive": 4}.get(outcome, 0)
+
+
+def test_a_slower_machine_of_the_same_fingerprint_is_divided_away() -> None:
+    """Everything takes 30 % longer, the yardstick too."""
+    from dataclasses import replace
+
+    slow = [
+        replace(r, measurements=tuple(replace(m, values=tuple(1.3 * v for v in m.values)) for m in r.measurements))
+        for r in times(TIMES)
+    ]
+    assert judged([*exact(BYTES), *slow, *losses(LOSSES)])[1] == 0
+
+
+@LAWS
+@given(st.floats(-0.5, 0.5), st.lists(st.floats(-0.005, 0.005), min_size=3, max_size=3))
+def test_losses_are_paired_by_seed_and_held_against_their_tolerance(shift: float, noise: list[float]) -> None:
+    moved = [v + shift + n for v, n in zip(LOSSES["relu"], noise, strict=True)]
+    verdicts, _, _ = judged(everything(losses={"relu": moved}))
+    (verdict,) = [v for v in verdicts if v.metric.name == "val_loss" and "relu" in v.label]
+    assert verdict.change is not None
+    low, high = verdict.change.low, verdict.change.high
+    wanted = "fail" if low > 0.02 else "inconclusive" if high > 0.02 else "improved" if high < -0.02 else "pass"
+    assert verdict.outcome == wanted
+
+
+def test_losses_on_another_text_are_not_comparable() -> None:
+    other = [*exact(BYTES), *times(TIMES), *losses(LOSSES, facts={"corpus": "changed"})]
+    verdicts, code, _ = judged(other)
+    assert code == 4
+    assert set(of(verdicts, "not comparable")) == {"relu val_loss", "swiglu val_loss"}
+
+
+def test_one_seed_that_repeats_bit_for_bit_passes_and_one_that_moved_is_undecided() -> None:
+    rules = [{"metric": "val_loss", "tolerance": 0.5}]
+    base = gated(losses({"relu": [3.0]}), rules)
+    assert exit_code(between(base, gated(losses({"relu": [3.0]}), rules)))[0] == 0
+    verdicts = between(base, gated(losses({"relu": [3.1]}), rules))
+    assert exit_code(verdicts)[0] == 4
+    told = to_json(verdicts, *exit_code(verdicts))
+    assert json.loads(json.dumps(told, allow_nan=False))["verdicts"][0]["change"]["high"] is None
+
+
+VERDICTS = {
+    outcome: Verdict("rule", "cell", kind_of("memory").metric("saved_bytes"), outcome, reason="because")
+    for outcome in ("pass", "improved", "new", "fail", "missing", "broken", "inconclusive", "not comparable")
+}  # fmt: skip
+CODES = {"broken": 3, "fail": 1, "missing": 1, "inconclusive": 4, "not comparable": 4}
+
+
+@LAWS
+@given(st.lists(st.sampled_from(sorted(VERDICTS)), min_size=1, max_size=6), st.randoms(use_true_random=False))
+def test_the_worst_verdict_decides_the_code_whatever_the_order(outcomes: list[str], random: Any) -> None:
+    """Broken comes before failed, failed before undecided, undecided before passed."""
+    codes = {CODES.get(o, 0) for o in outcomes}
+    worst = next(c for c in (3, 1, 4, 0) if c in codes)
+    verdicts = [VERDICTS[o] for o in outcomes]
+    code, reason = exit_code(verdicts)
+    assert code == worst
+    assert reason.startswith({3: "gate broken", 1: "gate failed", 4: "gate inconclusive", 0: "gate passed"}[worst])
+    assert ("because" in reason) == (worst != 0)
+    assert exit_code(verdicts, "fail")[0] == (1 if worst == 4 else worst)
+    assert exit_code(verdicts, "pass")[0] == (0 if worst == 4 else worst)
+    random.shuffle(verdicts)
+    assert exit_code(verdicts)[0] == code
+    text = as_text(verdicts)
+    assert f"{sum(o in ('pass', 'improved') for o in outcomes)} of {len(outcomes)} cells pass" in text
+
+
+def test_a_rule_of_the_run_not_of_the_baseline_counts() -> None:
+    base = changed(BASE, suite={**BASE.suite, "gate": []})
+    assert exit_code(between(base, gated(everything())))[0] == 0
+
+
+def test_times_without_a_yardstick_are_not_comparable() -> None:
+    bare = [record("speed", "relu", {"total_time": [1e-3] * 20}, started_at=JOB)]
+    rules = [{"metric": "total_time"}]
+    assert exit_code(between(gated(bare, rules), gated(bare, rules)))[0] == 4
