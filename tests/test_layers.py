@@ -28,9 +28,10 @@ FLOORS: dict[int, str] = {
     10: "__main__ __init__",
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
-HOT = set(
-    ["build", "ffn", "decoder", "training", "timing", "workshop", "allocation", "worker", "backends.standard", "activations.relu", "activations.gelu", "activations.swiglu", "activations.polyrelu", "activations.polynorm"]
-)
+HOT = {
+    *("build", "ffn", "decoder", "training", "timing", "workshop", "allocation", "worker", "backends.standard"),
+    *("activations.relu", "activations.gelu", "activations.swiglu", "activations.polyrelu", "activations.polynorm"),
+}
 
 
 def modules() -> dict[str, Path]:

@@ -59,7 +59,7 @@ def markdown(document: Document) -> str:
         mark = "" if finding.resolved else " (not resolved)"
         parts.append(f"- **{finding.question}**{mark}: {_md(finding.text)}")
     for table in document.tables:
-        parts += ["", f"## {table.title}", "", _md(table.caption), "", *_md_table(table), ""]
+        parts += ["", f"## {table.title}", "", _md(table.caption), "", *md_table(table), ""]
         parts += [f"- {_md(note)}" for note in table.notes]
     parts += ["", "## Environment", "", *(f"- {k}: {_md(v)}" for k, v in document.facts), ""]
     parts += [_md(n) for n in document.notes]
@@ -102,7 +102,8 @@ def _md(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _md_table(table: Table) -> list[str]:
+def md_table(table: Table) -> list[str]:
+    """The lines of a Markdown table."""
     head = "| " + " | ".join(_md(c.title) for c in table.columns) + " |"
     rule = "|" + "|".join("---:" if c.numeric else "---" for c in table.columns) + "|"
     rows = [
