@@ -7,10 +7,23 @@ import shlex
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
+from polybench.cli_suites import (
+    DeviceOption,
+    Filter,
+    Json,
+    Overrides,
+    init,
+    list_,
+    plan,
+    schema,
+    show_plan,
+    show_plan_of,
+    validate,
+)
 from polybench.errors import PolybenchError, UsageError
 
 app = typer.Typer(
@@ -21,14 +34,6 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-SuiteArgument = Annotated[Path, typer.Argument(metavar="SUITE", help="a suite file, such as suites/quick.yaml")]
-Overrides = Annotated[list[str] | None, typer.Option("-s", "--set", metavar="KEY=VALUE", help="change one value")]
-Filter = Annotated[
-    str | None, typer.Option(metavar="GLOB", help="only trials whose label matches; keeps the reference")
-]
-DeviceOption = Annotated[str | None, typer.Option(metavar="auto|cpu|cuda", help="where to measure")]
-Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
 def main() -> None:
@@ -46,9 +51,19 @@ def main() -> None:
     except Exception as problem:
         show = getattr(problem, "format_message", None)  # what typer itself raises about arguments
         if show is None:
-            raise
+            _end(3, _defect(problem))
         _end(2, f"{show()} See polybench --help.")
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _defect(problem: Exception) -> str:
+    """Keep the traceback of a defect of ours in a file; what was measured is on disk already."""
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="polybench-", suffix=".txt", delete=False) as file:
+        traceback.print_exception(problem, file=file)
+    return f"polybench itself failed, {type(problem).__name__}: {problem}; please report it with {file.name}"
 
 
 def _interrupt(*_: object) -> NoReturn:
@@ -107,11 +122,11 @@ def run(
     else:
         assert resolved
         if dry_run:
-            _plan(resolved, filter, as_json)
+            show_plan_of(resolved, filter, as_json)
             return
         current = session.begin(resolved, out, filter, str(suite))
     if dry_run:
-        _show_plan(current.todo, current.header["device"], as_json)
+        show_plan(current.todo, current.header["device"], as_json)
         return
     try:
         with shown(current, quiet) as tell:
@@ -172,52 +187,6 @@ def report(
 
 
 @app.command()
-def plan(
-    suite: SuiteArgument,
-    filter: Filter = None,
-    set_: Overrides = None,
-    device: DeviceOption = None,
-    as_json: Json = False,
-) -> None:
-    """Show what a suite would measure, how many trials that is, and about how long it takes."""
-    from polybench.check import load_suite
-
-    _plan(load_suite(suite, set_ or (), device).suite, filter, as_json)
-
-
-@app.command()
-def validate(
-    suites: Annotated[list[Path], typer.Argument(metavar="SUITE...", help="suite files")],
-    set_: Overrides = None,
-    resolved: Annotated[bool, typer.Option("--resolved", help="print every value and where it came from")] = False,
-) -> None:
-    """Find every mistake of a suite without measuring anything."""
-    from polybench.check import load_suite
-    from polybench.errors import SuiteError
-    from polybench.resolved import lines
-
-    problems: list[Any] = []
-    for path in suites:
-        try:
-            found = load_suite(path, set_ or ())
-        except SuiteError as failure:
-            problems += failure.problems
-            continue
-        print("\n".join(lines(found)) if resolved else f"{path}: ok")
-    if problems:
-        raise SuiteError(problems)
-
-
-@app.command(name="list")
-def list_(as_json: Json = False) -> None:
-    """Name every activation, backend, kind, corpus, report and suite, with its origin."""
-    from polybench.catalogue import catalogue, text
-
-    entries = catalogue()
-    print(json.dumps(entries, indent=1) if as_json else text(entries))
-
-
-@app.command()
 def gate(
     baseline: Annotated[str, typer.Option(metavar="RUN", help="the run to hold against")] = "",
     run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="the run to judge; the latest if left out")] = None,
@@ -257,51 +226,6 @@ def gate(
     raise typer.Exit(code)
 
 
-@app.command()
-def schema() -> None:
-    """Print the JSON schema of a suite, for editors."""
-    from polybench.schema import schema_text
-
-    print(schema_text(), end="")
-
-
-@app.command()
-def init(
-    path: Annotated[Path, typer.Argument(metavar="[FILE]", help="the new file")] = Path("suite.yaml"),
-) -> None:
-    """Write a commented suite to start from."""
-    from polybench.schema import starter
-
-    if path.exists():
-        raise UsageError(f"{path} is there already, so nothing was written; name another file")
-    try:
-        path.write_text(starter(path.stem), encoding="utf-8")
-    except OSError as problem:
-        raise UsageError(f"{path} cannot be written: {problem.strerror}") from None
-    print(f"wrote {path}; measure it with: polybench run {shlex.quote(str(path))}")
-
-
-def _plan(suite: Any, pattern: str | None, as_json: bool) -> None:
-    from polybench.environment import choose_device
-    from polybench.plan import plan as make
-
-    device = choose_device(suite.device)
-    _show_plan(make(suite, device, pattern), device, as_json)
-
-
-def _show_plan(made: Any, device: str, as_json: bool) -> None:
-    from polybench.environment import cores
-
-    slots = cores() if device == "cpu" else 1
-    seconds = made.seconds(slots)
-    if as_json:
-        trials = [t.label for t in made.trials]
-        print(json.dumps({"trials": trials, "cells": made.cells, "estimated_s": round(seconds, 1), "device": device}))
-        return
-    for trial in made.trials:
-        print(trial.label)
-    time = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
-    print(
-        f"{made.cells} cells, {len(made.trials)} trials, about {time} on {device} with {slots} at a time",
-        file=sys.stderr,
-    )
+for command in (plan, validate, schema, init):
+    app.command()(command)
+app.command(name="list")(list_)

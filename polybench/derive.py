@@ -19,6 +19,10 @@ TOKENS_TO = Metric(
     "tokens_to_reference", "token", "lower", "seed",
     "Tokens until the held-out loss reaches the reference's final one of the same seed; inf if it never does.",
 )  # fmt: skip
+STEPS_TO = Metric(
+    "steps_to_reference", "1", "lower", "seed",
+    "Optimizer steps until the held-out loss reaches the reference's final one; inf if it never does.",
+)  # fmt: skip
 TIME_TO = Metric(
     "time_to_reference", "s", "lower", "seed",
     "Training time until the held-out loss reaches the reference's final one of the same seed; inf if never.",
@@ -46,13 +50,14 @@ def with_derived(run: Run) -> Run:
             curve = record.get("val_curve")
             if goal is not None and curve and curve.steps and {"batch", "seq_len"} <= set(axes):
                 tokens = [s * int(axes["batch"]) * int(axes["seq_len"]) for s in curve.steps]
+                found.append(Measurement(STEPS_TO.name, (first_at(goal, losses, curve.steps),)))
                 found.append(Measurement(TOKENS_TO.name, (first_at(goal, losses, tokens),)))
                 found.append(Measurement(TIME_TO.name, (first_at(goal, losses, times),)))
             added[record.trial.id] = found
     extended = tuple(replace(r, measurements=(*r.measurements, *added.get(r.trial.id, ()))) for r in run.records)
     kinds = {r.trial.cell.kind for r in run.records if r.trial.id in added}
     metrics = {
-        kind: [*known, *(m.to_json() for m in (EQUAL_TIME, TOKENS_TO, TIME_TO) if kind in kinds)]
+        kind: [*known, *(m.to_json() for m in (EQUAL_TIME, STEPS_TO, TOKENS_TO, TIME_TO) if kind in kinds)]
         for kind, known in run.header["metrics"].items()
     }
     return replace(run, records=extended, header={**run.header, "metrics": metrics})

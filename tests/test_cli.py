@@ -247,3 +247,19 @@ def test_a_baseline_keeps_the_gated_records_and_gates_like_the_run(capsys: Captu
     save(run(GOOD, suite(gate=[{"metric": "val_loss"}])), Path("other"))
     assert call("gate", "other", "--save", "none") == 5
     assert not Path("none").exists()
+
+
+def test_a_defect_of_ours_is_a_sentence_and_a_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def broken(**_: object) -> None:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr(cli, "app", broken)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(SystemExit) as leave:
+        cli.main()
+    (file,) = tmp_path.iterdir()
+    assert leave.value.code == 3
+    assert capsys.readouterr().err.count("\n") == 1
+    assert "ZeroDivisionError: planted" in file.read_text(encoding="utf-8")

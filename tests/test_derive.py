@@ -33,10 +33,11 @@ def test_loss_at_equal_time_and_the_way_to_the_references_loss() -> None:
         run(curves({"swiglu": FALLING, "relu": FALLING, "polynorm": flat}, {"swiglu": 2, "relu": 1, "polynorm": 1}))
     )
     of = {r.trial.cell.activation: {m.metric: m.values[0] for m in r.measurements[2:]} for r in one.records}
-    assert of["relu"] == {"equal_time_loss": 2.5, "tokens_to_reference": 800, "time_to_reference": 5}
-    assert of["swiglu"] == {"equal_time_loss": pytest.approx(2.75), "tokens_to_reference": 800, "time_to_reference": 10}
-    assert of["polynorm"] == {"equal_time_loss": 2.7, "tokens_to_reference": math.inf, "time_to_reference": math.inf}
-    assert set(one.metrics["pretrain"]) >= {"equal_time_loss", "tokens_to_reference", "time_to_reference"}
+    names = ("equal_time_loss", "steps_to_reference", "tokens_to_reference", "time_to_reference")
+    assert of["relu"] == dict(zip(names, (2.5, 50, 800, 5), strict=True))
+    assert of["swiglu"] == dict(zip(names, (pytest.approx(2.75), 50, 800, 10), strict=True))
+    assert of["polynorm"] == dict(zip(names, (2.7, math.inf, math.inf, math.inf), strict=True))
+    assert set(one.metrics["pretrain"]) >= set(names)
     never = next(c for c in across(one, only="time_to_reference") if c.cell.activation == "polynorm")
     assert (never.change, never.outcome, never.note) == (None, "unresolved", "not reached by 1 of 1 seeds")
 
