@@ -259,7 +259,7 @@ def test_a_defect_of_ours_is_a_sentence_and_a_file(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(SystemExit) as leave:
         cli.main()
-    (file,) = tmp_path.iterdir()
+    (file,) = tmp_path.glob("polybench-*.txt")
     assert leave.value.code == 3
     assert capsys.readouterr().err.count("\n") == 1
     assert "ZeroDivisionError: planted" in file.read_text(encoding="utf-8")
