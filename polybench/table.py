@@ -202,4 +202,5 @@ def _name(point: Point) -> str:
     axes = dict(point.cell.axes)
     level = f" ({axes['level']})" if "level" in axes else ""
     backend = "" if point.cell.backend == "eager" else f", {point.cell.backend}"
-    return f"{point.cell.activation}{level}{backend}"
+    dtype = "" if point.cell.dtype == "float32" else f", {point.cell.dtype}"
+    return f"{point.cell.activation}{level}{backend}{dtype}"
