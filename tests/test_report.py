@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 from polybench.answer import findings
 from polybench.compose import compose
-from polybench.document import Document, Entry, Table
+from polybench.document import Column, Document, Entry, Table
 from polybench.frame import rows
 from polybench.metric import places_for, scale_for, significant
 from polybench.record import Record, Status
 from polybench.registry import reports
+from polybench.reports.text import fitting
 from polybench.table import show, tables
 
 LAWS = settings(max_examples=80, deadline=None, derandomize=True, database=None)
@@ -227,3 +228,13 @@ def test_an_interval_is_rounded_by_its_own_width(value: float, half: float) -> N
     step = 0.5001 * 10.0 ** -places_for(half)
     assert abs(shown - value) <= step and abs(low - value + half) <= step and abs(high - value - half) <= step
     assert 10.0 ** -places_for(half) <= half
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 10_000])
+def test_a_table_wider_than_the_terminal_is_laid_in_parts(width: int) -> None:
+    columns = (Column("activation", numeric=False), *(Column(f"metric_{i}", "ms") for i in range(9)))
+    table = Table("t", "t", "", columns, (tuple(Entry("1.00 [0.99, 1.01]") for _ in columns),))
+    parts = fitting(table, width)
+    assert [i for part in parts for i in part if i] == list(range(1, 10))
+    assert all(part[0] == 0 for part in parts)
+    assert all(len(part) * 19 <= max(width, 38) for part in parts)

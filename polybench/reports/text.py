@@ -14,6 +14,7 @@ from polybench.document import Document, Entry, Table
 from polybench.frame import COLUMNS
 from polybench.registry import reports
 
+_GAP = 2  # spaces between columns
 _WIDE = 10_000  # a piped table is never cut
 
 
@@ -38,12 +39,16 @@ def terminal(document: Document) -> str:
         console.print(f"[bold]{escape(finding.question)}[/bold]{escape(mark)}: {escape(finding.text)}", soft_wrap=True)
     for table in document.tables:
         console.print(f"\n[bold]{escape(table.title)}[/bold]  {escape(table.caption)}", soft_wrap=True)
-        grid = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for column in table.columns:
-            grid.add_column(escape(column.title), justify="right" if column.numeric else "left", overflow="fold")
-        for row in table.rows:
-            grid.add_row(*(f"[bold]{escape(_shown(e))}[/bold]" if e.best else escape(_shown(e)) for e in row))
-        console.print(grid, soft_wrap=False)
+        for part in fitting(table, console.width):
+            grid = RichTable(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
+            for i in part:
+                column = table.columns[i]
+                grid.add_column(escape(column.title), justify="right" if column.numeric else "left", overflow="fold")
+            for row in table.rows:
+                shown = ((row[i].best, escape(_shown(row[i]))) for i in part)
+                grid.add_row(*(f"[bold]{text}[/bold]" if best else text for best, text in shown))
+            console.print(grid, soft_wrap=False)
+            console.print()
         for note in table.notes:
             console.print(f"  {escape(note)}", soft_wrap=True)
     for note in document.notes:
@@ -92,6 +97,25 @@ def json(document: Document) -> str:
         "notes": list(document.notes),
     }
     return json_module.dumps(_finite(data), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def fitting(table: Table, width: int) -> list[list[int]]:
+    """Columns in groups that fit the width, each beginning with the columns that name the row."""
+    names = [i for i, column in enumerate(table.columns) if not column.numeric]
+
+    def wide(i: int) -> int:
+        words = table.columns[i].title.split()
+        return _GAP + max([*map(len, words), *(len(_shown(row[i])) for row in table.rows)])
+
+    groups: list[list[int]] = []
+    room = 0
+    for i in (i for i, column in enumerate(table.columns) if column.numeric):
+        if not groups or wide(i) > room:
+            groups.append([*names])
+            room = width - sum(map(wide, names))
+        groups[-1].append(i)
+        room -= wide(i)
+    return groups or [names]
 
 
 def _shown(entry: Entry) -> str:
