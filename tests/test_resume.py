@@ -37,8 +37,19 @@ def folder(tmp_path: Path) -> Path:
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "POLYBENCH_CACHE": str(folder / "cache")}
     command = [sys.executable, "-m", "polybench", "run", *arguments]
+
+    def hear_interrupts() -> None:
+        """A shell starts background jobs, of which these tests may be one, deaf to Ctrl-C."""
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_interrupts,
     )
 
 
