@@ -84,11 +84,14 @@ def _answers(run: Run, question: Question, beside: Beside) -> list[Finding]:
 def _winner(group: Sequence[Point], metric: Metric, beside: Beside) -> tuple[Point, list[Comparison]]:
     """The best point, and the comparisons with those it cannot be told from."""
     sign = -1 if metric.better == "higher" else 1
-    best = min(group, key=lambda p: sign * (typical(p, metric) or 0.0))
+    # A mean over the seeds that survived flatters who lost some, so that one cannot win.
+    sound = [p for p in group if not p.trouble()] or group
+    best = min(sound, key=lambda p: sign * (typical(p, metric) or 0.0))
     others = [c for p in group if p is not best and (c := beside(best.cell.activation, metric.name).get(p))]
     tested = [c for c in others if c.p is not None]
     adjusted = dict(zip((id(c) for c in tested), holm([c.p or 0.0 for c in tested]), strict=True))
-    rivals = [c for c in others if c.outcome != "worse" or adjusted.get(id(c), 0.0) > ALPHA]
+    doubtful = bool(best.trouble())
+    rivals = [c for c in others if doubtful or c.outcome != "worse" or adjusted.get(id(c), 0.0) > ALPHA]
     return best, rivals
 
 
@@ -100,8 +103,10 @@ def _sentence(
     shown = f"{unit.show(value)} {unit.unit}".strip()
     where = f" ({place})" if place else ""
     name = best.cell.activation
+    lost = "; ".join(f"{p.cell.activation} {p.trouble()}" for p in group if p.trouble())
+    lost = f" Not every seed ended well: {lost}." if lost else ""
     if not rivals:
-        text = f"{name} has {question.superlative}{where}, {shown}, and is ahead of all {len(group) - 1} others."
+        text = f"{name} has {question.superlative}{where}, {shown}, and is ahead of all {len(group) - 1} others.{lost}"
         return Finding(question.text, text, True)
     if all(c.metric.varies_with == "nothing" for c in rivals):
         names = _and([name, *(c.cell.activation for c in rivals)])
@@ -110,7 +115,9 @@ def _sentence(
         c.cell.activation + (f" {show(c.change, metric.effect == 'difference')}" if c.change else "") for c in rivals
     )
     how = "as a ratio to it" if metric.effect == "ratio" else f"in {metric.unit} against it"
-    text = f"{name} has {question.superlative} seen{where}, {shown}, but is not resolved from {told} ({how})."
+    equal = all(c.outcome == "same" for c in rivals)
+    relation = "within the margin of" if equal else "not resolved from"
+    text = f"{name} has {question.superlative} seen{where}, {shown}, but is {relation} {told} ({how}).{lost}"
     return Finding(question.text, text, False)
 
 
@@ -132,7 +139,8 @@ def _claims(run: Run, beside: Beside) -> list[Finding]:
         if not found or all(c.change is None for c in found):
             results.append(Finding("Claim", f"{head}: not judged, this run has no such comparison.", False))
             continue
-        good = [c for c in found if c.outcome == "better" and adjusted.get(id(c), 0.0) <= ALPHA]
+        lost = "; ".join(f"{c.cell.activation} {c.point.trouble()}" for c in found if c.point.trouble())
+        good = [c for c in found if not lost and c.outcome == "better" and adjusted.get(id(c), 0.0) <= ALPHA]
         bad = [c for c in found if c.outcome == "worse" and adjusted.get(id(c), 0.0) <= ALPHA]
         verdict = "shown" if len(good) == len(found) else "contradicted" if bad else "not resolved"
         first = next(c for c in found if c.change)
@@ -140,7 +148,11 @@ def _claims(run: Run, beside: Beside) -> list[Finding]:
         numbers = show(first.change, first.metric.effect == "difference")
         p = f", Holm p {adjusted[id(first)]:.2g}" if id(first) in adjusted else ""
         n = f", n {first.change.n}" if first.metric.varies_with != "nothing" else ""
-        results.append(Finding("Claim", f"{head}: {verdict} ({numbers}{p}{n}).", verdict != "not resolved"))
+        results.append(
+            Finding(
+                "Claim", f"{head}: {verdict} ({numbers}{p}{n}{'; ' + lost if lost else ''}).", verdict != "not resolved"
+            )
+        )
     return results
 
 

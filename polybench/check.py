@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from polybench.derive import DERIVED
 from polybench.errors import Problem, RegistryError, SuiteError, did_you_mean
 from polybench.explain import in_words
 from polybench.kind import Kind, kind_of
@@ -146,8 +147,15 @@ class _Check:
             self.problems += matrix_problems(kind, item.get("matrix", {}), self.located, (*route, "matrix"))
         return [kind]
 
+    def _where_activation(self, value: Any, route: Route, known: list[str]) -> None:
+        for text in value if isinstance(value, list) else [value]:
+            name = self._activation(str(text), route)
+            if name and name not in known:
+                self.add(route, f"{text!r} is not among the activations, {did_you_mean(name, known)}")
+
     def _judgements(self, data: dict[str, Any], activations: list[str], kinds: list[Kind]) -> None:
-        metrics = {m.name: m for k in kinds for m in k.metrics if not m.curve}
+        metrics = {m.name for k in kinds for m in k.metrics if not m.curve}
+        metrics |= {m.name for k in kinds for m in DERIVED if any(n.name == "val_curve" for n in k.metrics)}
         axes = {a for k in kinds for a in k.axes.model_fields} | set(CELL_FIELDS)
         for key, model in (("claims", Claim), ("gate", Rule)):
             parts = data.get(key)
@@ -168,6 +176,17 @@ class _Check:
                 for axis in part["where"] if isinstance(part.get("where"), dict) else ():
                     if axis not in axes:
                         self.add((*route, "where", axis), f"no cell has {axis!r}, {did_you_mean(axis, axes)}", True)
+                    elif axis == "activation":
+                        self._where_activation(part["where"][axis], (*route, "where", axis), activations)
+
+
+def _where(where: dict[str, Any]) -> dict[str, Any]:
+    """A filter with its activations under their one name."""
+    value = where.get("activation")
+    if value is None:
+        return where
+    named = [str(canonical(str(v))) for v in value] if isinstance(value, list) else str(canonical(str(value)))
+    return {**where, "activation": named}
 
 
 def _canonical(suite: Suite) -> Suite:
@@ -181,6 +200,7 @@ def _canonical(suite: Suite) -> Suite:
             update={
                 "subject": str(canonical(c.subject)),
                 "better_than": str(canonical(c.better_than or suite.reference)),
+                "where": _where(c.where),
             }
         )
         for c in suite.claims
@@ -191,5 +211,6 @@ def _canonical(suite: Suite) -> Suite:
             "reference": str(canonical(suite.reference)),
             "benchmarks": [b.model_copy(update={"activations": names(b.activations)}) for b in suite.benchmarks],
             "claims": claims,
+            "gate": [r.model_copy(update={"where": _where(r.where)}) for r in suite.gate],
         }
     )

@@ -175,7 +175,7 @@ def report(
             continue
         folder = out or one.path
         if out and len(wanted) > 1:
-            folder = out / one.path.name
+            folder = out / one.name
         make_folder(folder)
         for name, entry in chosen.items():
             rendered = entry.object(document)
@@ -199,6 +199,7 @@ def gate(
     """Judge a run against a baseline by the suite's rules; the exit code says how it went."""
     from polybench import store
     from polybench.baseline import keep
+    from polybench.derive import with_derived
     from polybench.gate import between, exit_code
     from polybench.verdicts import as_text, to_json
 
@@ -208,9 +209,9 @@ def gate(
         raise UsageError("say --baseline RUN to judge a run, or --save DIR to keep one as a baseline")
     found = store.load(store.find(run))
     if save:
-        print(f"kept {keep(found, save)} records in {save}")
+        print(f"kept {keep(with_derived(found), save)} records in {save}")
         return
-    verdicts = between(store.load(store.find(baseline)), found)
+    verdicts = between(with_derived(store.load(store.find(baseline))), with_derived(found))
     how: Literal["report", "pass", "fail"] = inconclusive  # type: ignore[assignment]
     code, reason = exit_code(verdicts, how)
     broken = [r for r in found.records if r.status.broken]

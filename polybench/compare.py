@@ -128,7 +128,7 @@ def _compare(
         if noise:
             # What equal code showed is no difference: the margin covers it and its interval.
             limit = max(limit, 2 * abs(noise.value), abs(noise.low), abs(noise.high))
-        outcome, note = decide(log_ratio, limit, metric), blank.note
+        outcome, note = decide(log_ratio, limit, metric, same=least), blank.note
         if noise and metric.better != "neither" and (noise.low > least or noise.high < -least):
             outcome, note = "unstable", "the second copy of the reference differs from the first"
         return Comparison(point, metric, against, value, reference, log_ratio.map(_exp), outcome, None, note)
@@ -137,13 +137,15 @@ def _compare(
         return blank
     if not all(map(math.isfinite, differences)):
         missed = sum(not math.isfinite(v) for v in point.values(metric.name))
-        note = f"not reached by {missed} of {len(point.values(metric.name))} seeds"
+        note = f"{metric.name} not reached by {missed} of {len(point.values(metric.name))} seeds"
         return Comparison(point, metric, against, value, reference, None, "unresolved", None, note)
     estimate, ratio = paired(differences), metric.effect == "ratio"
     outcome = decide(estimate, math.log1p(margin) if ratio else 0.0, metric)
     note = blank.note
     if outcome == "unresolved" and not ratio:
         more = more_seeds(differences)
+        if len(differences) < 2:
+            return replace(blank, change=estimate, outcome=outcome, note=note or "needs 2 more seeds at least")
         note = "; ".join(
             filter(None, [note, f"about {more} more seed{'s' if more > 1 else ''}" if more else "over 1000 more seeds"])
         )
@@ -161,16 +163,18 @@ def typical(point: Point, metric: Metric) -> float | None:
     return statistics.fmean(values) if metric.varies_with == "seed" else max(values)
 
 
-def decide(change: Estimate, margin: float, metric: Metric) -> Outcome:
+def decide(change: Estimate, margin: float, metric: Metric, same: float | None = None) -> Outcome:
     """Better or worse when the interval lies beyond the margin, same when it lies within, else unresolved.
 
+    `same` is the margin for equality where noise has raised the other: noise hides, it shows nothing.
     `change` is a log-ratio or a difference. A metric without a good direction is never judged.
     """
     if metric.better == "neither" or not change.known:
         return "none" if metric.better == "neither" else "unresolved"
     if change.low > margin or change.high < -margin:
         return "better" if metric.improves(change.value) else "worse"
-    return "same" if margin and inside(change, margin) else "unresolved"
+    equal = margin if same is None else same
+    return "same" if equal and inside(change, equal) else "unresolved"
 
 
 def inside(change: Estimate, margin: float) -> bool:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 HELD_OUT_SHARE = 0.1  # of the bytes, in whole documents
 _BYTES = 256  # the byte tokenizer's tokens are the bytes, and one more ends a document
-_LAYOUT = 2  # bump when the split or the cached arrays change their meaning
+_LAYOUT = 3  # bump when the split or the cached arrays change their meaning
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,20 @@ def documents(corpus: str) -> list[bytes]:
 
 
 def split(texts: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
-    """(training, held out): whole documents from the front are held out until they make a tenth."""
-    wanted, held = HELD_OUT_SHARE * sum(map(len, texts)), 0
+    """(training, held out): whole documents from the front are held out until they make a tenth.
+
+    A document of more than two tenths is trained on, so that one giant does not become the test.
+    """
+    wanted = HELD_OUT_SHARE * sum(map(len, texts))
+    fitting = [i for i, text in enumerate(texts) if len(text) <= 2 * wanted]
+    held: set[int] = set()
     size = 0
-    while size < wanted and held < len(texts) - 1:
-        size += len(texts[held])
-        held += 1
-    return list(texts[held:]), list(texts[:held])
+    for i in fitting or [min(range(len(texts)), key=lambda i: len(texts[i]))]:
+        if size >= wanted or len(held) == len(texts) - 1:
+            break
+        size += len(texts[i])
+        held.add(i)
+    return [t for i, t in enumerate(texts) if i not in held], [texts[i] for i in sorted(held)]
 
 
 def tokens(corpus: str, tokenizer: str) -> Tokens:

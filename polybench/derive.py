@@ -29,6 +29,9 @@ TIME_TO = Metric(
 )  # fmt: skip
 
 
+DERIVED = (EQUAL_TIME, STEPS_TO, TOKENS_TO, TIME_TO)
+
+
 def with_derived(run: Run) -> Run:
     """The run with derived measurements beside the measured ones, and their definitions."""
     groups: dict[object, list[Record]] = defaultdict(list)
@@ -57,7 +60,7 @@ def with_derived(run: Run) -> Run:
     extended = tuple(replace(r, measurements=(*r.measurements, *added.get(r.trial.id, ()))) for r in run.records)
     kinds = {r.trial.cell.kind for r in run.records if r.trial.id in added}
     metrics = {
-        kind: [*known, *(m.to_json() for m in (EQUAL_TIME, STEPS_TO, TOKENS_TO, TIME_TO) if kind in kinds)]
+        kind: [*known, *(m.to_json() for m in DERIVED if kind in kinds)]
         for kind, known in run.header["metrics"].items()
     }
     return replace(run, records=extended, header={**run.header, "metrics": metrics})

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from polybench.cell import Cell
 from polybench.compare import Point, matches, points, seed_differences, typical
 from polybench.environment import differences as fingerprint_differences
 from polybench.errors import NothingMeasured, UsageError
@@ -17,6 +18,7 @@ from polybench.store import Run
 
 Outcome = Literal["pass", "improved", "fail", "missing", "broken", "inconclusive", "not comparable", "new"]
 YARDSTICK = "yardstick_time"
+Bumped = dict[tuple[str, Cell], int]  # versions of the run's cells, by the cell without it
 Make = Callable[..., "Verdict"]  # a verdict on the cell at hand: outcome, reason, change
 
 
@@ -50,11 +52,13 @@ def between(baseline: Run, run: Run) -> list[Verdict]:
     old = {(p.benchmark, p.cell): p for p in points(baseline)}
     new = {(p.benchmark, p.cell): p for p in points(run)}
     elsewhere = fingerprint_differences(baseline.environment, run.environment)
+    elsewhere += [f"{one.name} was resumed after changes" for one in (run, baseline) if one.header.get("forced")]
+    bumped = {(b, replace(c, version=0)): c.version for b, c in new}
     verdicts: list[Verdict] = []
     for rule in rules:
         name = _rule_name(rule)
         found = [
-            _judge(name, rule, metric, old.get(key), new.get(key), elsewhere)
+            _judge(name, rule, metric, old.get(key), new.get(key), elsewhere, bumped)
             for key in dict.fromkeys([*old, *new])
             if (metric := _metric(baseline, run, key[1].kind, rule["metric"]))
             and _gated(old.get(key), new.get(key), rule)
@@ -77,6 +81,8 @@ def exit_code(
         return f"{bad[0].label} {bad[0].metric.name}: {bad[0].reason}"
 
     total = len(verdicts)
+    if len(count("new")) == total:
+        return 5, f"gate compared nothing: none of {total} gated cells is in the baseline; save one with --save"
     if bad := count("broken"):
         return 3, f"gate broken: {len(bad)} of {total} gated cells could not be measured, first {first(bad)}"
     if bad := count("fail", "missing"):
@@ -94,7 +100,13 @@ def exit_code(
 
 
 def _judge(
-    name: str, rule: dict[str, object], metric: Metric, old: Point | None, new: Point | None, elsewhere: list[str]
+    name: str,
+    rule: dict[str, object],
+    metric: Metric,
+    old: Point | None,
+    new: Point | None,
+    elsewhere: list[str],
+    bumped: Bumped,
 ) -> Verdict:
     tolerance = float(str(rule["tolerance"]))
     some = new or old
@@ -105,14 +117,17 @@ def _judge(
     def verdict(outcome: Outcome, reason: str = "", change: Estimate | None = None) -> Verdict:
         return Verdict(name, label, metric, outcome, was, now, change, reason)
 
-    if was is None:
+    if old is None:
         return verdict("new", "the baseline has no such cell")
+    if was is None:
+        return verdict("not comparable", f"the baseline could not measure it: {old.trouble() or 'no value'}")
+    if new is None and (version := bumped.get((old.benchmark, replace(old.cell, version=0)))):
+        return verdict("not comparable", f"version {old.cell.version} of {old.cell.kind} became {version}")
     if new is None:
         return verdict("missing", "this cell has vanished from the run")
     if now is None:
         broken = any(r.status.broken for r in new.records)
         return verdict("broken" if broken else "missing", new.trouble() or f"it has no {metric.name}")
-    assert old is not None
     if metric.varies_with == "nothing":
         change = (now - was) / was if was else math.copysign(math.inf, now - was) if now != was else 0.0
         exact = Estimate(1 + change, 1 + change, 1 + change, 1)

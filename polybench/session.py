@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from polybench import store
 from polybench.cell import Job
 from polybench.environment import capture, choose_device, cores, differences
@@ -42,14 +44,13 @@ def begin(suite: Suite, out: Path | None, pattern: str | None, source: str) -> S
     todo = plan(suite, device, pattern)
     now = datetime.now(UTC)
     path = out or _free(store.ROOT / suite.suite / now.strftime("%Y-%m-%dT%H-%M-%S"))
-    kinds = {b.kind for b in suite.benchmarks}
     header = {
         "suite": suite.model_dump(mode="json"),
         "source": source,
         "filter": pattern,
         "device": device,
         "environment": capture(),
-        "metrics": {k: [m.to_json() for m in kind_of(k).metrics] for k in sorted(kinds)},
+        "metrics": _metrics(suite),
         "started_at": now.isoformat(timespec="seconds"),
         "planned": len(todo.trials),
     }
@@ -74,11 +75,21 @@ def resume(path: Path, suite: Suite | None, force: bool) -> Session:
             f"{path} cannot be resumed, these changed: {', '.join(changes)}; "
             "start a new run, or say --force to mix them"
         )
-    chosen = suite or Suite.model_validate(old.suite)
-    whole = plan(chosen, old.header["device"], old.header.get("filter"))
+    try:
+        chosen = suite or Suite.model_validate(old.suite)
+        whole = plan(chosen, old.header["device"], old.header.get("filter"))
+    except ValidationError as failure:
+        why = failure.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ResultsError(f"{path} cannot be resumed: {why}") from None
     records = {r.trial.id: r for r in old.records}
     todo = whole.only(lambda job: not _settled(job, records))
-    header = {**old.header, "suite": chosen.model_dump(mode="json"), "planned": len(whole.trials)}
+    header = {
+        **old.header,
+        "suite": chosen.model_dump(mode="json"),
+        "planned": len(whole.trials),
+        "metrics": {**old.header["metrics"], **_metrics(chosen)},
+        "forced": [*old.header.get("forced", []), *changes],
+    }
     return Session(path, todo, len(whole.trials) - len(todo.trials), header)
 
 
@@ -88,6 +99,7 @@ def carry_out(
     make_executor: Callable[[], Executor] = WorkerProcess,
 ) -> None:
     """Run what is left. Raises KeyboardInterrupt after stopping the workers, ResultsError on a full disk."""
+    store.write_header(session.path, session.header)
     slots = 1 if session.header["device"] != "cpu" else cores()
     run(session.todo.jobs, make_executor, slots, lambda records: store.append(session.path, records), tell)
     finished = datetime.now(UTC).isoformat(timespec="seconds")
@@ -108,6 +120,11 @@ def outcome(records: Sequence[Record]) -> tuple[int, str]:
         )
     other = len(records) - ok
     return 0, f"{ok} trials measured" + (f", {other} unsupported here" if other else "")
+
+
+def _metrics(suite: Suite) -> dict[str, Any]:
+    """Metric definitions by kind, which make the folder explain itself."""
+    return {k: [m.to_json() for m in kind_of(k).metrics] for k in sorted({b.kind for b in suite.benchmarks})}
 
 
 def _settled(job: Job, records: dict[str, Record]) -> bool:

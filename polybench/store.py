@@ -17,6 +17,7 @@ from polybench.record import Record
 SCHEMA_VERSION = 1
 RUN_FILE, RECORDS_FILE = "run.json", "records.jsonl"
 ROOT = Path("results")
+_SUITE_KEYS = ("suite", "activations", "reference", "benchmarks", "margin")
 _MAPPINGS = ("suite", "environment", "metrics")  # that every run.json has
 
 
@@ -90,7 +91,10 @@ def append(path: Path, records: Iterable[Record]) -> None:
     """
     lines = "".join(json.dumps(r.to_json(), sort_keys=True, separators=(",", ":")) + "\n" for r in records)
     target = path / RECORDS_FILE
-    descriptor = os.open(target, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        descriptor = os.open(target, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    except OSError as problem:
+        raise ResultsError(f"{target} cannot be opened: {problem.strerror}; put the folder back and resume") from None
     try:
         size = os.fstat(descriptor).st_size
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
@@ -136,6 +140,8 @@ def find(text: str | None, root: Path = ROOT) -> Path:
         if not runs:
             raise ResultsError(f"there is no run under {root}/ yet; start with `polybench run suites/quick.yaml`")
         return max(runs, key=_started)
+    if len(text) > 1000 or any(len(part) > 255 for part in Path(text).parts) or "\0" in text:
+        raise ResultsError(f"{text[:40]}... is no name of a run")
     given = Path(text)
     if given.is_file() and given.name in (RUN_FILE, RECORDS_FILE):
         return given.parent
@@ -175,6 +181,8 @@ def _header(path: Path) -> dict[str, Any]:
         raise ResultsError(f"{file} has schema {number}, this polybench reads up to {SCHEMA_VERSION}; update polybench")
     if not isinstance(number, int) or not all(isinstance(header.get(key), dict) for key in _MAPPINGS):
         raise ResultsError(f"{file} was not written by polybench")
+    if missing := [key for key in _SUITE_KEYS if key not in header["suite"]]:
+        raise ResultsError(f"{file} is damaged: its suite has no {missing[0]!r}")
     return dict(header)
 
 

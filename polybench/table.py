@@ -83,7 +83,9 @@ def _value(comparison: Comparison, scale: Scale, best: bool) -> Entry:
     if comparison.value is None:
         return Entry(status_word(comparison.point))
     if math.isinf(comparison.value):
-        return Entry("not reached", comparison.value)
+        values = comparison.point.values(comparison.metric.name)
+        reached = sum(map(math.isfinite, values))
+        return Entry(f"reached by {reached} of {len(values)}" if reached else "not reached", comparison.value)
     return Entry(scale.show(comparison.value), comparison.value, best=best)
 
 
@@ -126,7 +128,7 @@ def _best(comparisons: Sequence[Comparison]) -> set[Point]:
     found: set[Point] = set()
     groups: dict[tuple[str, Cell], list[Comparison]] = defaultdict(list)
     for c in comparisons:
-        if c.value is not None and c.metric.better != "neither" and math.isfinite(c.value):
+        if c.value is not None and not c.point.trouble() and c.metric.better != "neither" and math.isfinite(c.value):
             groups[c.point.benchmark, c.cell.beside("")].append(c)
     for group in groups.values():
         if len(group) < 2:
@@ -164,7 +166,8 @@ def _caption(run: Run, kind: str, shared: Sequence[str], metrics: Sequence[Metri
         )
         parts.append(
             f"Medians over {repeats} launches of {blocks} blocks; ratios are taken inside a block and carry "
-            f"{CONFIDENCE_TIME:.0%} intervals, judged against a margin of {run.suite['margin']:.0%}."
+            f"{CONFIDENCE_TIME:.0%} intervals, judged against a margin of {run.suite['margin']:.0%}, "
+            "or more where the A/A copy shows more."
         )
     if "seed" in ways:
         parts.append(
@@ -188,6 +191,7 @@ def _notes(run: Run, rows: Sequence[Point], comparisons: Sequence[Comparison]) -
             notes.append(
                 f"A/A: a second copy of {_name(control)} took {show(ratio.map(math.exp))} times as long as the first."
             )
+    notes += [f"{_name(c.point)}: {c.note}." for c in comparisons if c.note.startswith(f"{c.metric.name} not reached")]
     settle: dict[str, list[str]] = defaultdict(list)
     for c in comparisons:
         if c.outcome == "unresolved" and "more seed" in c.note:
