@@ -39,7 +39,11 @@ def test_loss_at_equal_time_and_the_way_to_the_references_loss() -> None:
     assert of["polynorm"] == dict(zip(names, (2.7, math.inf, math.inf, math.inf), strict=True))
     assert set(one.metrics["pretrain"]) >= set(names)
     never = next(c for c in across(one, only="time_to_reference") if c.cell.activation == "polynorm")
-    assert (never.change, never.outcome, never.note) == (None, "unresolved", "not reached by 1 of 1 seeds")
+    assert (never.change, never.outcome, never.note) == (
+        None,
+        "unresolved",
+        "time_to_reference not reached by 1 of 1 seeds",
+    )
 
 
 def test_a_run_without_curves_is_left_as_it_is() -> None:

@@ -100,8 +100,9 @@ def test_another_version_of_a_kind_is_another_cell() -> None:
         for r in everything()
     ]
     verdicts, code, _ = judged(newer)
-    assert code == 1
-    assert {v.outcome for v in verdicts} == {"missing", "new"}
+    assert code == 4
+    assert {v.outcome for v in verdicts} == {"not comparable", "new"}
+    assert all("became" in v.reason for v in verdicts if v.outcome == "not comparable")
 
 
 def test_an_empty_run_or_baseline_is_nothing_measured() -> None:
@@ -213,12 +214,13 @@ CODES = {"broken": 3, "fail": 1, "missing": 1, "inconclusive": 4, "not comparabl
 def test_the_worst_verdict_decides_the_code_whatever_the_order(outcomes: list[str], random: Any) -> None:
     """Broken comes before failed, failed before undecided, undecided before passed."""
     codes = {CODES.get(o, 0) for o in outcomes}
-    worst = next(c for c in (3, 1, 4, 0) if c in codes)
+    worst = 5 if set(outcomes) == {"new"} else next(c for c in (3, 1, 4, 0) if c in codes)
     verdicts = [VERDICTS[o] for o in outcomes]
     code, reason = exit_code(verdicts)
     assert code == worst
-    assert reason.startswith({3: "gate broken", 1: "gate failed", 4: "gate inconclusive", 0: "gate passed"}[worst])
-    assert ("because" in reason) == (worst != 0)
+    words = {3: "broken", 1: "failed", 4: "inconclusive", 0: "passed", 5: "compared nothing"}
+    assert reason.startswith(f"gate {words[worst]}")
+    assert ("because" in reason) == (worst not in (0, 5))
     assert exit_code(verdicts, "fail")[0] == (1 if worst == 4 else worst)
     assert exit_code(verdicts, "pass")[0] == (0 if worst == 4 else worst)
     random.shuffle(verdicts)
