@@ -18,7 +18,7 @@ from polybench.located import Located, Mark, Route
 from polybench.matrix_check import matrix_problems
 from polybench.options import canonical
 from polybench.registry import backends
-from polybench.suite import DTYPES, Claim, Rule, Suite
+from polybench.suite import DTYPES, Benchmark, Claim, Rule, Suite
 
 CELL_FIELDS = ("benchmark", "kind", "activation", "backend", "device", "dtype")
 
@@ -153,6 +153,11 @@ class _Check:
             if name and name not in known:
                 self.add(route, f"{text!r} is not among the activations, {did_you_mean(name, known)}")
 
+    def _where_name(self, value: Any, route: Route, known: list[str]) -> None:
+        for text in value if isinstance(value, list) else [value]:
+            if text not in known:
+                self.add(route, f"no cell of this suite has {route[-1]} {text!r}, {did_you_mean(text, known)}")
+
     def _judgements(self, data: dict[str, Any], activations: list[str], kinds: list[Kind]) -> None:
         metrics = {m.name for k in kinds for m in k.metrics if not m.curve}
         metrics |= {m.name for k in kinds for m in DERIVED if any(n.name == "val_curve" for n in k.metrics)}
@@ -178,6 +183,21 @@ class _Check:
                         self.add((*route, "where", axis), f"no cell has {axis!r}, {did_you_mean(axis, axes)}", True)
                     elif axis == "activation":
                         self._where_activation(part["where"][axis], (*route, "where", axis), activations)
+                    elif axis in ("benchmark", "kind", "backend", "dtype"):
+                        self._where_name(part["where"][axis], (*route, "where", axis), _named(data, axis))
+
+
+def _named(data: dict[str, Any], field: str) -> list[str]:
+    """The benchmarks, kinds, backends or dtypes that a suite names, or gets by default."""
+    found: list[str] = []
+    for item in (b for b in data["benchmarks"] if isinstance(b, dict)):
+        if field in ("benchmark", "kind"):
+            values = [item.get("name" if field == "benchmark" else "kind")]
+        else:
+            plural = f"{field}s"
+            values = item.get(plural) or Benchmark.model_fields[plural].default
+        found += [v for v in (values if isinstance(values, list) else []) if isinstance(v, str)]
+    return found
 
 
 def _where(where: dict[str, Any]) -> dict[str, Any]:

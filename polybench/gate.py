@@ -58,7 +58,9 @@ def between(baseline: Run, run: Run) -> list[Verdict]:
     for rule in rules:
         name = _rule_name(rule)
         found = [
-            _judge(name, rule, metric, old.get(key), new.get(key), elsewhere, bumped)
+            _judge(
+                name, rule, metric, old.get(key), new.get(key), [*elsewhere, *_careless(baseline, run, key[0])], bumped
+            )
             for key in dict.fromkeys([*old, *new])
             if (metric := _metric(baseline, run, key[1].kind, rule["metric"]))
             and _gated(old.get(key), new.get(key), rule)
@@ -144,7 +146,7 @@ def _judge(
     if _lost_seeds(old, new):
         return verdict("broken", new.trouble())
     if metric.unit in ("token/s", "s") and elsewhere:
-        return verdict("not comparable", f"another machine ({'; '.join(elsewhere)})")
+        return verdict("not comparable", f"measured otherwise ({'; '.join(elsewhere)})")
     pairs = seed_differences(new, old, metric)
     if not pairs:
         return verdict("not comparable", "the runs share no seed on the same data")
@@ -159,7 +161,7 @@ def _judge_times(
     verdict: Make, metric: Metric, old: Point, new: Point, tolerance: float, elsewhere: list[str]
 ) -> Verdict:
     if elsewhere:
-        return verdict("not comparable", f"another machine ({'; '.join(elsewhere)})")
+        return verdict("not comparable", f"measured otherwise ({'; '.join(elsewhere)})")
     before, after = _normalised(old, metric.name), _normalised(new, metric.name)
     if not before or not after:
         return verdict("not comparable", "no yardstick was measured in the same blocks")
@@ -202,6 +204,17 @@ def describe(point: Point) -> str:
     cell = point.cell
     axes = ",".join(f"{k}={v}" for k, v in cell.axes)
     return f"{point.benchmark}/{cell.activation}/{cell.backend}/{cell.dtype}/{axes}"
+
+
+def _careless(baseline: Run, run: Run, benchmark: str) -> list[str]:
+    """What of a benchmark's protocol differs, other than how often: a heap or a sample's length biases times."""
+    one, other = (_protocol(r, benchmark) for r in (baseline, run))
+    keys = sorted({*one, *other} - {"launches", "blocks"})
+    return [f"protocol {k}: {one.get(k)} / {other.get(k)}" for k in keys if one.get(k) != other.get(k)]
+
+
+def _protocol(run: Run, benchmark: str) -> dict[str, object]:
+    return next((dict(b["protocol"]) for b in run.suite["benchmarks"] if b["name"] == benchmark), {})
 
 
 def _rule_name(rule: dict[str, object]) -> str:

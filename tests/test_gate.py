@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -93,8 +94,6 @@ def test_a_vanished_cell_fails_and_a_new_one_is_told() -> None:
 
 
 def test_another_version_of_a_kind_is_another_cell() -> None:
-    from dataclasses import replace
-
     newer = [
         replace(r, trial=replace(r.trial, cell=replace(r.trial.cell, version=r.trial.cell.version + 1)))
         for r in everything()
@@ -164,8 +163,6 @@ def test_times_are_held_against_their_tolerance(factor: float, outcome: str) -> 
 
 def test_a_slower_machine_of_the_same_fingerprint_is_divided_away() -> None:
     """Everything takes 30 % longer, the yardstick too."""
-    from dataclasses import replace
-
     slow = [
         replace(r, measurements=tuple(replace(m, values=tuple(1.3 * v for v in m.values)) for m in r.measurements))
         for r in times(TIMES)
@@ -238,3 +235,16 @@ def test_times_without_a_yardstick_are_not_comparable() -> None:
     bare = [record("speed", "relu", {"total_time": [1e-3] * 20}, started_at=JOB)]
     rules = [{"metric": "total_time"}]
     assert exit_code(between(gated(bare, rules), gated(bare, rules)))[0] == 4
+
+
+def test_times_taken_with_another_heap_are_not_comparable() -> None:
+    rules = [{"metric": "total_time", "tolerance": 0.1}]
+
+    def with_heap(heap: str, launches: int) -> Run:
+        protocol = {"heap": heap, "launches": launches}
+        of = suite(gate=rules, benchmarks=[{"name": "speed", "kind": "speed", "protocol": protocol}])
+        return run(times({"relu": 1.0, "swiglu": 1.0}), of)
+
+    assert exit_code(between(with_heap("warm", 3), with_heap("warm", 5)))[0] == 0
+    code, reason = exit_code(between(with_heap("warm", 3), with_heap("default", 3)))
+    assert code == 4 and "protocol heap: warm / default" in reason

@@ -74,6 +74,8 @@ PLANTED = [
     ("tolerance: 5%", "tolerance: -1", "18:38", "gate[0].tolerance", "greater than or equal to 0"),
     ("metric: saved_bytes", "metric: save_bytes", "18:14", "gate[0].metric", "'save_bytes', did you mean 'saved_byte"),
     ("where: {level", "where: {levl", "18:50", "gate[0].where.levl", "no cell has 'levl', did you mean 'level'?"),
+    ("{level: block}", "{backend: eagr}", "18:59", "gate[0].where.backend", "'eagr', did you mean 'eager'?"),
+    ("{level: block}", "{activation: rely}", "18:62", "gate[0].where.activation", "did you mean 'relu'?"),
     ("name: pre", "name: mem", "6:11", "benchmarks[0].name", "two benchmarks are called 'mem'"),
     ("name: pre", "name: [mem]", "11:11", "benchmarks[1].name", "should be a valid string"),
     ("seeds: [0, 1]", "seeds: [0, 1, 0]", "4:15", "seeds[2]", "0 stands in this list twice"),
