@@ -105,8 +105,7 @@ class Job:
         first = self.trials[0]
         names = {t.cell.activation for t in self.trials}
         what = first.cell.activation if len(names) == 1 else f"{len(names)} activations"
-        axes = ", ".join(f"{k}={v}" for k, v in first.cell.axes)
-        return f"{first.benchmark}: {what}, seed {first.seed} ({axes})"
+        return f"{first.benchmark}: {what}, seed {first.seed}"
 
     def to_json(self) -> dict[str, Any]:
         return {"trials": [t.to_json() for t in self.trials], "protocol": dict(self.protocol)}

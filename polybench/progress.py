@@ -73,7 +73,7 @@ def _bar(session: Session) -> Iterator[Tell]:
             nonlocal behind, failed
             key = id(event.job)
             if isinstance(event, Started):
-                tasks[key] = progress.add_task(escape(event.job.label.partition(" (")[0]), total=1.0, left="")
+                tasks[key] = progress.add_task(escape(event.job.label), total=1.0, left="")
             elif isinstance(event, Advanced) and key in tasks:
                 task = progress.tasks[_at(progress, tasks[key])]
                 done = max(event.done, 1e-6)

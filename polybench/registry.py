@@ -125,11 +125,6 @@ def _scan() -> tuple[Entry, ...]:
     return tuple(_built_in()) + tuple(_installed())
 
 
-def rescan() -> None:
-    """Forget what was found; the next question looks again."""
-    _scan.cache_clear()
-
-
 def _built_in() -> Iterator[Entry]:
     for registry in REGISTRIES:
         for path in sorted((_PACKAGE / registry.folder).glob("[!_]*.py")):

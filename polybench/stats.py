@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -29,10 +29,9 @@ class Estimate:
     def half_width(self) -> float:
         return (self.high - self.low) / 2
 
-    def map(self, function: object) -> Estimate:
+    def map(self, function: Callable[[float], float]) -> Estimate:
         """Value and ends through an increasing function."""
-        f = function
-        return Estimate(f(self.value), f(self.low), f(self.high), self.n)  # type: ignore[operator]
+        return Estimate(function(self.value), function(self.low), function(self.high), self.n)
 
     @property
     def known(self) -> bool:

@@ -130,10 +130,10 @@ def load(path: Path) -> Run:
 
 
 def find(text: str | None, root: Path = ROOT) -> Path:
-    """The folder of a run: a path, `suite/run`, a run or suite under the root, or the latest one.
+    """The folder of a run: a path, `suite/run`, a run or the latest of a suite under the root, or the latest of all.
 
     Raises:
-        ResultsError: there is none, or several answer to the name.
+        ResultsError: there is none.
     """
     if text is None:
         runs = _runs(root)
