@@ -45,9 +45,9 @@ def main() -> None:
         _end(problem.exit_code, str(problem))
     except (KeyboardInterrupt, typer.Abort):
         _end(130, "interrupted")
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
+    except SystemExit as leave:
+        # Typer's own 1 is a reader that closed the pipe, which is no regression; ours come from _end.
+        sys.exit(0 if leave.code == 1 else leave.code)
     except Exception as problem:
         show = getattr(problem, "format_message", None)  # what typer itself raises about arguments
         if show is None:
