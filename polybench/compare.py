@@ -12,7 +12,17 @@ from typing import Any, Literal
 from polybench.cell import Cell
 from polybench.metric import Metric
 from polybench.record import Record, Status
-from polybench.stats import Estimate, more_seeds, of_launches, paired, t_test
+from polybench.stats import (
+    ALPHA,
+    Estimate,
+    benjamini_hochberg,
+    more_seeds,
+    more_to_settle,
+    of_launches,
+    p_beyond,
+    paired,
+    t_test,
+)
 from polybench.store import Run
 
 Outcome = Literal["better", "worse", "same", "unresolved", "unstable", "none"]
@@ -48,7 +58,9 @@ class Comparison:
     """One cell and metric beside another activation's: typical values and their ratio or difference.
 
     `change` is value / against (ratio) or value - against (difference); None where there is nothing
-    to compare. `outcome` has the metric's good direction applied already.
+    to compare. `outcome` has the metric's good direction applied already. `p` is that of no difference
+    beyond the margin, `q` the same after Benjamini-Hochberg over the column of its table; `settle` says
+    what would decide an unresolved one.
     """
 
     point: Point
@@ -60,6 +72,8 @@ class Comparison:
     outcome: Outcome
     p: float | None = None
     note: str = ""
+    q: float | None = None
+    settle: str = ""
 
     @property
     def cell(self) -> Cell:
@@ -92,7 +106,11 @@ def points(run: Run, controls: bool = False) -> list[Point]:
 
 
 def across(run: Run, against: str | None = None, only: str | None = None) -> list[Comparison]:
-    """Every cell and scalar metric (or `only` one) against an activation, by default the reference."""
+    """Every cell and scalar metric (or `only` one) against an activation, by default the reference.
+
+    A difference counts when its interval lies beyond the margin and when it survives the correction
+    for all that is compared in its column (Benjamini-Hochberg, false discovery rate 5 %).
+    """
     reference = against or run.suite["reference"]
     margin = float(run.suite["margin"])
     cells = {(p.benchmark, p.cell): p for p in points(run)}
@@ -107,7 +125,24 @@ def across(run: Run, against: str | None = None, only: str | None = None) -> lis
         for metric in metrics[cell.kind].values():
             if not metric.curve and only in (None, metric.name):
                 found.append(_compare(point, other, metric, reference, margin, noise.get(metric.name)))
-    return found
+    return _discovered(found)
+
+
+def _discovered(found: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons with their q values; what does not survive the correction is not resolved."""
+    columns: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for i, c in enumerate(found):
+        if c.p is not None:
+            columns[c.point.benchmark, c.metric.name].append(i)
+    judged = list(found)
+    for places in columns.values():
+        q_values = benjamini_hochberg([found[i].p or 0.0 for i in places])
+        for i, q in zip(places, q_values, strict=True):
+            lost = found[i].outcome in ("better", "worse") and q > ALPHA
+            settle = f"q {q:.2g} after correction for {len(places)} comparisons"
+            changes: dict[str, Any] = {"outcome": "unresolved", "settle": settle} if lost else {}
+            judged[i] = replace(found[i], q=q, **changes)
+    return judged
 
 
 def _compare(
@@ -121,36 +156,57 @@ def _compare(
         return _exact(blank)
     if metric.varies_with == "sample":
         launches = block_ratios(point, other, metric.name)
-        if not launches:
-            return blank
-        log_ratio = of_launches(launches)
-        limit = least = math.log1p(margin)
-        if noise:
-            # What equal code showed is no difference: the margin covers it and its interval.
-            limit = max(limit, 2 * abs(noise.value), abs(noise.low), abs(noise.high))
-        outcome, note = decide(log_ratio, limit, metric, same=least), blank.note
-        if noise and metric.better != "neither" and (noise.low > least or noise.high < -least):
-            outcome, note = "unstable", "the second copy of the reference differs from the first"
-        return Comparison(point, metric, against, value, reference, log_ratio.map(_exp), outcome, None, note)
+        return _of_times(blank, launches, math.log1p(margin), noise) if launches else blank
     differences = seed_differences(point, other, metric)
-    if not differences:
-        return blank
+    return _of_seeds(blank, differences, margin) if differences else blank
+
+
+def _of_times(blank: Comparison, launches: list[list[float]], least: float, noise: Estimate | None) -> Comparison:
+    """Log-ratios of blocks against a margin that what equal code showed can raise."""
+    metric, limit = blank.metric, least
+    if noise:
+        # What equal code showed is no difference: the margin covers it and its interval.
+        limit = max(limit, 2 * abs(noise.value), abs(noise.low), abs(noise.high))
+    log_ratio = of_launches(launches)
+    shown = replace(blank, change=log_ratio.map(_exp), outcome=decide(log_ratio, limit, metric, same=least))
+    if metric.better == "neither":
+        return shown
+    if noise and (noise.low > least or noise.high < -least):
+        return replace(shown, outcome="unstable", note="the second copy of the reference differs from the first")
+    p = p_beyond(lambda confidence: of_launches(launches, confidence), limit)
+    return replace(shown, p=p, settle=_blocks(launches, limit) if shown.outcome == "unresolved" else "")
+
+
+def _blocks(launches: list[list[float]], limit: float) -> str:
+    more = more_to_settle(launches, limit)
+    if more is None:
+        return "no number of blocks worth measuring"
+    per = " a launch" if more.what == "blocks" else ""
+    return f"about {more.count} more {more.what if more.count > 1 else more.what.removesuffix('s')}{per}"
+
+
+def _of_seeds(blank: Comparison, differences: list[float], margin: float) -> Comparison:
+    """Paired differences or log-ratios, a seed each."""
+    metric, point, ratio = blank.metric, blank.point, blank.metric.effect == "ratio"
     if not all(map(math.isfinite, differences)):
         missed = sum(not math.isfinite(v) for v in point.values(metric.name))
         note = f"{metric.name} not reached by {missed} of {len(point.values(metric.name))} seeds"
-        return Comparison(point, metric, against, value, reference, None, "unresolved", None, note)
-    estimate, ratio = paired(differences), metric.effect == "ratio"
+        return replace(blank, outcome="unresolved", note=note)
+    estimate = paired(differences)
     outcome = decide(estimate, math.log1p(margin) if ratio else 0.0, metric)
-    note = blank.note
-    if outcome == "unresolved" and not ratio:
-        more = more_seeds(differences)
-        if len(differences) < 2:
-            return replace(blank, change=estimate, outcome=outcome, note=note or "needs 2 more seeds at least")
-        note = "; ".join(
-            filter(None, [note, f"about {more} more seed{'s' if more > 1 else ''}" if more else "over 1000 more seeds"])
-        )
-    change = estimate.map(_exp) if ratio else estimate
-    return Comparison(point, metric, against, value, reference, change, outcome, t_test(differences), note)
+    shown = replace(blank, change=estimate.map(_exp) if ratio else estimate, outcome=outcome)
+    if len(differences) < 2:
+        return replace(shown, settle="needs 2 more seeds at least")
+    if ratio:
+        limit = math.log1p(margin)
+        tested = metric.better != "neither"
+        return replace(shown, p=p_beyond(lambda confidence: paired(differences, confidence), limit) if tested else None)
+    p = t_test(differences)
+    if outcome != "unresolved":
+        return replace(shown, p=p)
+    more = more_seeds(differences)
+    settle = f"about {more} more seed{'s' if more > 1 else ''}" if more else "over 1000 more seeds"
+    return replace(shown, p=p, settle=settle)
 
 
 def typical(point: Point, metric: Metric) -> float | None:

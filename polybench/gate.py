@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from polybench.cell import Cell
@@ -13,13 +14,14 @@ from polybench.environment import differences as fingerprint_differences
 from polybench.errors import NothingMeasured, UsageError
 from polybench.metric import Metric
 from polybench.record import Status
-from polybench.stats import Estimate, difference_of_launches, paired
+from polybench.stats import ALPHA, Estimate, difference_of_launches, holm, p_beyond, paired
 from polybench.store import Run
 
 Outcome = Literal["pass", "improved", "fail", "missing", "broken", "inconclusive", "not comparable", "new"]
 YARDSTICK = "yardstick_time"
 Bumped = dict[tuple[str, Cell], int]  # versions of the run's cells, by the cell without it
-Make = Callable[..., "Verdict"]  # a verdict on the cell at hand: outcome, reason, change
+Make = Callable[..., "Verdict"]  # a verdict on the cell at hand: outcome, reason, change, p
+Interval = Callable[..., Estimate]  # of a change, at its usual confidence or at the one given
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,14 @@ class Verdict:
     value: float | None = None
     change: Estimate | None = None
     reason: str = ""
+    p: float | None = None  # of no change beyond the tolerance, before correction
 
 
 def between(baseline: Run, run: Run) -> list[Verdict]:
     """A verdict for every cell that a rule of the run's suite names.
+
+    A cell fails when its interval lies beyond the tolerance and its p survives Holm's correction over
+    every gated cell that is tested, so that the whole gate cries wolf in at most 5 % of runs.
 
     Raises:
         UsageError: the suite has no rules.
@@ -68,7 +74,19 @@ def between(baseline: Run, run: Run) -> list[Verdict]:
         if not found:
             raise NothingMeasured(f"the gate rule {name} matches no cell of either run")
         verdicts += found
-    return verdicts
+    return _corrected(verdicts)
+
+
+def _corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """What fails alone but not among so many is not decided."""
+    tested = [i for i, v in enumerate(verdicts) if v.p is not None]
+    adjusted = dict(zip(tested, holm([verdicts[i].p or 0.0 for i in tested]), strict=True))
+    return [
+        replace(v, outcome="inconclusive", reason=f"{v.reason}: Holm p {adjusted[i]:.2g} over {len(tested)} cells")
+        if v.outcome == "fail" and adjusted.get(i, 0.0) > ALPHA
+        else v
+        for i, v in enumerate(verdicts)
+    ]
 
 
 def exit_code(
@@ -116,8 +134,8 @@ def _judge(
     label = describe(some)
     was, now = typical(old, metric) if old else None, typical(new, metric) if new else None
 
-    def verdict(outcome: Outcome, reason: str = "", change: Estimate | None = None) -> Verdict:
-        return Verdict(name, label, metric, outcome, was, now, change, reason)
+    def verdict(outcome: Outcome, reason: str = "", change: Estimate | None = None, p: float | None = None) -> Verdict:
+        return Verdict(name, label, metric, outcome, was, now, change, reason, p)
 
     if old is None:
         return verdict("new", "the baseline has no such cell")
@@ -151,10 +169,10 @@ def _judge(
     if not pairs:
         return verdict("not comparable", "the runs share no seed on the same data")
     log = metric.effect == "ratio"
-    change_of = paired(pairs)
+    limit = math.log1p(tolerance) if log else tolerance
     if all(d == 0 for d in pairs):
-        change_of = Estimate(0.0, 0.0, 0.0, len(pairs))
-    return _bounded(verdict, metric, change_of, math.log1p(tolerance) if log else tolerance, log)
+        return _bounded(verdict, metric, lambda *_: Estimate(0.0, 0.0, 0.0, len(pairs)), limit, log)
+    return _bounded(verdict, metric, partial(paired, pairs), limit, log)
 
 
 def _judge_times(
@@ -165,23 +183,25 @@ def _judge_times(
     before, after = _normalised(old, metric.name), _normalised(new, metric.name)
     if not before or not after:
         return verdict("not comparable", "no yardstick was measured in the same blocks")
-    return _bounded(verdict, metric, difference_of_launches(before, after), math.log1p(tolerance), True)
+    return _bounded(verdict, metric, partial(difference_of_launches, before, after), math.log1p(tolerance), True)
 
 
-def _bounded(verdict: Make, metric: Metric, change: Estimate, limit: float, log: bool) -> Verdict:
+def _bounded(verdict: Make, metric: Metric, interval: Interval, limit: float, log: bool) -> Verdict:
     """Fail when the interval lies beyond the limit on the bad side, pass when it ends before it."""
+    change = interval()
     shown = change.map(math.exp) if log and change.known else change
     sign = -1 if metric.better == "higher" else 1
     low, high = sorted((sign * change.low, sign * change.high))
     if not change.known:
         return verdict("inconclusive", "too few repeats for an interval", shown)
     text = f"{shown.value:.4g} [{shown.low:.4g}, {shown.high:.4g}]"
+    p = p_beyond(interval, limit) if sign * change.value > 0 else 1.0  # of getting worse alone
     text = f"{text} times the baseline" if log else f"{text} {metric.unit} above the baseline"
     if low > limit:
-        return verdict("fail", text, shown)
+        return verdict("fail", text, shown, p)
     if high > limit:
-        return verdict("inconclusive", f"{text}: the interval holds the limit", shown)
-    return verdict("improved" if high < -limit and limit > 0 else "pass", "", shown)
+        return verdict("inconclusive", f"{text}: the interval holds the limit", shown, p)
+    return verdict("improved" if high < -limit and limit > 0 else "pass", "", shown, p)
 
 
 def _normalised(point: Point, metric: str) -> list[list[float]]:

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Literal
 
 CONFIDENCE_TIME = 0.98
 CONFIDENCE_SEED = 0.95
@@ -14,6 +15,8 @@ ALPHA = 0.05
 _LEAST_BLOCKS = 7  # below, no order statistic of a median reaches 98 %
 _MANY_LAUNCHES = 5  # from here on launches themselves are the sample
 _SIGN_FLIP_LIMIT = 16  # 2^n sign patterns are enumerated up to here
+_LEAST_P = 1e-12  # smaller ones are not told apart
+_MOST_LAUNCHES, _MOST_FOLD = 60, 1000.0  # more than this nobody measures
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,9 @@ def of_launches(launches: Sequence[Sequence[float]], confidence: float = CONFIDE
     One launch: exact order-statistic interval. Five or more: t over the launches' medians. Between,
     see `_few`. Simulated with normal noise, 3 launches of 20 blocks, nominal 98 %: it covers 97 % when
     launches differ as much as blocks do, where a two-level bootstrap covered 86 %.
+
+    Raises:
+        ValueError: there is no block at all.
     """
     kept = [list(v) for v in launches if v]
     if not kept:
@@ -100,9 +106,11 @@ def _variance_of_median(values: Sequence[float]) -> float:
     return ((high - low) / 2 / statistics.NormalDist().inv_cdf(0.95)) ** 2
 
 
-def difference_of_launches(old: Sequence[Sequence[float]], new: Sequence[Sequence[float]]) -> Estimate:
+def difference_of_launches(
+    old: Sequence[Sequence[float]], new: Sequence[Sequence[float]], confidence: float = CONFIDENCE_TIME
+) -> Estimate:
     """new - old of two runs that share no block: their intervals, added in quadrature."""
-    a, b = of_launches(old), of_launches(new)
+    a, b = of_launches(old, confidence), of_launches(new, confidence)
     value = b.value - a.value
     low = math.hypot(b.value - b.low, a.high - a.value)
     high = math.hypot(b.high - b.value, a.value - a.low)
@@ -171,6 +179,89 @@ def more_seeds(differences: Sequence[float], confidence: float = CONFIDENCE_SEED
         if t_quantile(total - 1, confidence) * spread / math.sqrt(total) < mean:
             return total - n
     return None
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p values that keep the false discovery rate (Benjamini, Hochberg 1995), in the given order."""
+    count = len(p_values)
+    order = sorted(range(count), key=lambda i: p_values[i], reverse=True)
+    adjusted, lowest = [0.0] * count, 1.0
+    for place, i in enumerate(order):
+        lowest = min(lowest, p_values[i] * count / (count - place))
+        adjusted[i] = lowest
+    return adjusted
+
+
+def p_beyond(interval: Callable[[float], Estimate], margin: float) -> float:
+    """The least level at which `interval(1 - level)` lies beyond a margin on either side: its two-sided p.
+
+    Found by bisection, so that a test never contradicts the interval it belongs to.
+    """
+
+    def excludes(level: float) -> bool:
+        found = interval(1 - level)
+        return found.low > margin or found.high < -margin
+
+    if not excludes(1.0):
+        return 1.0
+    low, high = math.log(_LEAST_P), 0.0
+    if excludes(_LEAST_P):
+        return _LEAST_P
+    while high - low > 0.01:
+        middle = (low + high) / 2
+        low, high = (low, middle) if excludes(math.exp(middle)) else (middle, high)
+    return math.exp(high)
+
+
+def settled(change: Estimate, margin: float) -> bool:
+    """Whether measuring on would change little: beyond the margin, within it, or narrower than a third of it."""
+    inside = -margin < change.low and change.high < margin
+    return change.low > margin or change.high < -margin or inside or change.half_width < margin / 3
+
+
+@dataclass(frozen=True)
+class More:
+    """How much more of what would settle a comparison."""
+
+    count: int
+    what: Literal["blocks", "launches"]
+
+
+def more_to_settle(launches: Sequence[Sequence[float]], margin: float) -> More | None:
+    """How many more blocks a launch, or launches, would bring the interval clear of the margin's edges.
+
+    The interval shrinks with the root of the blocks while blocks explain how launches differ; where
+    launches differ by more than their blocks do, only more launches help. None where that would be
+    over a thousand-fold, because the ratio lies at the margin itself, or with too few blocks to tell.
+    """
+    now = of_launches(launches)
+    room = abs(abs(now.value) - margin)
+    blocks = min(len(v) for v in launches if v)
+    if not now.known:
+        return More(_LEAST_BLOCKS - blocks, "blocks") if blocks < _LEAST_BLOCKS else None
+    if room == 0:
+        return None
+    medians = [statistics.median(v) for v in launches if v]
+    apart = statistics.stdev(medians) if len(medians) > 1 else 0.0
+    if apart and apart**2 > statistics.fmean(_variance_of_median(v) for v in launches if v):
+        for total in range(max(_MANY_LAUNCHES, len(medians) + 1), _MOST_LAUNCHES + 1):
+            if t_quantile(total - 1, CONFIDENCE_TIME) * apart / math.sqrt(total) < room:
+                return More(total - len(medians), "launches")
+        return None
+    factor = (now.half_width / room) ** 2
+    return More(max(1, math.ceil(blocks * (factor - 1))), "blocks") if factor < _MOST_FOLD else None
+
+
+def clopper_pearson(hits: int, trials: int, confidence: float = CONFIDENCE_SEED) -> tuple[float, float]:
+    """Exact two-sided interval of a share; one-sided where nothing or everything hit, so 0 of 59 gives 5 %."""
+    from scipy.special import betaincinv
+
+    if trials == 0:
+        return 0.0, 1.0
+    tail = (1 - confidence) / (1 if hits in (0, trials) else 2)
+    low = 0.0 if hits == 0 else float(betaincinv(hits, trials - hits + 1, tail))
+    high = 1.0 if hits == trials else float(betaincinv(hits + 1, trials - hits, 1 - tail))
+    return low, high
 
 
 def t_quantile(degrees: float, confidence: float) -> float:

@@ -15,6 +15,7 @@ from polybench.store import Run
 
 _HIDDEN = ("yardstick_time",)  # normalises times between runs; of no use to a reader of one
 _WORDS: dict[Outcome, str] = {"unresolved": "not resolved", "none": ""}
+_WORDS_OF_TIME: dict[Outcome, str] = {"better": "faster", "worse": "slower", "unresolved": "inconclusive", "none": ""}
 MINUS = "\u2212"
 
 
@@ -103,7 +104,8 @@ def change_entry(comparison: Comparison, reference: str) -> Entry:
         return Entry("–")
     change = comparison.change
     text = show(change, signed=comparison.metric.effect == "difference")
-    word = _WORDS.get(comparison.outcome, comparison.outcome)
+    words = _WORDS_OF_TIME if comparison.metric.unit == "s" else _WORDS
+    word = words.get(comparison.outcome, comparison.outcome)
     return Entry(text, change.value, change.low, change.high, outcome=word)
 
 
@@ -194,8 +196,8 @@ def _notes(run: Run, rows: Sequence[Point], comparisons: Sequence[Comparison]) -
     notes += [f"{_name(c.point)}: {c.note}." for c in comparisons if c.note.startswith(f"{c.metric.name} not reached")]
     settle: dict[str, list[str]] = defaultdict(list)
     for c in comparisons:
-        if c.outcome == "unresolved" and "more seed" in c.note:
-            settle[c.metric.name].append(f"{_name(c.point)} {c.note}")
+        if c.outcome == "unresolved" and c.settle:
+            settle[c.metric.name].append(f"{_name(c.point)} {c.settle}")
     return [
         *notes,
         *(f"{metric} is not resolved; this would settle it: {', '.join(who)}." for metric, who in settle.items()),

@@ -179,7 +179,7 @@ def test_what_is_not_resolved_says_what_would_settle_it(differences: list[float]
     found = beside(run(losses({"relu": mine, "swiglu": base})), "val_loss")["relu"]
     assert found.outcome == "unresolved"
     more = stats.more_seeds([a - b for a, b in zip(mine, base, strict=True)])
-    assert found.note == (f"about {more} more seeds" if more else "over 1000 more seeds")
+    assert found.settle == (f"about {more} more seeds" if more else "over 1000 more seeds")
 
 
 def test_the_suites_margin_is_the_least_that_matters() -> None:

@@ -11,7 +11,10 @@ from polybench.registry import reports
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 # A sign before each outcome, so that a column can be scanned; the word stays, so that no one must learn the signs.
-SIGNS = {"better": "✓", "worse": "✗", "same": "=", "unstable": "~", "unresolved": "?", "not resolved": "?"}
+SIGNS = {
+    "better": "✓", "faster": "✓", "worse": "✗", "slower": "✗", "same": "=", "unstable": "~", "unresolved": "?",
+    "not resolved": "?", "inconclusive": "?",
+}  # fmt: skip
 
 
 @reports.register("html", suffix=".html")
