@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import cache
 
 from polybench.cell import Cell
-from polybench.compare import Comparison, Point, across, matches, points, typical
+from polybench.compare import Comparison, across
 from polybench.document import Finding
 from polybench.metric import Metric, scale_for
+from polybench.points import Point, matches, points, typical
 from polybench.stats import ALPHA, holm
 from polybench.store import Run
 from polybench.table import show
@@ -163,7 +164,7 @@ def _places(groups: Sequence[Sequence[Point]]) -> list[str]:
     cells = [group[0].cell for group in groups]
     fields = {"benchmark": [g[0].benchmark for g in groups], "backend": [c.backend for c in cells],
               "dtype": [c.dtype for c in cells]}  # fmt: skip
-    for axis in dict(cells[0].axes):
+    for axis in dict.fromkeys(a for c in cells for a, _ in c.axes):
         fields[axis] = [str(dict(c.axes).get(axis, "")) for c in cells]
     varying = {k: v for k, v in fields.items() if len(set(v)) > 1}
     return [", ".join(v[i] if k in ("benchmark", "level", "backend", "dtype", "corpus") else f"{k} {v[i]}"

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from polybench import store
-from polybench.compare import matches, points
 from polybench.errors import NothingMeasured, UsageError
-from polybench.gate import YARDSTICK
+from polybench.gate import YARDSTICKS
+from polybench.points import matches, points
 from polybench.record import Record
 
 
@@ -27,7 +27,7 @@ def keep(run: store.Run, folder: Path) -> int:
     for point in points(run):
         wanted = {r["metric"] for r in rules if matches(point, r.get("where") or {})}
         for record in point.records:
-            chosen = tuple(m for m in record.measurements if m.metric in {*wanted, YARDSTICK})
+            chosen = tuple(m for m in record.measurements if m.metric in {*wanted, *YARDSTICKS.values()})
             if any(m.metric in wanted for m in chosen):
                 kept.append(replace(record, measurements=chosen))
     if not kept:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
+from polybench.cli_selfcheck import selfcheck
 from polybench.cli_suites import (
     DeviceOption,
     Filter,
@@ -227,6 +228,6 @@ def gate(
     raise typer.Exit(code)
 
 
-for command in (plan, validate, schema, init):
+for command in (selfcheck, plan, validate, schema, init):
     app.command()(command)
 app.command(name="list")(list_)

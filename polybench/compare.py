@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import statistics
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from polybench.cell import Cell
 from polybench.metric import Metric
-from polybench.record import Record, Status
+from polybench.points import Grid, Point, block_ratios, seed_differences, typical
 from polybench.stats import (
     ALPHA,
     Estimate,
@@ -26,31 +25,6 @@ from polybench.stats import (
 from polybench.store import Run
 
 Outcome = Literal["better", "worse", "same", "unresolved", "unstable", "none"]
-
-
-@dataclass(frozen=True)
-class Point:
-    """All trials of one cell: its records by seed, the second copy of the reference apart."""
-
-    benchmark: str
-    cell: Cell
-    records: tuple[Record, ...] = field(compare=False)  # the first two say which point of a run it is
-
-    def ok(self) -> list[Record]:
-        return [r for r in self.records if r.status is Status.OK]
-
-    def values(self, metric: str) -> list[float]:
-        """Every value of every seed, in the order of the seeds."""
-        return [v for r in self.records for m in r.measurements if m.metric == metric for v in m.values]
-
-    def trouble(self) -> str:
-        """`2 of 3 diverged: the loss became nan` for whatever did not go well, else nothing."""
-        bad = [r for r in self.records if r.status is not Status.OK]
-        if not bad:
-            return ""
-        kinds = Counter(r.status for r in bad)
-        counts = ", ".join(f"{n} of {len(self.records)} {s.replace('_', ' ')}" for s, n in kinds.items())
-        return f"{counts}: {bad[0].error}" if bad[0].error else counts
 
 
 @dataclass(frozen=True)
@@ -80,51 +54,20 @@ class Comparison:
         return self.point.cell
 
 
-def points(run: Run, controls: bool = False) -> list[Point]:
-    """The cells of a run in its suite's order; with `controls` the second copies instead."""
-    groups: dict[tuple[str, Cell], list[Record]] = defaultdict(list)
-    for record in run.records:
-        if record.trial.control == controls:
-            groups[record.trial.benchmark, record.trial.cell].append(record)
-    benchmarks = [b["name"] for b in run.suite["benchmarks"]]
-    backends = {b["name"]: list(b["backends"]) for b in run.suite["benchmarks"]}
-    activations = list(run.suite["activations"])
-
-    def place(key: tuple[str, Cell]) -> tuple[Any, ...]:
-        benchmark, cell = key
-        axes = tuple((k, v if isinstance(v, int | float) else 0, str(v)) for k, v in cell.axes)
-        return (
-            _index(benchmarks, benchmark),
-            axes,
-            cell.dtype,
-            _index(backends.get(benchmark, []), cell.backend),
-            _index(activations, cell.activation),
-        )
-
-    ordered = sorted(groups.items(), key=lambda item: place(item[0]))
-    return [Point(b, c, tuple(sorted(rs, key=lambda r: r.trial.seed))) for (b, c), rs in ordered]
-
-
 def across(run: Run, against: str | None = None, only: str | None = None) -> list[Comparison]:
     """Every cell and scalar metric (or `only` one) against an activation, by default the reference.
 
     A difference counts when its interval lies beyond the margin and when it survives the correction
     for all that is compared in its column (Benjamini-Hochberg, false discovery rate 5 %).
     """
-    reference = against or run.suite["reference"]
-    margin = float(run.suite["margin"])
-    cells = {(p.benchmark, p.cell): p for p in points(run)}
-    controls = {(p.benchmark, p.cell): p for p in points(run, controls=True)}
-    metrics = run.metrics
+    reference, margin = against or run.suite["reference"], float(run.suite["margin"])
+    grid, metrics = Grid(run), run.metrics
     found = []
-    for (benchmark, cell), point in cells.items():
-        other = cells.get((benchmark, cell.beside(reference)))
-        control = controls.get((benchmark, cell.beside(run.suite["reference"])))
-        base = cells.get((benchmark, cell.beside(run.suite["reference"])))
-        noise = copy_ratios(base, control, only)
-        for metric in metrics[cell.kind].values():
+    for point in grid.cells.values():
+        other = grid.beside(point, reference)
+        for metric in metrics[point.cell.kind].values():
             if not metric.curve and only in (None, metric.name):
-                found.append(_compare(point, other, metric, reference, margin, noise.get(metric.name)))
+                found.append(_compare(grid, point, other, metric, reference, margin))
     return _discovered(found)
 
 
@@ -145,9 +88,7 @@ def _discovered(found: Sequence[Comparison]) -> list[Comparison]:
     return judged
 
 
-def _compare(
-    point: Point, other: Point | None, metric: Metric, against: str, margin: float, noise: Estimate | None
-) -> Comparison:
+def _compare(grid: Grid, point: Point, other: Point | None, metric: Metric, against: str, margin: float) -> Comparison:
     value, reference = typical(point, metric), typical(other, metric) if other else None
     blank = Comparison(point, metric, against, value, reference, None, "none", note=point.trouble())
     if other is None or value is None or reference is None or point.cell == other.cell:
@@ -156,29 +97,48 @@ def _compare(
         return _exact(blank)
     if metric.varies_with == "sample":
         launches = block_ratios(point, other, metric.name)
-        return _of_times(blank, launches, math.log1p(margin), noise) if launches else blank
+        if not launches:
+            return blank
+        noise, excess = grid.noise(point, metric.name), grid.excess(other, metric.name)
+        return _of_times(blank, launches, math.log1p(margin), noise, excess)
     differences = seed_differences(point, other, metric)
     return _of_seeds(blank, differences, margin) if differences else blank
 
 
-def _of_times(blank: Comparison, launches: list[list[float]], least: float, noise: Estimate | None) -> Comparison:
+def _of_times(
+    blank: Comparison, launches: list[list[float]], least: float, noise: Estimate | None, excess: float | None
+) -> Comparison:
     """Log-ratios of blocks against a margin that what equal code showed can raise."""
-    metric, limit = blank.metric, least
-    if noise:
-        # What equal code showed is no difference: the margin covers it and its interval.
-        limit = max(limit, 2 * abs(noise.value), abs(noise.low), abs(noise.high))
-    log_ratio = of_launches(launches)
-    shown = replace(blank, change=log_ratio.map(_exp), outcome=decide(log_ratio, limit, metric, same=least))
+    metric = blank.metric
+    log_ratio, limit, outcome = judge_times(launches, least, noise, metric, excess)
+    shown = replace(blank, change=log_ratio.map(_exp), outcome=outcome)
     if metric.better == "neither":
         return shown
-    if noise and (noise.low > least or noise.high < -least):
-        return replace(shown, outcome="unstable", note="the second copy of the reference differs from the first")
-    p = p_beyond(lambda confidence: of_launches(launches, confidence), limit)
-    return replace(shown, p=p, settle=_blocks(launches, limit) if shown.outcome == "unresolved" else "")
+    if outcome == "unstable":
+        return replace(shown, note="the second copy of the reference differs from the first")
+    p = p_beyond(lambda confidence: of_launches(launches, confidence, excess), limit)
+    return replace(shown, p=p, settle=_blocks(launches, limit, excess) if outcome == "unresolved" else "")
 
 
-def _blocks(launches: list[list[float]], limit: float) -> str:
-    more = more_to_settle(launches, limit)
+def judge_times(
+    launches: Sequence[Sequence[float]], least: float, noise: Estimate | None, metric: Metric, excess: float | None
+) -> tuple[Estimate, float, Outcome]:
+    """The log-ratio, the margin it was held against, and the verdict, before correction for many cells.
+
+    What equal code showed is no difference: the margin covers twice its offset and its whole interval.
+    Where equal code differs by more than the margin, there is no verdict.
+    """
+    limit = least
+    if noise:
+        limit = max(limit, 2 * abs(noise.value), abs(noise.low), abs(noise.high))
+    log_ratio = of_launches(launches, excess=excess)
+    if noise and metric.better != "neither" and (noise.low > least or noise.high < -least):
+        return log_ratio, limit, "unstable"
+    return log_ratio, limit, decide(log_ratio, limit, metric, same=least)
+
+
+def _blocks(launches: list[list[float]], limit: float, excess: float | None) -> str:
+    more = more_to_settle(launches, limit, excess)
     if more is None:
         return "no number of blocks worth measuring"
     per = " a launch" if more.what == "blocks" else ""
@@ -209,16 +169,6 @@ def _of_seeds(blank: Comparison, differences: list[float], margin: float) -> Com
     return replace(shown, p=p, settle=settle)
 
 
-def typical(point: Point, metric: Metric) -> float | None:
-    """Median of times, mean over seeds, the one value of exact counts; None when nothing was measured."""
-    values = point.values(metric.name)
-    if not values:
-        return None
-    if metric.varies_with == "sample":
-        return statistics.median(values)
-    return statistics.fmean(values) if metric.varies_with == "seed" else max(values)
-
-
 def decide(change: Estimate, margin: float, metric: Metric, same: float | None = None) -> Outcome:
     """Better or worse when the interval lies beyond the margin, same when it lies within, else unresolved.
 
@@ -237,42 +187,6 @@ def inside(change: Estimate, margin: float) -> bool:
     return -margin <= change.low and change.high <= margin
 
 
-def block_ratios(point: Point, other: Point, metric: str) -> list[list[float]]:
-    """Log-ratios block by block, a list a launch; only blocks of one job are paired."""
-    beside = {r.trial.seed: r for r in other.ok()}
-    launches = []
-    for record in point.ok():
-        twin = beside.get(record.trial.seed)
-        mine, theirs = record.get(metric), twin.get(metric) if twin else None
-        if not (twin and mine and theirs) or twin.started_at != record.started_at:
-            continue
-        if len(mine.values) == len(theirs.values):
-            launches.append([math.log(a / b) for a, b in zip(mine.values, theirs.values, strict=True)])
-    return launches
-
-
-def seed_differences(point: Point, other: Point, metric: Metric) -> list[float]:
-    """value - other, or their log-ratio, of every seed that both finished on the same data."""
-    beside = {r.trial.seed: r for r in other.ok()}
-    found = []
-    for record in point.ok():
-        twin = beside.get(record.trial.seed)
-        mine, theirs = record.get(metric.name), twin.get(metric.name) if twin else None
-        if twin and mine and theirs and dict(twin.facts) == dict(record.facts):
-            a, b = statistics.fmean(mine.values), statistics.fmean(theirs.values)
-            logarithmic = metric.effect == "ratio" and 0 < a < math.inf and 0 < b < math.inf
-            found.append(math.log(a / b) if logarithmic else a - b)
-    return found
-
-
-def matches(point: Point, where: dict[str, Any]) -> bool:
-    """Whether a cell has the wanted values; each is one value or a list of them."""
-    cell = point.cell
-    known = {**dict(cell.axes), "benchmark": point.benchmark, "kind": cell.kind, "activation": cell.activation,
-             "backend": cell.backend, "device": cell.device, "dtype": cell.dtype}  # fmt: skip
-    return all(known.get(k) in (v if isinstance(v, list) else [v]) for k, v in where.items())
-
-
 def _exact(blank: Comparison) -> Comparison:
     assert blank.value is not None and blank.reference is not None
     outcome: Outcome = "same"
@@ -286,18 +200,5 @@ def _exact(blank: Comparison) -> Comparison:
     return replace(blank, change=Estimate(ratio, ratio, ratio, 1), outcome=outcome)
 
 
-def copy_ratios(base: Point | None, control: Point | None, only: str | None = None) -> dict[str, Estimate]:
-    """Log-ratio of the reference's second copy to its first, by metric: what this machine calls equal."""
-    if base is None or control is None:
-        return {}
-    names: Iterable[str] = {m.metric for r in control.ok() for m in r.measurements if only in (None, m.metric)}
-    ratios: dict[str, Sequence[Sequence[float]]] = {n: block_ratios(control, base, n) for n in names}
-    return {name: of_launches(launches) for name, launches in ratios.items() if launches}
-
-
 def _exp(x: float) -> float:
     return math.exp(x) if x < 700 else math.inf
-
-
-def _index(known: Sequence[str], name: str) -> int:
-    return known.index(name) if name in known else len(known)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+from polybench import selfcheck
 from polybench.answer import findings
 from polybench.derive import with_derived
-from polybench.document import Document
+from polybench.document import Document, Table
 from polybench.figure import figures
 from polybench.frame import rows
 from polybench.overview import overview
@@ -22,12 +23,18 @@ def compose(run: Run) -> Document:
         title=run.name,
         description=run.suite.get("description", ""),
         findings=findings(full),
-        tables=(*([first] if first else []), *tables(full)),
+        tables=(*([first] if first else []), *tables(full), *_special(full)),
         figures=figures(full),
         facts=facts(run),
         notes=_notes(run),
         data={"run": run.header, "values": rows(run)},
     )
+
+
+def _special(run: Run) -> tuple[Table, ...]:
+    """Tables of kinds whose numbers are not compared activation by activation."""
+    kinds = {b["kind"] for b in run.suite["benchmarks"]}
+    return (selfcheck.table(run),) if selfcheck.KIND in kinds else ()
 
 
 def facts(run: Run) -> tuple[tuple[str, str], ...]:

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from polybench.backends.standard import Call
 from polybench.build import activation, branches, executed, hidden_width, normal_
 
 # Dimension key: B batch, T time, D model width, F hidden width, G branches of the activation.
@@ -28,6 +29,11 @@ class FeedForward(nn.Module):
     def forward(self, x_BxTxD: Tensor) -> Tensor:
         out_BxTxD: Tensor = self.w_out(self.__dict__["_run"](self.w_in(x_BxTxD)))
         return out_BxTxD
+
+    @property
+    def executed(self) -> tuple[nn.Module, Call, int]:
+        """The activation, the call that executes it by the backend, and the width G*F of its input."""
+        return self.activation, self.__dict__["_run"], self.w_in.out_features
 
     @torch.no_grad()
     def initialise(self, seed: int, prefix: str = "ffn", layers: int = 1) -> FeedForward:

@@ -9,9 +9,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from polybench.cell import Cell
-from polybench.compare import Comparison, Point, across, points
+from polybench.compare import Comparison, across
 from polybench.document import Figure, Series
 from polybench.metric import Scale, scale_for
+from polybench.points import Point, points
 from polybench.stats import CONFIDENCE_SEED, CONFIDENCE_TIME, Estimate, paired
 from polybench.store import Run
 

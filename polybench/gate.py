@@ -9,16 +9,17 @@ from functools import partial
 from typing import Literal
 
 from polybench.cell import Cell
-from polybench.compare import Point, matches, points, seed_differences, typical
 from polybench.environment import differences as fingerprint_differences
 from polybench.errors import NothingMeasured, UsageError
 from polybench.metric import Metric
+from polybench.points import Point, matches, points, seed_differences, typical
 from polybench.record import Status
 from polybench.stats import ALPHA, Estimate, difference_of_launches, holm, p_beyond, paired
 from polybench.store import Run
 
 Outcome = Literal["pass", "improved", "fail", "missing", "broken", "inconclusive", "not comparable", "new"]
-YARDSTICK = "yardstick_time"
+# What times are divided by, so that two runs can be compared: work with the same bottleneck.
+YARDSTICKS = {"activation": "copy_time", "block": "product_time", "decoder": "product_time"}
 Bumped = dict[tuple[str, Cell], int]  # versions of the run's cells, by the cell without it
 Make = Callable[..., "Verdict"]  # a verdict on the cell at hand: outcome, reason, change, p
 Interval = Callable[..., Estimate]  # of a change, at its usual confidence or at the one given
@@ -208,7 +209,7 @@ def _normalised(point: Point, metric: str) -> list[list[float]]:
     """Log of the time over the yardstick's of the same block, a list a launch."""
     launches = []
     for record in point.ok():
-        mine, yard = record.get(metric), record.get(YARDSTICK)
+        mine, yard = record.get(metric), record.get(YARDSTICKS[str(point.cell.axis("level"))])
         if mine and yard and len(mine.values) == len(yard.values):
             launches.append([math.log(a / b) for a, b in zip(mine.values, yard.values, strict=True)])
     return launches

@@ -24,6 +24,10 @@ class Axes(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
+    def deciding(self) -> dict[str, Scalar]:
+        """The axes a cell is known by; a kind leaves out those that play no part beside the others."""
+        return self.model_dump()
+
 
 class Protocol(BaseModel):
     """How carefully it is measured; never part of a cell's identity."""
@@ -112,4 +116,4 @@ Corpus = Annotated[str, AfterValidator(_known_corpus)]
 
 def axes_of(kind: Kind, values: dict[str, Scalar]) -> tuple[tuple[str, Scalar], ...]:
     """Axes with their defaults filled in, as a cell holds them."""
-    return tuple(sorted(kind.axes(**values).model_dump().items()))
+    return tuple(sorted(kind.axes(**values).deciding().items()))

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 from polybench.cell import Cell, Job, Trial
 from polybench.errors import NothingMeasured
@@ -51,7 +52,7 @@ def plan(suite: Suite, device: str, pattern: str | None = None) -> Plan:
 
 def _jobs(suite: Suite, benchmark: Benchmark, device: str, pattern: str | None) -> Iterable[Job]:
     kind = kind_of(benchmark.kind)
-    protocol = kind.protocol(**benchmark.protocol)
+    protocol = _protocol(kind, benchmark, suite)
     for repeat in _repeats(kind, protocol, suite.seeds_of(benchmark)):
         groups: dict[object, list[Trial]] = defaultdict(list)
         for trial in _trials(suite, benchmark, kind, device, repeat):
@@ -71,6 +72,12 @@ def _jobs(suite: Suite, benchmark: Benchmark, device: str, pattern: str | None) 
             )
 
 
+def _protocol(kind: Kind, benchmark: Benchmark, suite: Suite) -> Any:
+    """What the benchmark says; where a kind asks for the margin, the suite's."""
+    shared = {"margin": suite.margin} if "margin" in kind.protocol.model_fields else {}
+    return kind.protocol(**{**shared, **benchmark.protocol})
+
+
 def _repeats(kind: Kind, protocol: object, seeds: list[int]) -> Iterable[int]:
     if kind.repeats == "seeds":
         return seeds
@@ -79,11 +86,11 @@ def _repeats(kind: Kind, protocol: object, seeds: list[int]) -> Iterable[int]:
 
 def _trials(suite: Suite, benchmark: Benchmark, kind: Kind, device: str, repeat: int) -> Iterable[Trial]:
     """Activation after activation within a point of the matrix, the reference's second copy last."""
-    for axes in combinations(benchmark.matrix, kind):
+    for axes in dict.fromkeys(axes_of(kind, values) for values in combinations(benchmark.matrix, kind)):
         for dtype in benchmark.dtypes:
             for backend in benchmark.backends:
                 cells = [
-                    Cell(kind.name, kind.version, name, backend, device, dtype, axes_of(kind, axes))
+                    Cell(kind.name, kind.version, name, backend, device, dtype, axes)
                     for name in suite.activations_of(benchmark)
                 ]
                 yield from (Trial(benchmark.name, cell, repeat) for cell in cells)

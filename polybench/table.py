@@ -7,20 +7,22 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from polybench.cell import Cell
-from polybench.compare import Comparison, Outcome, Point, across, copy_ratios, points
+from polybench.compare import Comparison, Outcome, across
 from polybench.document import Column, Entry, Table
 from polybench.metric import Metric, Scale, places_for, scale_for
+from polybench.points import Grid, Point
 from polybench.stats import CONFIDENCE_SEED, CONFIDENCE_TIME, Estimate
 from polybench.store import Run
 
-_HIDDEN = ("yardstick_time",)  # normalises times between runs; of no use to a reader of one
+# Shown by the table of limits, or only of use between runs.
+_HIDDEN = (*("copy_time", "product_time", "copy_bytes", "product_flops", "least_bytes", "flops", "launch_time"),)
 _WORDS: dict[Outcome, str] = {"unresolved": "not resolved", "none": ""}
 _WORDS_OF_TIME: dict[Outcome, str] = {"better": "faster", "worse": "slower", "unresolved": "inconclusive", "none": ""}
 MINUS = "\u2212"
 
 
 def tables(run: Run) -> tuple[Table, ...]:
-    """One table for each benchmark of the run that has records."""
+    """One table for each benchmark of the run that has records with more than curves."""
     groups: dict[str, list[Comparison]] = defaultdict(list)
     for comparison in across(run):
         groups[comparison.point.benchmark].append(comparison)
@@ -70,14 +72,14 @@ def _shown(metric: Metric, comparisons: Sequence[Comparison]) -> bool:
 
 def _axes(cells: Sequence[Cell]) -> tuple[list[str], list[str]]:
     """(names that differ between the cells, `name value` of those that do not)."""
-    names = ["backend", "dtype", *(a for a, _ in cells[0].axes)]
+    names = ["backend", "dtype", *dict.fromkeys(a for c in cells for a, _ in c.axes)]
     varying = [n for n in names if len({_field(c, n) for c in cells}) > 1]
     shared = [f"{n} {_field(cells[0], n)}" for n in names if n not in varying]
     return varying, shared
 
 
 def _field(cell: Cell, name: str) -> str:
-    return str(getattr(cell, name) if name in ("backend", "dtype") else cell.axis(name))
+    return str(getattr(cell, name) if name in ("backend", "dtype") else dict(cell.axes).get(name, "–"))
 
 
 def _value(comparison: Comparison, scale: Scale, best: bool) -> Entry:
@@ -185,10 +187,9 @@ def _notes(run: Run, rows: Sequence[Point], comparisons: Sequence[Comparison]) -
     notes = [f"{_name(p)}: {p.trouble()}" for p in rows if p.trouble()]
     unstable = {_name(c.point): c.note for c in comparisons if c.outcome == "unstable"}
     notes += [f"{name} is unstable: {why}" for name, why in unstable.items()]
-    first = {(p.benchmark, p.cell): p for p in rows}
-    for control in points(run, controls=True):
-        base = first.get((control.benchmark, control.cell))
-        ratio = copy_ratios(base, control).get("total_time")
+    grid = Grid(run)
+    for control in grid.controls.values():
+        ratio = grid.noise(control, "total_time") if control.benchmark == rows[0].benchmark else None
         if ratio:
             notes.append(
                 f"A/A: a second copy of {_name(control)} took {show(ratio.map(math.exp))} times as long as the first."

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import resource
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
@@ -16,11 +18,28 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Sample:
-    """Seconds a call."""
+    """Seconds of a call; the mean of several where a block takes several."""
 
     forward: float
     backward: float
     wall: float
+    faults: float = 0.0  # pages that the kernel had to give in a call
+    warm: float | None = None  # forward and backward with the caches as the call before left them
+    throttled: bool = False  # taken while the device had slowed its clock down
+
+    @property
+    def total(self) -> float:
+        return self.forward + self.backward
+
+
+class Timer(Protocol):
+    """What takes samples; `cost` is the seconds that reading its clock takes."""
+
+    cost: float
+
+    def sample(self, arm: Arm) -> Sample: ...
+
+    def work(self, call: Callable[[], object]) -> float: ...
 
 
 class CpuTimer:
@@ -28,30 +47,33 @@ class CpuTimer:
 
     def __init__(self, threads: int):
         self._now: Clock = time.thread_time if threads == 1 else time.perf_counter
+        self._who = resource.RUSAGE_THREAD if threads == 1 else resource.RUSAGE_SELF
         self.cost = _cost(self._now)
 
-    def sample(self, arm: Arm, calls: int) -> Sample:
-        """Mean of `calls` calls, the clock's own cost taken off."""
-        forward = backward = 0.0
+    def sample(self, arm: Arm) -> Sample:
+        """One call, the clock's own cost taken off. Raises ArithmeticError when the clock goes back."""
+        faults = resource.getrusage(self._who).ru_minflt
         wall = time.perf_counter()
-        for _ in range(calls):
-            start = self._now()
-            output = arm.forward()
-            middle = self._now()
-            gradients = torch.autograd.grad(output, arm.inputs, arm.gradient)
-            end = self._now()
-            del output, gradients
-            forward += middle - start
-            backward += end - middle
-        wall = time.perf_counter() - wall
-        return Sample(_net(forward, calls, self.cost), _net(backward, calls, self.cost), wall / calls)
-
-    def work(self, call: Callable[[], object], calls: int) -> float:
-        """Seconds a call of anything without gradients."""
         start = self._now()
-        for _ in range(calls):
-            call()
-        return _net(self._now() - start, calls, self.cost / calls)
+        output = arm.forward()
+        middle = self._now()
+        gradients = torch.autograd.grad(output, arm.inputs, arm.gradient)
+        end = self._now()
+        wall = time.perf_counter() - wall
+        faults = resource.getrusage(self._who).ru_minflt - faults
+        del output, gradients
+        return Sample(self._net(start, middle), self._net(middle, end), wall, faults)
+
+    def work(self, call: Callable[[], object]) -> float:
+        """Seconds of one call of anything without gradients."""
+        start = self._now()
+        call()
+        return self._net(start, self._now())
+
+    def _net(self, start: float, end: float) -> float:
+        if end < start:
+            raise ArithmeticError("the clock went back during a sample, so nothing was timed")
+        return end - start - self.cost
 
 
 class GpuTimer:
@@ -62,37 +84,35 @@ class GpuTimer:
         self._flush = torch.empty(max(1, 2 * size), dtype=torch.int8, device="cuda")
         self.cost = 0.0
 
-    def sample(self, arm: Arm, calls: int) -> Sample:
-        """Mean of `calls` calls by the device's own clock; wall time includes the launches."""
-        forward = backward = wall = 0.0
-        for _ in range(calls):
-            self._flush.zero_()
-            events = [torch.cuda.Event(enable_timing=True) for _ in range(3)]
-            torch.cuda.synchronize()
-            start = time.perf_counter()
-            events[0].record()
-            output = arm.forward()
-            events[1].record()
-            gradients = torch.autograd.grad(output, arm.inputs, arm.gradient)
-            events[2].record()
-            torch.cuda.synchronize()
-            wall += time.perf_counter() - start
-            del output, gradients
-            forward += events[0].elapsed_time(events[1]) / 1e3
-            backward += events[1].elapsed_time(events[2]) / 1e3
-        return Sample(forward / calls, backward / calls, wall / calls)
+    def sample(self, arm: Arm) -> Sample:
+        """One call by the device's own clock; wall time includes the launches."""
+        self._flush.zero_()
+        events = [torch.cuda.Event(enable_timing=True) for _ in range(3)]
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        events[0].record()
+        output = arm.forward()
+        events[1].record()
+        gradients = torch.autograd.grad(output, arm.inputs, arm.gradient)
+        events[2].record()
+        torch.cuda.synchronize()
+        wall = time.perf_counter() - start
+        del output, gradients
+        return Sample(events[0].elapsed_time(events[1]) / 1e3, events[1].elapsed_time(events[2]) / 1e3, wall)
 
-    def work(self, call: Callable[[], object], calls: int) -> float:
-        seconds = 0.0
-        for _ in range(calls):
-            self._flush.zero_()
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            start.record()
-            call()
-            end.record()
-            torch.cuda.synchronize()
-            seconds += start.elapsed_time(end) / 1e3
-        return seconds / calls
+    def work(self, call: Callable[[], object]) -> float:
+        self._flush.zero_()
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        call()
+        end.record()
+        torch.cuda.synchronize()
+        return start.elapsed_time(end) / 1e3
+
+
+def make_timer(device: str, threads: int) -> Timer:
+    """The clock of a device."""
+    return CpuTimer(threads) if device == "cpu" else GpuTimer()
 
 
 def wake() -> None:
@@ -101,23 +121,7 @@ def wake() -> None:
     torch.autograd.grad(torch.relu(x), x, torch.ones(1))
 
 
-def calls_for(timer: CpuTimer | GpuTimer, arm: Arm, least_s: float) -> int:
-    """Calls that make a sample at least `least_s` long and 1000 times the clock's cost."""
-    arm.once()
-    wanted = max(least_s, 1000 * timer.cost)
-    sample = timer.sample(arm, 1)
-    return max(1, min(1000, round(wanted / max(sample.forward + sample.backward, 1e-7))))
-
-
 def _cost(now: Clock) -> float:
     """Median seconds between two readings in a row."""
     pairs: Sequence[float] = [-(now() - now()) for _ in range(501)]
     return max(0.0, statistics.median(pairs))
-
-
-def _net(total: float, calls: int, cost: float) -> float:
-    """Seconds a call. Raises ArithmeticError when the clock did not move: no time is no measurement."""
-    value = total / calls - cost
-    if value <= 0:
-        raise ArithmeticError("the clock did not move during a sample, so nothing was timed")
-    return value

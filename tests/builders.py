@@ -109,7 +109,7 @@ def times(
         for i, (name, factor) in enumerate(arms):
             wobble = [1 + jitter * ((5 * b + 3 * i + launch) % 7 - 3) / 3 for b in range(blocks)]
             mine = [y * factor * w for y, w in zip(yard, wobble, strict=True)]
-            values = {metric: mine, "yardstick_time": yard}
+            values = {metric: mine, "copy_time": yard}
             started = f"2026-01-01T00:00:0{launch}+00:00"
             arguments = {"seed": launch, "started_at": started, **changes}
             found.append(record("speed", name, values, control=i == len(factor_of), **arguments))

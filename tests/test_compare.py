@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from polybench import stats
 from polybench.answer import findings
-from polybench.compare import Comparison, across, points
+from polybench.compare import Comparison, across
+from polybench.points import points
 from polybench.record import Status
 from polybench.store import Run
 

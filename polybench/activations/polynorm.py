@@ -8,6 +8,7 @@ import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
+from polybench.cost import Cost
 from polybench.registry import activations
 
 # Dimension key: F hidden width, the row that is normalised; r the order.
@@ -47,6 +48,23 @@ class PolyNorm(nn.Module):
             power_F = power_F * wide_F
             sum_F = sum_F + weight_r[order - i] * self._normalised(power_F)
         return (sum_F + self.bias.to(wide_F.dtype)).to(x_F.dtype)
+
+    def cost(self) -> Cost:
+        """Eager keeps every power, every normalised power and a norm a row for each.
+
+        Least operations: forward r - 1 powers, r sums of squares, r weighted terms. Backward forms the
+        powers and u_i = x^i / norm anew, then sum(dy u_i), dy - u_i mean(dy u_i), and the chain to x.
+        """
+        r = len(self.weight)
+        return Cost(
+            branches=1,
+            forward_flops=5 * r - 1,
+            backward_flops=9 * r - 1,
+            kept=2 * r,
+            kept_rows=r,
+            kept_once=r,
+            wide=True,
+        )
 
     def _normalised(self, x_F: Tensor) -> Tensor:
         square_F = x_F * x_F

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from polybench.cost import Cost
 from polybench.registry import activations
 
 # Dimension key: F hidden width; r the order of the polynomial.
@@ -34,3 +35,8 @@ class PolyReLU(nn.Module):
         for weight in weight_r[1:]:
             sum_F = (sum_F + weight) * y_F
         return (sum_F + self.bias.to(y_F.dtype)).to(x_F.dtype)
+
+    def cost(self) -> Cost:
+        """Horner's rule forward and for the derivative; backward adds r sums for the coefficients."""
+        r = len(self.weight)
+        return Cost(branches=1, forward_flops=2 * r + 1, backward_flops=5 * r + 1, kept=r, kept_once=r, wide=True)

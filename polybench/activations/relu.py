@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from polybench.cost import Cost
 from polybench.registry import activations
 
 # Dimension key: F hidden width of the feed-forward block; ... any leading dimensions.
@@ -17,6 +18,9 @@ class ReLU(nn.Module):
     def forward(self, x_F: Tensor) -> Tensor:
         return torch.relu(x_F)
 
+    def cost(self) -> Cost:
+        return Cost(branches=1, forward_flops=1, backward_flops=1, kept=1)
+
 
 @activations.register("relu2", branches=1, source="arXiv:2109.08668")
 class SquaredReLU(nn.Module):
@@ -24,3 +28,6 @@ class SquaredReLU(nn.Module):
 
     def forward(self, x_F: Tensor) -> Tensor:
         return torch.relu(x_F).square()
+
+    def cost(self) -> Cost:
+        return Cost(branches=1, forward_flops=2, backward_flops=3, kept=1)

@@ -1,12 +1,13 @@
-"""speed: seconds of forward and backward, of the activation alone and of its feed-forward block."""
+"""speed: seconds of forward and backward, of the activation alone, of its block or of a whole decoder."""
 
 from __future__ import annotations
 
-import random
+import statistics
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from polybench.axes import LevelAxes
 from polybench.cell import Trial
@@ -16,7 +17,10 @@ from polybench.record import Measurement
 from polybench.registry import benchmarks
 
 if TYPE_CHECKING:
-    from polybench.workshop import Arm
+    from polybench.blocks import Blocks
+    from polybench.workshop import Workshop
+
+_FIRST_SHARE = 0.05  # of the progress bar, for making and compiling
 
 
 class SpeedAxes(LevelAxes):
@@ -29,10 +33,23 @@ class SpeedProtocol(Protocol):
     """How often, and with which heap."""
 
     launches: PositiveInt = Field(3, description="fresh processes")
-    blocks: PositiveInt = Field(20, description="rounds of every activation in a process")
+    blocks: PositiveInt = Field(
+        20, description="rounds of all activations before a launch first asks whether it is decided"
+    )
+    most_blocks: PositiveInt | None = Field(
+        None, description="asks again each time the rounds have doubled, up to this many; 8 times blocks if left out"
+    )
+    budget_s: PositiveFloat = Field(60.0, description="seconds of rounds after which a launch ends undecided")
     warm_up: PositiveInt = Field(2, description="rounds that are not kept")
-    sample_s: PositiveFloat = Field(0.003, description="least seconds a sample, by repeating the call")
+    sample_s: PositiveFloat = Field(0.003, description="seconds a sample, on the mean of the arms, which take turns")
     heap: Literal["warm", "default"] = Field("warm", description="warm keeps freed memory, so pages fault once")
+    margin: Annotated[float, Field(ge=0)] = Field(0.03, description="the least ratio that matters; the suite's own")
+
+    @model_validator(mode="after")
+    def _most_is_more(self) -> SpeedProtocol:
+        if self.most_blocks is not None and self.most_blocks < self.blocks:
+            raise ValueError(f"most_blocks {self.most_blocks} is fewer than blocks {self.blocks}")
+        return self
 
     def environment(self) -> dict[str, str]:
         """glibc's malloc gives large blocks back to the system at once unless told otherwise."""
@@ -40,92 +57,138 @@ class SpeedProtocol(Protocol):
             return {}
         return {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 34), "MALLOC_TOP_PAD_": str(64 << 20)}
 
+    def checkpoints(self) -> list[int]:
+        """Numbers of blocks at which a launch may stop; fixed beforehand, for looking more often finds more."""
+        last = self.most_blocks or 8 * self.blocks
+        found = [self.blocks]
+        while found[-1] < last:
+            found.append(min(last, 2 * found[-1]))
+        return found
+
 
 FORWARD = Metric("forward_time", "s", "lower", "sample", "Forward pass, with what backward needs being recorded.")
 BACKWARD = Metric("backward_time", "s", "lower", "sample", "Backward pass to inputs and parameters.")
-TOTAL = Metric("total_time", "s", "lower", "sample", "Forward and backward pass.")
+TOTAL = Metric("total_time", "s", "lower", "sample", "Forward and backward pass; on a GPU with a cold cache.")
+WARM = Metric("warm_time", "s", "lower", "sample", "Forward and backward pass on a GPU whose cache is warm.")
 WALL = Metric("wall_time", "s", "neither", "sample", "Forward and backward pass by the wall clock, as a check.")
-FIRST = Metric("first_call_time", "s", "neither", "sample", "Wall time of the first forward and backward: compilation.")
-YARDSTICK = Metric(
-    "yardstick_time", "s", "neither", "sample",
-    "A fixed piece of work timed in the same blocks: a copy of the hidden tensor, or the block's first product.",
+COMPILE = Metric(
+    "compile_time", "s", "neither", "sample",
+    "Wall time of the first forward and backward: compiling, autotuning, first touch of memory.",
+)  # fmt: skip
+FAULTS = Metric(
+    "page_faults", "1", "neither", "sample", "Pages the kernel had to give during a forward and backward pass."
+)
+LAUNCH = Metric(
+    "launch_time", "s", "neither", "sample",
+    "Forward and backward of the same operators over one token, where overhead is all there is; "
+    "a compiled activation is taken as one operator.",
+)  # fmt: skip
+COPY = Metric("copy_time", "s", "neither", "sample", "A copy of the hidden tensor, timed in the same blocks.")
+PRODUCT = Metric("product_time", "s", "neither", "sample", "The block's first product, timed in the same blocks.")
+COPY_BYTES = Metric("copy_bytes", "B", "neither", "nothing", "Bytes that the copy reads and writes.")
+PRODUCT_FLOPS = Metric("product_flops", "1", "neither", "nothing", "Operations of the product.")
+LEAST_BYTES = Metric(
+    "least_bytes", "B", "neither", "nothing",
+    "The least that forward and backward of the activation move: each input read once, each output written once.",
+)  # fmt: skip
+FLOPS = Metric(
+    "flops", "1", "neither", "nothing",
+    "Operations of forward and backward: all that the activation declares, or the products of a block or decoder.",
 )  # fmt: skip
 
 
 def _seconds(axes: SpeedAxes, protocol: SpeedProtocol) -> float:
-    work = axes.tokens * axes.d_model * (250e-9 if axes.level == "activation" else 250e-9 + axes.d_model * 3e-9)
-    return 0.5 + max(work, protocol.sample_s) * (protocol.blocks + protocol.warm_up + 2)
+    per_token = {"activation": 250e-9, "block": 250e-9 + axes.d_model * 3e-9}
+    layers = 1 if axes.level != "decoder" else 2 * axes.layers
+    work = axes.tokens * axes.d_model * layers * per_token.get(axes.level, per_token["block"])
+    return 0.5 + min(protocol.budget_s, max(work, protocol.sample_s) * (2 * protocol.blocks + protocol.warm_up + 2))
 
 
 @benchmarks.register(
     "speed",
     axes=SpeedAxes,
     protocol=SpeedProtocol,
-    metrics=(FORWARD, BACKWARD, TOTAL, WALL, FIRST, YARDSTICK),
-    version=1,
+    metrics=(
+        *(FORWARD, BACKWARD, TOTAL, WARM, WALL, COMPILE, FAULTS, LAUNCH),
+        *(COPY, PRODUCT, COPY_BYTES, PRODUCT_FLOPS, LEAST_BYTES, FLOPS),
+    ),
+    version=2,
     repeats="launches",
     seconds=_seconds,
     interleaved=True,
     alone=True,
 )
 def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> Iterator[tuple[int, Item]]:
-    """Forward and backward time of the activation or its block, interleaved in shuffled blocks."""
+    """Forward and backward time, interleaved in shuffled blocks until the launch is decided or its time is up."""
     import time
 
     import torch
 
-    from polybench.timing import CpuTimer, GpuTimer, calls_for, wake
+    from polybench.blocks import Blocks, undisturbed
+    from polybench.timing import make_timer, wake
     from polybench.workshop import Workshop
 
-    device, shuffled = trials[0].cell.device, random.Random(trials[0].seed)
+    cell, seed = trials[0].cell, trials[0].seed
     torch.set_num_threads(axes.threads)
-    torch.manual_seed(trials[0].seed)
-    timer = CpuTimer(axes.threads) if device == "cpu" else GpuTimer()
+    torch.manual_seed(seed)
     wake()
-    order = list(range(len(trials)))
-
-    # Where a buffer lies and who touched it first biases a timing, so both are shuffled too.
-    arms: dict[int, Arm] = {}
-    calls: dict[int, int] = {}
-    first: dict[int, float] = {}
-    workshop = Workshop(axes, trials[0].cell.dtype, device)
-    for step in ("build", "touch"):
-        shuffled.shuffle(order)
-        for i in order:
-            if step == "touch" and i not in arms:
-                continue
-            try:
-                if step == "build":
-                    arms[i] = workshop.arm(trials[i].cell.activation, trials[i].cell.backend)
-                    continue
-                started = time.perf_counter()
-                arms[i].once()
-                first[i] = time.perf_counter() - started
-                calls[i] = calls_for(timer, arms[i], protocol.sample_s)
-            except Exception as problem:
-                arms.pop(i, None)
-                yield i, problem
-    if not arms:
+    workshop = Workshop(axes, cell.dtype, cell.device)
+    copy, product = workshop.copy(), workshop.product()
+    blocks = Blocks(make_timer(cell.device, axes.threads), seed, protocol.sample_s)
+    blocks.make(
+        {i: partial(workshop.arm, t.cell.activation, t.cell.backend) for i, t in enumerate(trials)},
+        {COPY.name: copy, PRODUCT.name: product},
+    )
+    yield from blocks.failed.items()
+    if not blocks.arms:
         return
-    yardstick, yardstick_calls = workshop.yardstick(), max(calls.values())
-    rows: dict[int, list[tuple[float, float, float]]] = {i: [] for i in arms}
-    yards: list[float] = []
-    total = protocol.warm_up + protocol.blocks
-    for block in range(total):
-        places: list[int] = [*arms, -1]
-        shuffled.shuffle(places)
-        for i in places:
-            if i < 0:
-                yards.append(timer.work(yardstick, yardstick_calls))
-            else:
-                sample = timer.sample(arms[i], calls[i])
-                rows[i].append((sample.forward, sample.backward, sample.wall))
-        yield 0, Progress((block + 1) / total)
-    for i, samples in rows.items():
-        kept = samples[protocol.warm_up :]
-        yield i, Measurement(FORWARD.name, tuple(f for f, _, _ in kept))
-        yield i, Measurement(BACKWARD.name, tuple(b for _, b, _ in kept))
-        yield i, Measurement(TOTAL.name, tuple(f + b for f, b, _ in kept))
-        yield i, Measurement(WALL.name, tuple(w for _, _, w in kept))
-        yield i, Measurement(YARDSTICK.name, tuple(yards[protocol.warm_up :]))
-        yield i, Measurement(FIRST.name, (first[i],))
+    overhead = {i: _overhead(blocks, workshop, trials[i]) for i in blocks.arms}
+    yield 0, Progress(_FIRST_SHARE)
+
+    reference = next((i for i, t in enumerate(trials) if not t.control and _has_copy(t, trials)), 0)
+    known, checkpoints = set(blocks.failed), protocol.checkpoints()
+    with undisturbed():
+        for _ in range(protocol.warm_up):
+            blocks.measure()
+        blocks.forget()
+        started = time.monotonic()
+        for done in range(1, checkpoints[-1] + 1):
+            blocks.measure()
+            spent = (time.monotonic() - started) / protocol.budget_s
+            if spent >= 1 or (done in checkpoints and blocks.decided(reference, protocol.margin)):
+                break
+            yield 0, Progress(min(0.99, max(spent, done / checkpoints[-1], _FIRST_SHARE)))
+    yield from ((i, problem) for i, problem in blocks.failed.items() if i not in known)
+    blocks.drop_throttled()
+
+    for i, arm in blocks.arms.items():
+        samples = blocks.samples[i]
+        yield i, Measurement(FORWARD.name, tuple(s.forward for s in samples))
+        yield i, Measurement(BACKWARD.name, tuple(s.backward for s in samples))
+        yield i, Measurement(TOTAL.name, tuple(s.total for s in samples))
+        if warm := tuple(s.warm for s in samples if s.warm is not None):
+            yield i, Measurement(WARM.name, warm)
+        yield i, Measurement(WALL.name, tuple(s.wall for s in samples))
+        yield i, Measurement(FAULTS.name, (statistics.fmean(s.faults for s in samples),))
+        yield i, Measurement(COMPILE.name, (blocks.first_s[i],))
+        yield i, Measurement(LAUNCH.name, (overhead[i],))
+        for name, values in blocks.yards.items():
+            yield i, Measurement(name, tuple(values))
+        yield i, Measurement(COPY_BYTES.name, (float(copy.amount),))
+        yield i, Measurement(PRODUCT_FLOPS.name, (float(product.amount),))
+        if arm.least_bytes:
+            yield i, Measurement(LEAST_BYTES.name, (float(arm.least_bytes),))
+        if arm.flops:
+            yield i, Measurement(FLOPS.name, (float(arm.flops),))
+
+
+def _has_copy(trial: Trial, trials: Sequence[Trial]) -> bool:
+    """Whether a trial is the reference, of which alone there is a second copy."""
+    return any(t.control and t.cell == trial.cell for t in trials)
+
+
+def _overhead(blocks: Blocks, workshop: Workshop, trial: Trial) -> float:
+    """Seconds of the same operators over one token; those of a compiled activation are one."""
+    plain = trial.cell.backend in ("eager", "checkpoint")
+    arm = workshop.tiny(trial.cell.activation if plain else "relu", trial.cell.backend if plain else "eager")
+    return statistics.median(blocks.timer.sample(arm).total for _ in range(101))
