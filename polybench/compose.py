@@ -57,10 +57,10 @@ def facts(run: Run) -> tuple[tuple[str, str], ...]:
 
 def _meanwhile(window: dict[str, float]) -> str:
     """What others did to the machine during the run; older runs did not look."""
-    if not window:
+    if "other_cores" not in window:
         return ""
-    text = f"others kept {window['other_cores']:.2f} processors busy, a hypervisor took {window['stolen_cores']:.2f}"
-    stopped = window["throttled"]
+    stolen, stopped = window.get("stolen_cores", 0), window.get("throttled", 0)
+    text = f"others kept {window['other_cores']:.2f} processors busy, a hypervisor took {stolen:.2f}"
     return text + (f", the container's quota stopped it {stopped} times" if stopped else "")
 
 

@@ -33,7 +33,6 @@ _ALWAYS = {"cpu", "cores", "governor", "memory_GiB", "gpus", "driver", "python",
 def capture() -> dict[str, Any]:
     """The machine and the software as they are now, as JSON."""
     here, main, allowed, cards, tools = processor(), memory(), limits(), gpus(), software()
-    compiler, answer = next(iter(tools.compilers.items()))
     return {
         "cpu": here.name,
         "cores": _cores(len(here.affinity), allowed),
@@ -56,7 +55,8 @@ def capture() -> dict[str, Any]:
         "python": ".".join(tools.python.split(".")[:2]),
         "torch": ".".join(tools.packages["torch"].split("+")[0].split(".")[:2]),
         "packages": dict(tools.packages),
-        "compiler": f"{compiler} {answer}".strip() if answer else "",
+        "compiler": tools.compiler,
+        "compilers": dict(tools.compilers),
         "variables": dict(tools.variables),
         "polybench": version(),
         "code": code_hash(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -43,7 +44,14 @@ class Software:
     packages: Mapping[str, str]
     variables: Mapping[str, str]  # those set that change how torch computes and reach the measuring processes
     threads: Mapping[str, str]  # those set that say how many threads to use, for torch outside of polybench
-    compilers: Mapping[str, str]  # C++ compiler of torch.compile and ninja, each with its version
+    compilers: Mapping[str, str]  # C++ compiler of torch.compile first, then others and ninja, each with its version
+
+    @property
+    def compiler(self) -> str:
+        """Name and major version of the compiler that torch.compile takes on a CPU, or nothing: `g++ 12`."""
+        name, answer = next(iter(self.compilers.items()), ("", ""))
+        major = re.search(r"(\d+)\.\d", answer)
+        return f"{name} {major[1]}" if major else name if answer else ""
 
 
 def software() -> Software:

@@ -211,7 +211,7 @@ GATED = [
     ("one byte less", [*exact({**BYTES, "relu": 99}), *times(TIMES)], {}, [], 0, "1 better than the baseline"),
     ("a vanished cell", GOOD[1:], {}, [], 1, "this cell has vanished from the run"),
     ("slower", [*exact(BYTES), *times({**TIMES, "relu": 1.3})], {}, [], 1, "times the baseline"),
-    ("another machine", GOOD, {"cpu": "other"}, [], 4, "measured otherwise (cpu: toy / other)"),
+    ("another machine", GOOD, {"cpu": "other"}, [], 4, "measured otherwise (processor.cpu: toy / other)"),
     ("another machine, fail", GOOD, {"cpu": "other"}, ["--inconclusive", "fail"], 1, "cannot be judged"),
     ("another machine, pass", GOOD, {"cpu": "other"}, ["--inconclusive", "pass"], 0, "gate passed"),
     ("a failed trial", [*GOOD, LOST], {}, [], 3, "because"),
