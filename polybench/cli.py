@@ -11,6 +11,7 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
+from polybench.cli_doctor import doctor
 from polybench.cli_selfcheck import selfcheck
 from polybench.cli_suites import (
     DeviceOption,
@@ -201,6 +202,7 @@ def gate(
     from polybench import store
     from polybench.baseline import keep
     from polybench.derive import with_derived
+    from polybench.environment import unrecorded
     from polybench.gate import between, exit_code
     from polybench.verdicts import as_text, to_json
 
@@ -212,7 +214,10 @@ def gate(
     if save:
         print(f"kept {keep(with_derived(found), save)} records in {save}")
         return
-    verdicts = between(with_derived(store.load(store.find(baseline))), with_derived(found))
+    before = store.load(store.find(baseline))
+    verdicts = between(with_derived(before), with_derived(found))
+    if unknown := unrecorded(before.environment, found.environment):
+        print(f"not compared, since one of the runs does not record it: {', '.join(unknown)}", file=sys.stderr)
     how: Literal["report", "pass", "fail"] = inconclusive  # type: ignore[assignment]
     code, reason = exit_code(verdicts, how)
     broken = [r for r in found.records if r.status.broken]
@@ -228,6 +233,6 @@ def gate(
     raise typer.Exit(code)
 
 
-for command in (selfcheck, plan, validate, schema, init):
+for command in (plan, validate, schema, init, doctor, selfcheck):
     app.command()(command)
 app.command(name="list")(list_)

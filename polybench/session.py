@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from polybench.plan import Plan, plan
 from polybench.record import Record, Status
 from polybench.runner import Event, run
 from polybench.suite import Suite
+from polybench.window import between, ticks
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,11 @@ def carry_out(
     """Run what is left. Raises KeyboardInterrupt after stopping the workers, ResultsError on a full disk."""
     store.write_header(session.path, session.header)
     slots = 1 if session.header["device"] != "cpu" else cores()
+    before = ticks()
     run(session.todo.jobs, make_executor, slots, lambda records: store.append(session.path, records), tell)
     finished = datetime.now(UTC).isoformat(timespec="seconds")
-    store.write_header(session.path, {**session.header, "finished_at": finished, "environment_after": capture()})
+    after = {**capture(), "meanwhile": asdict(between(before, ticks()))}
+    store.write_header(session.path, {**session.header, "finished_at": finished, "environment_after": after})
 
 
 def outcome(records: Sequence[Record]) -> tuple[int, str]:

@@ -51,7 +51,7 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_help_version_list_and_schema_say_what_is_there(capsys: Capture) -> None:
     assert call("--help") == 0
     shown = capsys.readouterr().out
-    commands = ("run", "report", "plan", "validate", "list", "gate", "schema", "init")
+    commands = ("run", "report", "plan", "validate", "list", "gate", "schema", "init", "doctor")
     assert all(f"  {command} " in shown for command in commands)
     for command in commands:
         assert call(command, "-h") == 0
@@ -211,7 +211,7 @@ GATED = [
     ("one byte less", [*exact({**BYTES, "relu": 99}), *times(TIMES)], {}, [], 0, "1 better than the baseline"),
     ("a vanished cell", GOOD[1:], {}, [], 1, "this cell has vanished from the run"),
     ("slower", [*exact(BYTES), *times({**TIMES, "relu": 1.3})], {}, [], 1, "times the baseline"),
-    ("another machine", GOOD, {"cpu": "other"}, [], 4, "measured otherwise (cpu: toy / other)"),
+    ("another machine", GOOD, {"cpu": "other"}, [], 4, "measured otherwise (processor.cpu: toy / other)"),
     ("another machine, fail", GOOD, {"cpu": "other"}, ["--inconclusive", "fail"], 1, "cannot be judged"),
     ("another machine, pass", GOOD, {"cpu": "other"}, ["--inconclusive", "pass"], 0, "gate passed"),
     ("a failed trial", [*GOOD, LOST], {}, [], 3, "because"),

@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "polybench"
 
 # Every module stands on one floor and imports from its own floor or below.
 FLOORS: dict[int, str] = {
-    0: "errors spec metric stats document environment",
-    1: "cell registry suite located record",
+    0: "errors spec metric stats document finding machine limits window probe gpu_state software survey environment",
+    1: "doctor_gpu doctor cell registry suite located record",
     2: "executor options layers kind store explain corpus",
     3: "axes matrix runner derive frame schema catalogue backends.standard "
     "corpora.texts activations.relu activations.gelu activations.swiglu activations.polyrelu activations.polynorm",
@@ -24,7 +24,7 @@ FLOORS: dict[int, str] = {
     6: "resolved answer overview baseline verdicts progress decoder workshop draw",
     7: "compose training timing",
     8: "reports.text reports.html",
-    9: "cli_suites",
+    9: "cli_suites cli_doctor",
     10: "cli",
     11: "__main__ __init__",
 }
