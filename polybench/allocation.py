@@ -1,11 +1,15 @@
-"""Bytes: what autograd saves for backward, and the peak of live memory. Exact on the CPU."""
+"""Bytes: what autograd saves for backward, the peak of live memory, and what operators move."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 
 def saved_bytes(forward: Callable[[], Tensor], parameters: Iterable[Tensor] = ()) -> int:
@@ -49,3 +53,54 @@ def peak_bytes(work: Callable[[], object], device: str) -> int:
         alive += event.nbytes()
         peak = max(peak, alive)
     return peak
+
+
+def moved_bytes(work: Callable[[], object]) -> int:
+    """Bytes of the inputs and outputs of every operator of `work`, views left out.
+
+    What each would move if nothing stayed in a cache: the traffic of running operator by operator.
+    Not for compiled calls, which a dispatch mode would run as eager ones.
+    """
+    counter = _Traffic()
+    with counter:
+        work()
+    return counter.bytes
+
+
+class _Traffic(TorchDispatchMode):
+    """Counts a tensor once for each operator that reads or writes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if not func.is_view and not _makes_nothing(func):
+            tensors = [t for t in tree_leaves((args, kwargs, result)) if isinstance(t, Tensor)]
+            distinct = {(t.data_ptr(), t.nbytes): t.nbytes for t in tensors}
+            self.bytes += sum(distinct.values())
+        return result
+
+
+def _makes_nothing(func: Any) -> bool:
+    """Allocation alone touches no byte."""
+    return str(func.overloadpacket).startswith(("aten.empty", "aten.detach", "aten._reshape_alias"))
+
+
+def resident_bytes(work: Callable[[], object]) -> int | None:
+    """How far `work` raises the process's resident memory above what it was; None where Linux does not tell."""
+    status = Path("/proc/self/status")
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts again from here
+        before = _kilobytes(status, "VmRSS")
+        work()
+        return 1024 * max(0, _kilobytes(status, "VmHWM") - before)
+    except (OSError, StopIteration):
+        return None
+
+
+def _kilobytes(status: Path, name: str) -> int:
+    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(f"{name}:"))

@@ -167,8 +167,10 @@ def _places(groups: Sequence[Sequence[Point]]) -> list[str]:
     for axis in dict.fromkeys(a for c in cells for a, _ in c.axes):
         fields[axis] = [str(dict(c.axes).get(axis, "")) for c in cells]
     varying = {k: v for k, v in fields.items() if len(set(v)) > 1}
-    return [", ".join(v[i] if k in ("benchmark", "level", "backend", "dtype", "corpus") else f"{k} {v[i]}"
-                      for k, v in varying.items()) for i in range(len(groups))]  # fmt: skip
+    plain = ("benchmark", "level", "backend", "dtype", "corpus")
+    return [
+        ", ".join(v[i] if k in plain else f"{k} {v[i]}" for k, v in varying.items() if v[i]) for i in range(len(groups))
+    ]
 
 
 def _and(names: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from polybench import selfcheck
+from polybench import roofline, selfcheck
 from polybench.answer import findings
 from polybench.derive import with_derived
 from polybench.document import Document, Table
@@ -34,7 +34,7 @@ def compose(run: Run) -> Document:
 def _special(run: Run) -> tuple[Table, ...]:
     """Tables of kinds whose numbers are not compared activation by activation."""
     kinds = {b["kind"] for b in run.suite["benchmarks"]}
-    return (selfcheck.table(run),) if selfcheck.KIND in kinds else ()
+    return (*roofline.tables(run), *([selfcheck.table(run)] if selfcheck.KIND in kinds else []))
 
 
 def facts(run: Run) -> tuple[tuple[str, str], ...]:

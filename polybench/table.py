@@ -33,7 +33,7 @@ def _table(run: Run, name: str, comparisons: Sequence[Comparison]) -> Table:
     rows = list(dict.fromkeys(c.point for c in comparisons))
     metrics = [m for m in dict.fromkeys(c.metric for c in comparisons) if _shown(m, comparisons)]
     by_place = {(c.point, c.metric): c for c in comparisons}
-    varying, shared = _axes([p.cell for p in rows])
+    varying, shared = axes_of([p.cell for p in rows])
     best = {m: _best([by_place[p, m] for p in rows]) for m in metrics}
     scales = {
         m: scale_for(m.unit, (v for c in comparisons if c.metric == m and (v := c.value) is not None)) for m in metrics
@@ -48,7 +48,7 @@ def _table(run: Run, name: str, comparisons: Sequence[Comparison]) -> Table:
             columns.append(Column(f"{metric.name} {what}", unit, metric.definition))
     body = []
     for point in rows:
-        line = [Entry(point.cell.activation), *(Entry(_field(point.cell, a)) for a in varying)]
+        line = [Entry(point.cell.activation), *(Entry(field_of(point.cell, a)) for a in varying)]
         for metric in metrics:
             comparison = by_place[point, metric]
             line.append(_value(comparison, scales[metric], point in best[metric]))
@@ -70,15 +70,15 @@ def _shown(metric: Metric, comparisons: Sequence[Comparison]) -> bool:
     return metric.name not in _HIDDEN and any(c.value is not None for c in comparisons if c.metric == metric)
 
 
-def _axes(cells: Sequence[Cell]) -> tuple[list[str], list[str]]:
+def axes_of(cells: Sequence[Cell]) -> tuple[list[str], list[str]]:
     """(names that differ between the cells, `name value` of those that do not)."""
     names = ["backend", "dtype", *dict.fromkeys(a for c in cells for a, _ in c.axes)]
-    varying = [n for n in names if len({_field(c, n) for c in cells}) > 1]
-    shared = [f"{n} {_field(cells[0], n)}" for n in names if n not in varying]
+    varying = [n for n in names if len({field_of(c, n) for c in cells}) > 1]
+    shared = [f"{n} {field_of(cells[0], n)}" for n in names if n not in varying]
     return varying, shared
 
 
-def _field(cell: Cell, name: str) -> str:
+def field_of(cell: Cell, name: str) -> str:
     return str(getattr(cell, name) if name in ("backend", "dtype") else dict(cell.axes).get(name, "–"))
 
 
@@ -184,28 +184,30 @@ def _caption(run: Run, kind: str, shared: Sequence[str], metrics: Sequence[Metri
 
 
 def _notes(run: Run, rows: Sequence[Point], comparisons: Sequence[Comparison]) -> list[str]:
-    notes = [f"{_name(p)}: {p.trouble()}" for p in rows if p.trouble()]
-    unstable = {_name(c.point): c.note for c in comparisons if c.outcome == "unstable"}
+    notes = [f"{name_of(p)}: {p.trouble()}" for p in rows if p.trouble()]
+    unstable = {name_of(c.point): c.note for c in comparisons if c.outcome == "unstable"}
     notes += [f"{name} is unstable: {why}" for name, why in unstable.items()]
     grid = Grid(run)
     for control in grid.controls.values():
         ratio = grid.noise(control, "total_time") if control.benchmark == rows[0].benchmark else None
         if ratio:
             notes.append(
-                f"A/A: a second copy of {_name(control)} took {show(ratio.map(math.exp))} times as long as the first."
+                f"A/A: a second copy of {name_of(control)} took {show(ratio.map(math.exp))} times as long as the first."
             )
-    notes += [f"{_name(c.point)}: {c.note}." for c in comparisons if c.note.startswith(f"{c.metric.name} not reached")]
+    notes += [
+        f"{name_of(c.point)}: {c.note}." for c in comparisons if c.note.startswith(f"{c.metric.name} not reached")
+    ]
     settle: dict[str, list[str]] = defaultdict(list)
     for c in comparisons:
-        if c.outcome == "unresolved" and c.settle:
-            settle[c.metric.name].append(f"{_name(c.point)} {c.settle}")
+        if c.outcome == "unresolved" and c.settle and (c.metric.unit != "s" or c.metric.name == "total_time"):
+            settle[c.metric.name].append(f"{name_of(c.point)} {c.settle}")
     return [
         *notes,
         *(f"{metric} is not resolved; this would settle it: {', '.join(who)}." for metric, who in settle.items()),
     ]
 
 
-def _name(point: Point) -> str:
+def name_of(point: Point) -> str:
     axes = dict(point.cell.axes)
     level = f" ({axes['level']})" if "level" in axes else ""
     backend = "" if point.cell.backend == "eager" else f", {point.cell.backend}"
