@@ -1,0 +1,172 @@
+"""Blocks by a made-up clock: everything in turns, what fails leaves, and a launch ends when it is decided."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from polybench.benchmarks.speed import SpeedProtocol
+from polybench.blocks import Blocks, undisturbed
+from polybench.timing import CpuTimer, Sample
+from polybench.workshop import Arm, Yardstick
+
+
+class Script:
+    """A timer that takes its samples from a function of the arm and of how often it was called."""
+
+    def __init__(self, seconds: Callable[[str, int], float], cost: float = 0.0):
+        self.cost, self.log, self._seconds = cost, [], seconds  # type: ignore[var-annotated]
+        self.counts: Counter[str] = Counter()
+
+    def sample(self, arm: Arm) -> Sample:
+        total = self._tick(arm.module)  # type: ignore[arg-type]
+        return Sample(total / 4, 3 * total / 4, total)
+
+    def work(self, call: Callable[[], object]) -> float:
+        return self._tick(str(call()))
+
+    def _tick(self, name: str) -> float:
+        self.log.append(name)
+        self.counts[name] += 1
+        return self._seconds(name, self.counts[name])
+
+
+def arm(name: str) -> Arm:
+    x = torch.ones(1, requires_grad=True)
+    fields: dict[str, Any] = {"module": name, "activation": name, "call": torch.relu}
+    return Arm(lambda: x * 2, (x,), torch.ones(1), width=1, least_bytes=0, flops=0, **fields)
+
+
+def blocks(seconds: Callable[[str, int], float], *names: str, sample_s: float = 1.0, cost: float = 0.0) -> Blocks:
+    made = Blocks(Script(seconds, cost), 0, sample_s)  # type: ignore[arg-type]
+    made.make({i: lambda n=n: arm(n) for i, n in enumerate(names)}, {"copy": Yardstick(lambda: "copy", 1)})  # type: ignore[misc]
+    return made
+
+
+def test_a_round_calls_everything_once_in_ever_new_order() -> None:
+    made = blocks(lambda name, n: 0.1, "a", "b", "c")
+    assert made.rounds == 10  # a second a sample, by calls of a tenth
+    made.timer.log.clear()  # type: ignore[attr-defined]
+    made.measure()
+    turns = [tuple(made.timer.log[i : i + 4]) for i in range(0, 40, 4)]  # type: ignore[attr-defined]
+    assert all(set(turn) == {"a", "b", "c", "copy"} for turn in turns)
+    assert len(set(turns)) > 3
+    assert [len(v) for v in (*made.samples.values(), made.yards["copy"])] == [1, 1, 1, 1]
+
+
+def test_the_same_seed_gives_the_same_order() -> None:
+    logs = []
+    for _ in range(2):
+        made = blocks(lambda name, n: 0.5, "a", "b", "c")
+        made.measure()
+        logs.append(made.timer.log)  # type: ignore[attr-defined]
+    assert logs[0] == logs[1]
+
+
+def test_rounds_follow_the_mean_of_the_arms_and_the_clocks_cost() -> None:
+    assert blocks(lambda name, n: 0.1 if name == "a" else 0.3, "a", "b").rounds == 5
+    assert blocks(lambda name, n: 5.0, "a").rounds == 1
+    assert blocks(lambda name, n: 0.1, "a", sample_s=0.01, cost=0.001).rounds == 10  # 1000 times the cost
+    assert blocks(lambda name, n: 1e-9, "a").rounds == 1000
+
+
+def test_a_sample_is_the_mean_over_the_rounds() -> None:
+    made = blocks(lambda name, n: 0.4 + 0.2 * (n % 2), "a")
+    made.measure()
+    assert made.rounds == 2  # the first call took 0.6 s
+    assert made.samples[0][0].total == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0])
+def test_no_time_is_no_measurement(value: float) -> None:
+    made = blocks(lambda name, n: value if name == "b" else 1.0, "a", "b")
+    assert list(made.failed) == [1]
+    assert "clock did not move" in str(made.failed[1])
+    made.measure()
+    assert len(made.samples[0]) == 1
+
+
+def test_an_arm_that_fails_leaves_and_the_others_go_on() -> None:
+    def seconds(name: str, n: int) -> float:
+        if name == "b" and n > 3:
+            raise RuntimeError("planted")
+        return 1.0
+
+    made = blocks(seconds, "a", "b", "c")
+    for _ in range(6):
+        made.measure()
+    assert list(made.arms) == [0, 2]
+    assert str(made.failed[1]) == "planted"
+    assert [len(v) for v in made.samples.values()] == [6, 6]
+    assert set(made.ratios(0)) == {2}
+    assert made.ratios(1) == {}
+
+
+def test_an_arm_that_cannot_be_made_is_not_measured() -> None:
+    made = Blocks(Script(lambda name, n: 1.0), 0, 1.0)  # type: ignore[arg-type]
+    made.make({0: lambda: arm("a"), 1: lambda: 1 / 0}, {})  # type: ignore[dict-item,return-value]
+    assert isinstance(made.failed[1], ZeroDivisionError)
+    assert list(made.arms) == list(made.samples) == [0]
+
+
+@pytest.mark.parametrize(("factor", "noise", "decided"), [(1.0, 0.001, True), (1.2, 0.05, True), (1.03, 0.2, False)])
+def test_a_launch_is_decided_when_its_interval_is_narrow_or_clear_of_the_margin(
+    factor: float, noise: float, decided: bool
+) -> None:
+    def seconds(name: str, n: int) -> float:
+        return (factor if name == "b" else 1.0) * (1 + noise * math.sin(7 * n) * (name == "b"))
+
+    made = blocks(seconds, "a", "b")
+    made.forget()
+    for _ in range(20):
+        made.measure()
+    assert made.decided(0, 0.03) is decided
+
+
+def test_a_single_block_decides_nothing() -> None:
+    made = blocks(lambda name, n: 2.0 if name == "b" else 1.0, "a", "b")
+    made.measure()
+    assert not made.decided(0, 0.03)
+
+
+def test_blocks_at_a_throttled_clock_are_dropped_for_all_arms() -> None:
+    made = blocks(lambda name, n: 1.0, "a", "b")
+    for slow in (False, True, False):
+        made.measure()
+        if slow:
+            made.samples[1][-1] = Sample(1, 1, 2, throttled=True)
+    assert made.drop_throttled() == 1
+    assert [len(v) for v in (*made.samples.values(), *made.yards.values())] == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, [20, 40, 80, 160]), ({"blocks": 3}, [3, 6, 12, 24]), ({"blocks": 20, "most_blocks": 20}, [20]),
+     ({"blocks": 20, "most_blocks": 50}, [20, 40, 50])],
+)  # fmt: skip
+def test_checkpoints_are_fixed_beforehand(given: dict[str, int], expected: list[int]) -> None:
+    assert SpeedProtocol.model_validate(given).checkpoints() == expected
+
+
+def test_a_clock_that_goes_back_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    timer = CpuTimer(1)
+    ticks = iter([3.0, 2.0, 4.0, 9.0, 8.0])
+    monkeypatch.setattr(timer, "_now", lambda: next(ticks))
+    with pytest.raises(ArithmeticError, match="went back"):
+        timer.sample(arm("a"))
+    with pytest.raises(ArithmeticError, match="went back"):
+        timer.work(lambda: None)
+
+
+def test_the_garbage_collector_rests_and_comes_back() -> None:
+    import gc
+
+    with pytest.raises(KeyError), undisturbed():
+        assert not gc.isenabled()
+        raise KeyError
+    assert gc.isenabled()
