@@ -30,7 +30,7 @@ def _table(run: Run, name: str, comparisons: Sequence[Comparison]) -> Table:
     rows = list(dict.fromkeys(c.point for c in comparisons))
     metrics = [m for m in dict.fromkeys(c.metric for c in comparisons) if _shown(m, comparisons)]
     by_place = {(c.point, c.metric): c for c in comparisons}
-    varying, shared = _axes([p.cell for p in rows])
+    varying, shared = varying_axes([p.cell for p in rows])
     best = {m: _best([by_place[p, m] for p in rows]) for m in metrics}
     scales = {
         m: scale_for(m.unit, (v for c in comparisons if c.metric == m and (v := c.value) is not None)) for m in metrics
@@ -45,7 +45,7 @@ def _table(run: Run, name: str, comparisons: Sequence[Comparison]) -> Table:
             columns.append(Column(f"{metric.name} {what}", unit, metric.definition))
     body = []
     for point in rows:
-        line = [Entry(point.cell.activation), *(Entry(_field(point.cell, a)) for a in varying)]
+        line = [Entry(point.cell.activation), *(Entry(field_of(point.cell, a)) for a in varying)]
         for metric in metrics:
             comparison = by_place[point, metric]
             line.append(_value(comparison, scales[metric], point in best[metric]))
@@ -67,15 +67,16 @@ def _shown(metric: Metric, comparisons: Sequence[Comparison]) -> bool:
     return metric.name not in _HIDDEN and any(c.value is not None for c in comparisons if c.metric == metric)
 
 
-def _axes(cells: Sequence[Cell]) -> tuple[list[str], list[str]]:
+def varying_axes(cells: Sequence[Cell]) -> tuple[list[str], list[str]]:
     """(names that differ between the cells, `name value` of those that do not)."""
     names = ["backend", "dtype", *(a for a, _ in cells[0].axes)]
-    varying = [n for n in names if len({_field(c, n) for c in cells}) > 1]
-    shared = [f"{n} {_field(cells[0], n)}" for n in names if n not in varying]
+    varying = [n for n in names if len({field_of(c, n) for c in cells}) > 1]
+    shared = [f"{n} {field_of(cells[0], n)}" for n in names if n not in varying]
     return varying, shared
 
 
-def _field(cell: Cell, name: str) -> str:
+def field_of(cell: Cell, name: str) -> str:
+    """A backend, dtype or axis of a cell as text."""
     return str(getattr(cell, name) if name in ("backend", "dtype") else cell.axis(name))
 
 
@@ -181,6 +182,7 @@ def _caption(run: Run, kind: str, shared: Sequence[str], metrics: Sequence[Metri
 
 def _notes(run: Run, rows: Sequence[Point], comparisons: Sequence[Comparison]) -> list[str]:
     notes = [f"{_name(p)}: {p.trouble()}" for p in rows if p.trouble()]
+    notes += [f"{_name(p)}: {note}" for p in rows for r in p.records for note in r.notes]
     unstable = {_name(c.point): c.note for c in comparisons if c.outcome == "unstable"}
     notes += [f"{name} is unstable: {why}" for name, why in unstable.items()]
     first = {(p.benchmark, p.cell): p for p in rows}

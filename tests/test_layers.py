@@ -15,23 +15,24 @@ PACKAGE = Path(__file__).parent.parent / "polybench"
 FLOORS: dict[int, str] = {
     0: "errors spec metric stats document environment",
     1: "cell registry suite located record",
-    2: "executor options layers kind store explain corpus",
+    2: "traces executor options layers kind store explain corpus",
     3: "axes matrix runner derive frame schema catalogue backends.standard "
     "corpora.texts activations.relu activations.gelu activations.swiglu activations.polyrelu activations.polynorm",
     4: "matrix_check plan compare build allocation worker benchmarks.speed benchmarks.memory benchmarks.loss_curve "
     "benchmarks.pretrain",
     5: "check gate table figure session ffn",
-    6: "resolved answer overview baseline verdicts progress decoder workshop draw",
-    7: "compose training timing",
+    6: "resolved profile_table answer overview baseline verdicts progress decoder workshop draw",
+    7: "compose training timing profiling",
     8: "reports.text reports.html",
-    9: "cli_suites",
+    9: "cli_suites cli_trace",
     10: "cli",
     11: "__main__ __init__",
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 HOT = {
-    *("build", "ffn", "decoder", "training", "timing", "workshop", "allocation", "worker", "backends.standard"),
-    *("activations.relu", "activations.gelu", "activations.swiglu", "activations.polyrelu", "activations.polynorm"),
+    *("build", "ffn", "decoder", "training", "timing", "profiling", "workshop", "allocation", "worker"),
+    *("backends.standard", "activations.relu", "activations.gelu", "activations.swiglu"),
+    *("activations.polyrelu", "activations.polynorm"),
 }
 
 

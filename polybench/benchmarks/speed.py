@@ -33,6 +33,7 @@ class SpeedProtocol(Protocol):
     warm_up: PositiveInt = Field(2, description="rounds that are not kept")
     sample_s: PositiveFloat = Field(0.003, description="least seconds a sample, by repeating the call")
     heap: Literal["warm", "default"] = Field("warm", description="warm keeps freed memory, so pages fault once")
+    profile: bool = Field(False, description="a profiler's trace of each arm, after the timing of the first launch")
 
     def environment(self) -> dict[str, str]:
         """glibc's malloc gives large blocks back to the system at once unless told otherwise."""
@@ -129,3 +130,7 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
         yield i, Measurement(WALL.name, tuple(w for _, _, w in kept))
         yield i, Measurement(YARDSTICK.name, tuple(yards[protocol.warm_up :]))
         yield i, Measurement(FIRST.name, (first[i],))
+    if protocol.profile and trials[0].seed == 0:
+        from polybench.profiling import traces
+
+        yield from traces(trials, arms, device)
