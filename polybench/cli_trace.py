@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import shlex
 import sys
 from http.server import HTTPServer
 from pathlib import Path
@@ -31,10 +32,10 @@ def trace(
     names = sorted(p.name.removesuffix(SUFFIX) for p in folder.glob(f"*{SUFFIX}"))
     if not names:
         raise UsageError(f"there is no trace in {folder.parent}; `polybench run SUITE --profile` records some")
-    found = _named(name, names)
+    found = _named(name, names, folder.parent)
     if len(found) > 1:
         print("\n".join(found))
-        print(f"open one of them: polybench trace {folder.parent} NAME", file=sys.stderr)
+        print(f"open one of them: polybench trace {shlex.quote(str(folder.parent))} NAME", file=sys.stderr)
         return
     file = folder / f"{found[0]}{SUFFIX}"
     with _server(file, port) as server:
@@ -48,13 +49,15 @@ def trace(
             server.serve_forever()
 
 
-def _named(name: str | None, names: list[str]) -> list[str]:
+def _named(name: str | None, names: list[str], run: Path) -> list[str]:
     """The trace of this name, or those with it in their names. Raises UsageError when there is none."""
     if name is None or name in names:
         return names if name is None else [name]
     found = [n for n in names if name in n]
     if not found:
-        raise UsageError(f"there is no trace {name!r}, {did_you_mean(name, names)}")
+        hint = did_you_mean(name, {*names, *(word for n in names for word in n.split("-"))})
+        near = hint if hint.startswith("did") else f"`polybench trace {shlex.quote(str(run))}` lists them"
+        raise UsageError(f"there is no trace {name!r}, {near}")
     return found
 
 

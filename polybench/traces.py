@@ -6,7 +6,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,12 @@ _US = 1e-6  # times of a trace are in microseconds
 
 @dataclass
 class Operator:
-    """One operator or kernel, added up over the trace; the time of what it calls is not its own."""
+    """One operator or kernel, added up over the trace. What it calls of its own name is no call of its own."""
 
     name: str
     calls: int = 0
-    self_s: float = 0.0
-    total_s: float = 0.0  # of the outermost calls, so that recursion counts once
+    self_s: float = 0.0  # without the time of what it calls
+    total_s: float = 0.0
     allocated: int = 0  # bytes, while no operator within was running
 
 
@@ -93,7 +93,7 @@ class _Open:
     end: float
     dur: float
     inner: float = 0.0
-    nested: bool = field(default=False)  # within another call of the same operator
+    nested: bool = False  # within another call of the same operator
 
 
 def _operators(calls: list[dict[str, Any]], memory: list[dict[str, Any]]) -> dict[str, Operator]:
@@ -103,7 +103,7 @@ def _operators(calls: list[dict[str, Any]], memory: list[dict[str, Any]]) -> dic
 
     def close(call: _Open) -> None:
         operator = found.setdefault(call.name, Operator(call.name))
-        operator.calls += 1
+        operator.calls += not call.nested
         operator.self_s += max(0.0, call.dur - call.inner) * _US
         operator.total_s += 0.0 if call.nested else call.dur * _US
 
