@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
@@ -41,7 +42,7 @@ def profile_tables(run: Run) -> tuple[tuple[Table, ...], tuple[str, ...]]:
 def _tables(name: str, found: Profiles) -> Iterable[Table]:
     varying, shared = varying_axes([cell for cell, _ in found])
     start = (
-        f"{', '.join(shared).capitalize()}. A call is one forward and backward pass, the mean of {found[0][1].steps}; "
+        f"{', '.join(shared).capitalize()}. A call is a forward and backward pass, the median of {found[0][1].steps}; "
         "profiled after the timing, and slower than a timed one, since recording an operator takes time too."
     )
 
@@ -112,22 +113,22 @@ _Body = Callable[[Profile], Iterable[Sequence[Entry]]]
 
 def _lines(operators: Sequence[Operator], steps: int, shown: int, size: Scale) -> list[list[Entry]]:
     """The first operators, and one line for the rest, whose total times would count some time twice."""
-    whole = sum(o.self_s for o in operators) or 1.0
+    whole = sum(o.own for o in operators) or 1.0
 
     def line(name: str, some: Sequence[Operator], total: Entry) -> list[Entry]:
-        own = sum(o.self_s for o in some)
+        own = sum(o.own for o in some)
         return [
             Entry(name),
             _number(sum(o.calls for o in some) / steps),
-            _in(_MICRO, own / steps),
+            _in(_MICRO, own),
             Entry(f"{100 * own / whole:.1f}", own / whole),
             total,
             _in(size, sum(o.allocated for o in some) / steps),
         ]
 
-    lines = [line(o.name, [o], _in(_MICRO, o.total_s / steps)) for o in operators[:shown]]
+    lines = [line(o.name, [o], _in(_MICRO, statistics.median(o.total_s))) for o in operators[:shown]]
     rest = operators[shown:]
-    return lines + ([line(f"{len(rest)} others", rest, Entry("–"))] if rest else [])
+    return lines + ([line(f"{len(rest)} other{'s' * (len(rest) > 1)}", rest, Entry("–"))] if rest else [])
 
 
 def _number(value: float) -> Entry:

@@ -15,7 +15,7 @@ from polybench.kind import Item, Measured, axes_of, kind_of
 from polybench.record import Artifact
 from polybench.workshop import Arm
 
-CALLS = 3  # of forward and backward in a trace
+CALLS = 5  # of forward and backward in a trace
 _LONGEST = 150  # characters of a name
 
 

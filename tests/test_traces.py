@@ -44,10 +44,10 @@ def memory(at: float, size: int, thread: int = 1, device: int = 0) -> Event:
 
 
 def step(number: int) -> Event:
-    return op(f"ProfilerStep#{number}", 0, 100, cat="user_annotation")
+    return op(f"ProfilerStep#{number}", 100 * number, 100, cat="user_annotation")
 
 
-# Two steps: linear calls t and mm; mm calls itself; another thread runs mul at the same time.
+# Two steps; in the first linear calls t and mm, mm calls itself, another thread runs mul at the same time.
 EVENTS = [
     {"ph": "M", "name": "process_name", "pid": 7, "args": {"name": "python"}},
     step(0),
@@ -72,7 +72,10 @@ def by_name(profile: Profile) -> dict[str, Operator]:
 def test_time_and_memory_go_to_the_innermost_operator_of_their_thread() -> None:
     profile = summarise(EVENTS)
     found = by_name(profile)
-    us = {n: (o.calls, round(o.self_s * 1e6, 6), round(o.total_s * 1e6, 6), o.allocated) for n, o in found.items()}
+    us = {
+        n: (o.calls, round(sum(o.self_s) * 1e6, 6), round(sum(o.total_s) * 1e6, 6), o.allocated)
+        for n, o in found.items()
+    }
     assert us == {
         "linear": (1, 7.0, 20.0, 0),
         "t": (1, 3.0, 3.0, 0),
@@ -85,10 +88,18 @@ def test_time_and_memory_go_to_the_innermost_operator_of_their_thread() -> None:
     assert profile.peak == 1104
 
 
+def test_a_step_that_is_interrupted_does_not_count() -> None:
+    steps = [event for i, us in enumerate((3, 90, 5)) for event in (step(i), op("mul", 100 * i + 1, us))]
+    (mul,) = summarise(steps).operators
+    assert mul.own == pytest.approx(5e-6)
+    assert [round(s * 1e6, 6) for s in mul.self_s] == [3, 90, 5]
+    assert mul.calls == 3
+
+
 def test_on_a_gpu_its_kernels_and_its_memory_are_told() -> None:
     kernels = [op("gemm", 3, 4, cat="kernel"), op("gemm", 9, 5, cat="kernel"), op("copy", 1, 2, cat="gpu_memcpy")]
     profile = summarise([*EVENTS, *kernels, memory(8, 512, device=1), memory(12, -512, device=1)])
-    assert [(k.name, k.calls, round(k.self_s * 1e6, 6)) for k in profile.kernels] == [
+    assert [(k.name, k.calls, round(sum(k.self_s) * 1e6, 6)) for k in profile.kernels] == [
         ("gemm", 2, 9.0),
         ("copy", 1, 2.0),
     ]
@@ -111,8 +122,8 @@ def test_self_times_add_up_to_the_outermost_calls(tree: list[Any], names: int) -
 
     end = lay(tree, 0, 0)
     operators = summarise(reversed(events)).operators
-    assert round(sum(o.self_s for o in operators) * 1e6, 6) == end == 2 * len(events)
-    assert all(o.self_s <= o.total_s + 1e-12 and o.total_s <= end * 1e-6 + 1e-12 for o in operators)
+    assert round(sum(sum(o.self_s) for o in operators) * 1e6, 6) == end == 2 * len(events)
+    assert all(sum(o.self_s) <= sum(o.total_s) + 1e-12 and sum(o.total_s) <= end * 1e-6 + 1e-12 for o in operators)
 
 
 def packed(events: list[Event]) -> bytes:
