@@ -29,7 +29,7 @@ def keep(run: store.Run, folder: Path) -> int:
         for record in point.records:
             chosen = tuple(m for m in record.measurements if m.metric in {*wanted, *YARDSTICKS.values()})
             if any(m.metric in wanted for m in chosen):
-                kept.append(replace(record, measurements=chosen))
+                kept.append(replace(record, measurements=chosen, artifacts=(), notes=()))
     if not kept:
         raise NothingMeasured(f"no record of {run.path} is gated")
     store.create(folder, {k: v for k, v in run.header.items() if k != "schema_version"})

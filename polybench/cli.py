@@ -26,6 +26,7 @@ from polybench.cli_suites import (
     show_plan_of,
     validate,
 )
+from polybench.cli_trace import trace
 from polybench.errors import PolybenchError, UsageError
 
 app = typer.Typer(
@@ -103,6 +104,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")] = False,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="a new folder for the results")] = None,
     device: DeviceOption = None,
+    profile: Annotated[bool, typer.Option("--profile", help="record a profiler's traces after the timing")] = False,
     force: Annotated[bool, typer.Option("--force", help="resume although code, suite or machine changed")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
     as_json: Json = False,
@@ -115,9 +117,11 @@ def run(
     if suite is None and resume is None:
         raise UsageError("say which suite to run, for example polybench run suites/quick.yaml")
     resolved = load_suite(suite, set_ or (), device).suite if suite else None
+    if resolved and profile:
+        resolved = session.profiled(resolved)
     if resume is not None:
-        if suite is None and (set_ or device):
-            raise UsageError("-s and --device need the suite beside --resume")
+        if suite is None and (set_ or device or profile):
+            raise UsageError("-s, --device and --profile need the suite beside --resume")
         if filter or out:
             raise UsageError("--resume keeps the run's own --filter and folder, so leave --filter and --out away")
         current = session.resume(store.find(resume), resolved, force)
@@ -137,11 +141,14 @@ def run(
         kept = len(store.load(current.path).records)
         command = f"polybench run --resume {shlex.quote(str(current.path))}"
         _end(130, f"interrupted; {kept} trials are kept in {current.path}; go on with: {command}")
-    code, reason = session.outcome(store.load(current.path).records)
+    records = store.load(current.path).records
+    code, reason = session.outcome(records)
     if as_json:
         print(json.dumps({"run": str(current.path), "exit_code": code, "reason": reason}))
     else:
         print(f"results: {current.path}")
+        if any(r.artifacts for r in records):
+            print(f"traces: polybench trace {shlex.quote(str(current.path))}")
     if code:
         _end(code, reason)
     print(reason, file=sys.stderr)
@@ -233,6 +240,6 @@ def gate(
     raise typer.Exit(code)
 
 
-for command in (plan, validate, schema, init, doctor, selfcheck):
+for command in (plan, validate, schema, init, doctor, selfcheck, trace):
     app.command()(command)
 app.command(name="list")(list_)

@@ -11,6 +11,7 @@ from polybench.document import Document, Table
 from polybench.figure import figures
 from polybench.frame import rows
 from polybench.overview import overview
+from polybench.profile_table import profile_tables
 from polybench.store import Run
 from polybench.table import tables
 
@@ -19,14 +20,15 @@ def compose(run: Run) -> Document:
     """The report of a run; the same for every format."""
     full = with_derived(run)
     first = overview(full)
+    profiles, lost = profile_tables(run)
     return Document(
         title=run.name,
         description=run.suite.get("description", ""),
         findings=findings(full),
-        tables=(*([first] if first else []), *tables(full), *_special(full)),
+        tables=(*([first] if first else []), *tables(full), *_special(full), *profiles),
         figures=figures(full),
         facts=facts(run),
-        notes=_notes(run),
+        notes=(*_notes(run), *lost),
         data={"run": run.header, "values": rows(run)},
     )
 

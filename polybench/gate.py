@@ -230,7 +230,7 @@ def describe(point: Point) -> str:
 def _careless(baseline: Run, run: Run, benchmark: str) -> list[str]:
     """What of a benchmark's protocol differs, other than how often: a heap or a sample's length biases times."""
     one, other = (_protocol(r, benchmark) for r in (baseline, run))
-    keys = sorted({*one, *other} - {"launches", "blocks"})
+    keys = sorted({*one, *other} - {"launches", "blocks", "most_blocks", "budget_s", "margin", "profile"})
     return [f"protocol {k}: {one.get(k)} / {other.get(k)}" for k in keys if one.get(k) != other.get(k)]
 
 

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 from polybench.cell import Trial
 from polybench.errors import RegistryError
 from polybench.metric import Metric
-from polybench.record import Measurement
+from polybench.record import Artifact, Measurement
 from polybench.registry import benchmarks, corpora
 from polybench.spec import Scalar
 
@@ -54,7 +54,14 @@ class Progress:
     done: float
 
 
-Item = Measurement | Fact | Progress | Exception
+@dataclass(frozen=True)
+class Measured:
+    """The trial has all its measurements; should what follows fail (`then`, in a word), that is but a note."""
+
+    then: str
+
+
+Item = Measurement | Fact | Artifact | Progress | Measured | Exception
 # A kind yields items for one of its trials, by index; an exception is that trial's failure alone.
 Run = Callable[[Sequence[Trial], Any, Any], Iterator[tuple[int, Item]]]
 

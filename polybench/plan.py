@@ -66,7 +66,7 @@ def _jobs(suite: Suite, benchmark: Benchmark, device: str, pattern: str | None) 
                 protocol=tuple(sorted(protocol.model_dump().items())),
                 timeout_s=benchmark.timeout_s,
                 alone=kind.alone or device != "cpu",
-                process=f"{benchmark.name}/{repeat}" if kind.repeats == "launches" else "",
+                process=_process(kind, protocol, benchmark, trials[0]),
                 environment=tuple(sorted(protocol.environment().items())),
                 seconds=kind.seconds(axes, protocol) * len(trials),
             )
@@ -82,6 +82,14 @@ def _repeats(kind: Kind, protocol: object, seeds: list[int]) -> Iterable[int]:
     if kind.repeats == "seeds":
         return seeds
     return range(protocol.launches) if kind.repeats == "launches" else (0,)  # type: ignore[attr-defined]
+
+
+def _process(kind: Kind, protocol: object, benchmark: Benchmark, first: Trial) -> str:
+    """Jobs of a launch share a process; but no timing may follow a profiler, so then each has its own."""
+    if kind.repeats != "launches":
+        return ""
+    own = f"/{first.cell.id}" if getattr(protocol, "profile", False) else ""
+    return f"{benchmark.name}/{first.seed}{own}"
 
 
 def _trials(suite: Suite, benchmark: Benchmark, kind: Kind, device: str, repeat: int) -> Iterable[Trial]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -51,12 +52,32 @@ class Measurement:
         return cls(data["metric"], values, None if steps is None else tuple(steps))
 
 
+_FILE = r"[A-Za-z0-9_][A-Za-z0-9_.=+-]*"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file that a trial leaves behind; `name` is `folder/file` within the folder of the run.
+
+    `data` is what the file holds until it is stored; a record that was read back has the name alone.
+    Raises ValueError when the name could lead elsewhere.
+    """
+
+    name: str
+    data: bytes = field(default=b"", repr=False)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(f"{_FILE}/{_FILE}", self.name):
+            raise ValueError(f"{self.name!r} is not folder/file")
+
+
 @dataclass(frozen=True)
 class Record:
     """One trial and all it measured.
 
     Trials of one job share `started_at` (UTC, ISO 8601), which is how blocks are known to be paired.
-    `facts` are exact strings that decide comparability, such as the hash of a corpus.
+    `facts` are exact strings that decide comparability, such as the hash of a corpus. `notes` tell
+    what went wrong after everything was measured, so that the status need not.
     """
 
     trial: Trial
@@ -66,12 +87,17 @@ class Record:
     error: str = ""
     started_at: str = ""
     duration_s: float = 0.0
+    artifacts: tuple[Artifact, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def get(self, metric: str) -> Measurement | None:
         return next((m for m in self.measurements if m.metric == metric), None)
 
     def to_json(self) -> dict[str, Any]:
+        """Artifacts by name only: their data is for files."""
+        rare = {"artifacts": [a.name for a in self.artifacts], "notes": list(self.notes)}
         return {
+            **{key: value for key, value in rare.items() if value},
             "trial": self.trial.to_json(),
             "status": self.status.value,
             "measurements": [m.to_json() for m in self.measurements],
@@ -92,6 +118,8 @@ class Record:
             error=data["error"],
             started_at=data["started_at"],
             duration_s=data["duration_s"],
+            artifacts=tuple(map(Artifact, data.get("artifacts", ()))),
+            notes=tuple(data.get("notes", ())),
         )
 
 

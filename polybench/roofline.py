@@ -14,7 +14,7 @@ from polybench.metric import significant
 from polybench.points import Point, points
 from polybench.stats import CONFIDENCE_TIME, Estimate, launch_excess, of_launches
 from polybench.store import Run
-from polybench.table import axes_of, field_of, name_of, show
+from polybench.table import field_of, name_of, show, varying_axes
 
 KIND = "speed"
 
@@ -99,7 +99,7 @@ def tables(run: Run) -> tuple[Table, ...]:
 
 
 def _table(run: Run, name: str, found: Sequence[Limit]) -> Table:
-    varying, shared = axes_of([limit.point.cell for limit in found])
+    varying, shared = varying_axes([limit.point.cell for limit in found])
     columns = (
         Column("activation", numeric=False),
         *(Column(a, numeric=False) for a in varying),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import queue
 import threading
 import time
@@ -15,7 +16,7 @@ from typing import Any
 from polybench.cell import Job
 from polybench.errors import ResultsError
 from polybench.executor import Ending, Executor, Message
-from polybench.record import Measurement, Record, Status
+from polybench.record import Artifact, Measurement, Record, Status
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,12 @@ def perform(job: Job, executor: Executor, advance: Callable[[float], None] = lam
             part.measurements.append(Measurement.from_json(message["measurement"]))
         elif "fact" in message:
             part.facts[message["fact"][0]] = message["fact"][1]
+        elif "artifact" in message:
+            part.artifacts.append(Artifact(message["artifact"][0], base64.b64decode(message["artifact"][1])))
+        elif "measured" in message:
+            part.then = message["measured"]
+        elif part.then:
+            part.spoil(message["error"])
         else:
             part.status, part.error = Status(message["status"]), message["error"]
 
@@ -141,15 +148,34 @@ class _Part:
     def __init__(self) -> None:
         self.measurements: list[Measurement] = []
         self.facts: dict[str, str] = {}
+        self.artifacts: list[Artifact] = []
         self.status, self.error = Status.OK, ""
+        self.then = ""  # what follows the measurements and cannot fail them
+        self.notes: list[str] = []
+
+    def spoil(self, error: str) -> None:
+        self.notes.append(f"its {self.then} failed, what was measured before stands: {error}")
 
     def record(self, trial: Any, ending: Ending, started_at: str, duration_s: float) -> Record:
         status, error = self.status, self.error
         if status is Status.OK and ending.status is not Status.OK:
-            status, error = ending.status, ending.error
+            if not self.then:
+                status, error = ending.status, ending.error
+            elif not self.artifacts and not self.notes:
+                self.spoil(ending.error)
         if status is Status.OK and not self.measurements:
             status, error = Status.FAILED, "it ended without measuring anything"
-        return Record(trial, status, tuple(self.measurements), self.facts, error, started_at, duration_s)
+        return Record(
+            trial=trial,
+            status=status,
+            measurements=tuple(self.measurements),
+            facts=self.facts,
+            error=error,
+            started_at=started_at,
+            duration_s=duration_s,
+            artifacts=tuple(self.artifacts),
+            notes=tuple(self.notes),
+        )
 
 
 def _halt(stopping: threading.Event, executors: list[Executor]) -> None:

@@ -13,13 +13,13 @@ from pydantic import ValidationError
 from polybench import store
 from polybench.cell import Job
 from polybench.environment import capture, choose_device, cores, differences
-from polybench.errors import NothingMeasured, ResultsError
+from polybench.errors import NothingMeasured, ResultsError, UsageError
 from polybench.executor import Executor, WorkerProcess
 from polybench.kind import kind_of
 from polybench.plan import Plan, plan
 from polybench.record import Record, Status
 from polybench.runner import Event, run
-from polybench.suite import Suite
+from polybench.suite import Benchmark, Suite
 from polybench.window import between, ticks
 
 
@@ -31,6 +31,20 @@ class Session:
     todo: Plan
     done: int
     header: dict[str, Any]
+
+
+def profiled(suite: Suite) -> Suite:
+    """The suite with a profile of every benchmark whose kind can be profiled. Raises UsageError when none can."""
+
+    def able(benchmark: Benchmark) -> bool:
+        return "profile" in kind_of(benchmark.kind).protocol.model_fields
+
+    if not any(map(able, suite.benchmarks)):
+        raise UsageError(f"--profile: no benchmark of {suite.suite} is of a kind that can be profiled, such as speed")
+    benchmarks = [
+        b.model_copy(update={"protocol": {**b.protocol, "profile": True}}) if able(b) else b for b in suite.benchmarks
+    ]
+    return suite.model_copy(update={"benchmarks": benchmarks})
 
 
 def begin(suite: Suite, out: Path | None, pattern: str | None, source: str) -> Session:
@@ -121,8 +135,9 @@ def outcome(records: Sequence[Record]) -> tuple[int, str]:
             f"{len(broken)} of {len(records)} trials failed, first {first.trial.label}: "
             f"{first.status.replace('_', ' ')}: {first.error}"
         )
-    other = len(records) - ok
-    return 0, f"{ok} trials measured" + (f", {other} unsupported here" if other else "")
+    other, noted = len(records) - ok, sum(bool(r.notes) for r in records)
+    more = (f", {other} unsupported here" if other else "") + (f", {noted} with a note in the report" if noted else "")
+    return 0, f"{ok} trials measured{more}"
 
 
 def _metrics(suite: Suite) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,12 +70,12 @@ def write_header(path: Path, header: dict[str, Any]) -> None:
     write_whole(path / RUN_FILE, text + "\n")
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """All of a file or none of it."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with partial.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with partial.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
@@ -84,11 +84,15 @@ def write_whole(path: Path, text: str) -> None:
         raise ResultsError(f"{path} cannot be written: {problem.strerror}") from None
 
 
-def append(path: Path, records: Iterable[Record]) -> None:
+def append(path: Path, records: Sequence[Record]) -> None:
     """Add records with one write, so that several processes never tear each other's lines.
 
+    The files they leave behind are written before, so that no record names a file that never was.
     A line that a killed process left unfinished is closed first, so that it spoils no other.
     """
+    for artifact in (a for r in records for a in r.artifacts if a.data):
+        make_folder((path / artifact.name).parent)
+        write_whole(path / artifact.name, artifact.data)
     lines = "".join(json.dumps(r.to_json(), sort_keys=True, separators=(",", ":")) + "\n" for r in records)
     target = path / RECORDS_FILE
     try:

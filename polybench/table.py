@@ -33,7 +33,7 @@ def _table(run: Run, name: str, comparisons: Sequence[Comparison]) -> Table:
     rows = list(dict.fromkeys(c.point for c in comparisons))
     metrics = [m for m in dict.fromkeys(c.metric for c in comparisons) if _shown(m, comparisons)]
     by_place = {(c.point, c.metric): c for c in comparisons}
-    varying, shared = axes_of([p.cell for p in rows])
+    varying, shared = varying_axes([p.cell for p in rows])
     best = {m: _best([by_place[p, m] for p in rows]) for m in metrics}
     scales = {
         m: scale_for(m.unit, (v for c in comparisons if c.metric == m and (v := c.value) is not None)) for m in metrics
@@ -70,7 +70,7 @@ def _shown(metric: Metric, comparisons: Sequence[Comparison]) -> bool:
     return metric.name not in _HIDDEN and any(c.value is not None for c in comparisons if c.metric == metric)
 
 
-def axes_of(cells: Sequence[Cell]) -> tuple[list[str], list[str]]:
+def varying_axes(cells: Sequence[Cell]) -> tuple[list[str], list[str]]:
     """(names that differ between the cells, `name value` of those that do not)."""
     names = ["backend", "dtype", *dict.fromkeys(a for c in cells for a, _ in c.axes)]
     varying = [n for n in names if len({field_of(c, n) for c in cells}) > 1]
@@ -79,6 +79,7 @@ def axes_of(cells: Sequence[Cell]) -> tuple[list[str], list[str]]:
 
 
 def field_of(cell: Cell, name: str) -> str:
+    """A backend, dtype or axis of a cell as text; a dash for an axis that plays no part in it."""
     return str(getattr(cell, name) if name in ("backend", "dtype") else dict(cell.axes).get(name, "–"))
 
 
@@ -185,6 +186,7 @@ def _caption(run: Run, kind: str, shared: Sequence[str], metrics: Sequence[Metri
 
 def _notes(run: Run, rows: Sequence[Point], comparisons: Sequence[Comparison]) -> list[str]:
     notes = [f"{name_of(p)}: {p.trouble()}" for p in rows if p.trouble()]
+    notes += [f"{name_of(p)}: {note}" for p in rows for r in p.records for note in r.notes]
     unstable = {name_of(c.point): c.note for c in comparisons if c.outcome == "unstable"}
     notes += [f"{name} is unstable: {why}" for name, why in unstable.items()]
     grid = Grid(run)

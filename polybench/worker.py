@@ -6,6 +6,7 @@ killed polybench, and whatever a plug-in prints goes to stderr, so that it never
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import queue
@@ -15,8 +16,8 @@ from typing import Any
 
 from polybench.cell import Trial
 from polybench.errors import Diverged, Unsupported
-from polybench.kind import Fact, Item, Progress, kind_of
-from polybench.record import Measurement, Status
+from polybench.kind import Fact, Item, Measured, Progress, kind_of
+from polybench.record import Artifact, Measurement, Status
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "unable to allocate")
 _UNSUPPORTED = ("not implemented for", "not compiled with", "is not supported", "no c++ compiler", "invalidcxxcompiler")
@@ -67,6 +68,10 @@ def _message(index: int, item: Item | BaseException) -> dict[str, Any]:
         return {"trial": index, "measurement": item.to_json()}
     if isinstance(item, Fact):
         return {"trial": index, "fact": [item.name, item.value]}
+    if isinstance(item, Artifact):
+        return {"trial": index, "artifact": [item.name, base64.b64encode(item.data).decode()]}
+    if isinstance(item, Measured):
+        return {"trial": index, "measured": item.then}
     if isinstance(item, Progress):
         return {"progress": item.done}
     status, text = explain(item)

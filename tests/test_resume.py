@@ -61,8 +61,11 @@ def finish(folder: Path, *arguments: str) -> tuple[int, str]:
 
 
 def measured(run: Path) -> dict[str, object]:
-    """What every trial measured, without when and how long."""
-    return {r.trial.id: (r.status, r.measurements, dict(r.facts)) for r in load(run).records}
+    """What every trial measured exactly, without when and how long."""
+    return {
+        r.trial.id: (r.status, [m for m in r.measurements if m.metric != "resident_bytes"], dict(r.facts))
+        for r in load(run).records
+    }
 
 
 def kill_after(process: subprocess.Popen[str], lines: int, how: signal.Signals) -> str:

@@ -103,6 +103,29 @@ def test_what_was_measured_before_a_crash_is_kept() -> None:
     assert record.measurements[0].values == (1.0, 2.0)
 
 
+MEASURED: list[Message] = [{"trial": 0, "measurement": VALUE}, {"trial": 0, "measured": "profile"}]
+
+
+def test_what_fails_after_the_measurements_is_a_note() -> None:
+    wrong = {"trial": 0, "status": "out_of_memory", "error": "no room"}
+    (record,) = perform(job("a"), Fake(lambda name: ([*MEASURED, wrong], Ending())))
+    assert (record.status, record.error) == (Status.OK, "")
+    assert record.measurements[0].values == (1.0, 2.0)
+    assert record.notes == ("its profile failed, what was measured before stands: no room",)
+
+
+def test_a_crash_after_the_measurements_is_a_note_where_something_is_missing() -> None:
+    file = {"trial": 0, "artifact": ["traces/a.gz", "aGVsbG8="]}
+    died = Ending(Status.TIMED_OUT, "too late")
+    one, two = perform(
+        job("a", "b"), Fake(lambda name: ([*MEASURED, file, *({**m, "trial": 1} for m in MEASURED)], died))
+    )
+    assert (one.status, one.notes, one.artifacts[0].data) == (Status.OK, (), b"hello")
+    assert (two.status, two.artifacts) == (Status.OK, ())
+    assert "too late" in two.notes[0]
+    assert Record.from_json(two.to_json()) == two
+
+
 def test_measuring_nothing_is_a_failure() -> None:
     (record,) = perform(job("a"), Fake(lambda name: ([], Ending())))
     assert record.status is Status.FAILED

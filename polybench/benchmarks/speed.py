@@ -46,6 +46,7 @@ class SpeedProtocol(Protocol):
     sample_s: PositiveFloat = Field(0.003, description="seconds a sample, on the mean of the arms, which take turns")
     heap: Literal["warm", "default"] = Field("warm", description="warm keeps freed memory, so pages fault once")
     margin: Annotated[float, Field(ge=0)] = Field(0.03, description="the least ratio that matters; the suite's own")
+    profile: bool = Field(False, description="a profiler's trace of each arm, after the timing of the first launch")
 
     @model_validator(mode="after")
     def _most_is_more(self) -> SpeedProtocol:
@@ -183,6 +184,10 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
             yield i, Measurement(LEAST_BYTES.name, (float(arm.least_bytes),))
         if arm.flops:
             yield i, Measurement(FLOPS.name, (float(arm.flops),))
+    if protocol.profile and seed == 0:
+        from polybench.profiling import traces
+
+        yield from traces(trials, blocks.arms, cell.device)
 
 
 def _has_copy(trial: Trial, trials: Sequence[Trial]) -> bool:
