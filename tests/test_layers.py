@@ -16,8 +16,9 @@ FLOORS: dict[int, str] = {
     0: "errors spec metric stats document environment",
     1: "cell registry suite located record",
     2: "executor options layers kind store explain corpus",
-    3: "axes matrix runner derive frame schema catalogue backends.standard "
-    "corpora.texts activations.relu activations.gelu activations.swiglu activations.polyrelu activations.polynorm",
+    3: "axes matrix runner derive frame schema catalogue backends.standard backends.liger "
+    "corpora.texts activations.relu activations.gelu activations.swiglu activations.geglu "
+    "activations.polyrelu activations.polynorm",
     4: "matrix_check plan compare build allocation worker benchmarks.speed benchmarks.memory benchmarks.loss_curve "
     "benchmarks.pretrain",
     5: "check gate table figure session ffn",
@@ -30,8 +31,26 @@ FLOORS: dict[int, str] = {
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 HOT = {
-    *("build", "ffn", "decoder", "training", "timing", "workshop", "allocation", "worker", "backends.standard"),
-    *("activations.relu", "activations.gelu", "activations.swiglu", "activations.polyrelu", "activations.polynorm"),
+    *(
+        "build",
+        "ffn",
+        "decoder",
+        "training",
+        "timing",
+        "workshop",
+        "allocation",
+        "worker",
+        "backends.standard",
+        "backends.liger",
+    ),
+    *(
+        "activations.relu",
+        "activations.gelu",
+        "activations.swiglu",
+        "activations.geglu",
+        "activations.polyrelu",
+        "activations.polynorm",
+    ),
 }
 
 
