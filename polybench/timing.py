@@ -1,4 +1,7 @@
-"""Clocks and samples: how long the forward and the backward pass of one call take."""
+"""Clocks and samples: how long the forward and the backward pass of one call take.
+
+The GPU's timer is in gpu_timing.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
@@ -16,11 +20,27 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Sample:
-    """Seconds a call."""
+    """Seconds a call.
+
+    `warm` is forward and backward with the caches as the same call left them, where a timer tells cold
+    from warm; `throttled` marks a sample taken while the device ran below its clock.
+    """
 
     forward: float
     backward: float
     wall: float
+    warm: float | None = None
+    throttled: bool = False
+
+
+class Timer(Protocol):
+    """What measures an arm; `cost` is the clock's own, in seconds a call."""
+
+    cost: float
+
+    def sample(self, arm: Arm, calls: int) -> Sample: ...
+
+    def work(self, call: Callable[[], object], calls: int) -> float: ...
 
 
 class CpuTimer:
@@ -54,54 +74,13 @@ class CpuTimer:
         return _net(self._now() - start, calls, self.cost / calls)
 
 
-class GpuTimer:
-    """Events around one cold call: the L2 cache is overwritten before, outside of what is timed."""
-
-    def __init__(self) -> None:
-        size = torch.cuda.get_device_properties(0).L2_cache_size
-        self._flush = torch.empty(max(1, 2 * size), dtype=torch.int8, device="cuda")
-        self.cost = 0.0
-
-    def sample(self, arm: Arm, calls: int) -> Sample:
-        """Mean of `calls` calls by the device's own clock; wall time includes the launches."""
-        forward = backward = wall = 0.0
-        for _ in range(calls):
-            self._flush.zero_()
-            events = [torch.cuda.Event(enable_timing=True) for _ in range(3)]
-            torch.cuda.synchronize()
-            start = time.perf_counter()
-            events[0].record()
-            output = arm.forward()
-            events[1].record()
-            gradients = torch.autograd.grad(output, arm.inputs, arm.gradient)
-            events[2].record()
-            torch.cuda.synchronize()
-            wall += time.perf_counter() - start
-            del output, gradients
-            forward += events[0].elapsed_time(events[1]) / 1e3
-            backward += events[1].elapsed_time(events[2]) / 1e3
-        return Sample(forward / calls, backward / calls, wall / calls)
-
-    def work(self, call: Callable[[], object], calls: int) -> float:
-        seconds = 0.0
-        for _ in range(calls):
-            self._flush.zero_()
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            start.record()
-            call()
-            end.record()
-            torch.cuda.synchronize()
-            seconds += start.elapsed_time(end) / 1e3
-        return seconds / calls
-
-
 def wake() -> None:
     """Take the first backward pass of a process, which imports for seconds, out of the first call's time."""
     x = torch.ones(1, requires_grad=True)
     torch.autograd.grad(torch.relu(x), x, torch.ones(1))
 
 
-def calls_for(timer: CpuTimer | GpuTimer, arm: Arm, least_s: float) -> int:
+def calls_for(timer: Timer, arm: Arm, least_s: float) -> int:
     """Calls that make a sample at least `least_s` long and 1000 times the clock's cost."""
     arm.once()
     wanted = max(least_s, 1000 * timer.cost)

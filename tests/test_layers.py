@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "polybench"
 
 # Every module stands on one floor and imports from its own floor or below.
 FLOORS: dict[int, str] = {
-    0: "errors spec metric stats document environment",
+    0: "errors spec metric stats document environment clocks",
     1: "cell registry suite located record",
     2: "executor options layers kind store explain corpus",
     3: "axes matrix runner derive frame schema catalogue backends.standard backends.liger "
@@ -23,7 +23,7 @@ FLOORS: dict[int, str] = {
     "benchmarks.pretrain",
     5: "check gate table figure session ffn",
     6: "resolved answer overview baseline verdicts progress decoder workshop draw",
-    7: "compose training timing",
+    7: "compose training timing gpu_timing",
     8: "reports.text reports.html",
     9: "cli_suites",
     10: "cli",
@@ -37,6 +37,7 @@ HOT = {
         "decoder",
         "training",
         "timing",
+        "gpu_timing",
         "workshop",
         "allocation",
         "worker",

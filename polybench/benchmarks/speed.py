@@ -74,7 +74,8 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
 
     import torch
 
-    from polybench.timing import CpuTimer, GpuTimer, calls_for, wake
+    from polybench.gpu_timing import GpuTimer
+    from polybench.timing import CpuTimer, calls_for, wake
     from polybench.workshop import Workshop
 
     device, shuffled = trials[0].cell.device, random.Random(trials[0].seed)
