@@ -179,3 +179,10 @@ def test_without_a_gpu_or_without_the_package_it_says_so(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "liger_kernel", None)  # an import of it fails
     with pytest.raises(Unsupported, match="not installed"):
         liger(activation("relu2"))
+
+
+@pytest.mark.usefixtures("package")
+def test_an_input_on_the_cpu_is_refused_beside_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(Unsupported, match="on the CPU"):
+        liger(activation("relu2"))(torch.ones(2, F))

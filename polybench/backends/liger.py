@@ -35,7 +35,14 @@ def liger(call: Call) -> Call:
         raise Unsupported(reason)
     if not torch.cuda.is_available():
         raise Unsupported("liger's kernels are written in Triton and need a GPU; none is visible here")
-    return mapped(call)
+    run = mapped(call)
+
+    def on_gpu(x_GF: Tensor) -> Any:
+        if not x_GF.is_cuda:
+            raise Unsupported("liger's kernels are written in Triton and need a GPU; this input is on the CPU")
+        return run(x_GF)
+
+    return on_gpu
 
 
 def refusal(call: Call) -> str:
