@@ -26,6 +26,7 @@ CASES = [
 
 def main(path: Path) -> int:
     import torch
+    from torch.utils.benchmark import Timer
     from triton.testing import do_bench
 
     from polybench.axes import LevelAxes
@@ -47,7 +48,7 @@ def main(path: Path) -> int:
         cold = statistics.median(s.forward + s.backward for s in samples)
         warm = statistics.median(s.warm for s in samples if s.warm is not None)
         theirs = 1e-3 * do_bench(arm.once, return_mode="median")
-        wall = torch.utils.benchmark.Timer("once()", globals={"once": arm.once}).blocked_autorange().median
+        wall = Timer("once()", globals={"once": arm.once}).blocked_autorange().median
         agree = cold < LONG_S or (abs(cold / theirs - 1) <= TOLERANCE and abs(warm / wall - 1) <= TOLERANCE)
         outside += not agree
         name = f"{spec} {backend} {tokens}x{4 * d_model if spec != 'swiglu' else round(8 / 3 * d_model)}"
