@@ -16,7 +16,6 @@ from polybench.timing import Sample, Timer
 from polybench.workshop import Arm, Yardstick
 
 Place = TypeVar("Place")
-MOST_ROUNDS = 1000  # of a block
 
 
 class Blocks:
@@ -59,7 +58,7 @@ class Blocks:
             self.measure()
             seconds = [samples[0].total for samples in self.samples.values()]
             wanted = max(self.sample_s, 1000 * self.timer.cost) * len(seconds) / max(sum(seconds), 1e-9)
-            self.rounds = max(1, min(MOST_ROUNDS, round(wanted)))
+            self.rounds = max(1, min(self.timer.most_rounds, round(wanted)))
             self.forget()
 
     def measure(self) -> None:

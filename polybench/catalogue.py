@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from polybench.registry import REGISTRIES
-from polybench.suite import suite_paths
+from polybench.suite import suite_name, suite_paths
 
 
 def catalogue() -> dict[str, list[dict[str, Any]]]:
@@ -24,7 +24,8 @@ def catalogue() -> dict[str, list[dict[str, Any]]]:
             for _, entry in sorted(registry.entries().items())
         ]
     found["suites"] = [
-        {"name": path.stem, "summary": _description(path), "origin": str(path), "options": {}} for path in suite_paths()
+        {"name": suite_name(path), "summary": _description(path), "origin": str(path), "options": {}}
+        for path in suite_paths()
     ]
     return found
 

@@ -119,3 +119,8 @@ def json_schema() -> dict[str, Any]:
 
 def suite_paths(folder: Path = Path("suites")) -> list[Path]:
     return sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")])
+
+
+def suite_name(path: Path, folder: Path = Path("suites")) -> str:
+    """What a suite of the folder is called: gpu/speed.yaml is gpu-speed."""
+    return "-".join(path.relative_to(folder).with_suffix("").parts)

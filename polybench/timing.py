@@ -1,4 +1,7 @@
-"""Clocks and samples: how long the forward and the backward pass of one call take."""
+"""Clocks and samples: how long the forward and the backward pass of one call take.
+
+The GPU's timer is in gpu_timing.
+"""
 
 from __future__ import annotations
 
@@ -33,17 +36,25 @@ class Sample:
 
 
 class Timer(Protocol):
-    """What takes samples; `cost` is the seconds that reading its clock takes."""
+    """What takes samples; `cost` is the seconds that reading its clock takes.
+
+    A block takes up to `most_rounds` samples of everything, in turns.
+    """
 
     cost: float
+    most_rounds: int
 
     def sample(self, arm: Arm) -> Sample: ...
 
     def work(self, call: Callable[[], object]) -> float: ...
 
+    def how(self, arm: Arm) -> str: ...
+
 
 class CpuTimer:
     """Thread CPU time where one thread works, because a shared machine steals wall time; else wall time."""
+
+    most_rounds = 1000
 
     def __init__(self, threads: int):
         self._now: Clock = time.thread_time if threads == 1 else time.perf_counter
@@ -70,49 +81,23 @@ class CpuTimer:
         call()
         return self._net(start, self._now())
 
+    def how(self, arm: Arm) -> str:
+        """The clock in words."""
+        return "CPU time of the thread" if self._now is time.thread_time else "the wall clock"
+
     def _net(self, start: float, end: float) -> float:
         if end < start:
             raise ArithmeticError("the clock went back during a sample, so nothing was timed")
         return end - start - self.cost
 
 
-class GpuTimer:
-    """Events around one cold call: the L2 cache is overwritten before, outside of what is timed."""
-
-    def __init__(self) -> None:
-        size = torch.cuda.get_device_properties(0).L2_cache_size
-        self._flush = torch.empty(max(1, 2 * size), dtype=torch.int8, device="cuda")
-        self.cost = 0.0
-
-    def sample(self, arm: Arm) -> Sample:
-        """One call by the device's own clock; wall time includes the launches."""
-        self._flush.zero_()
-        events = [torch.cuda.Event(enable_timing=True) for _ in range(3)]
-        torch.cuda.synchronize()
-        start = time.perf_counter()
-        events[0].record()
-        output = arm.forward()
-        events[1].record()
-        gradients = torch.autograd.grad(output, arm.inputs, arm.gradient)
-        events[2].record()
-        torch.cuda.synchronize()
-        wall = time.perf_counter() - start
-        del output, gradients
-        return Sample(events[0].elapsed_time(events[1]) / 1e3, events[1].elapsed_time(events[2]) / 1e3, wall)
-
-    def work(self, call: Callable[[], object]) -> float:
-        self._flush.zero_()
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        call()
-        end.record()
-        torch.cuda.synchronize()
-        return start.elapsed_time(end) / 1e3
-
-
 def make_timer(device: str, threads: int) -> Timer:
     """The clock of a device."""
-    return CpuTimer(threads) if device == "cpu" else GpuTimer()
+    if device == "cpu":
+        return CpuTimer(threads)
+    from polybench.gpu_timing import GpuTimer
+
+    return GpuTimer()
 
 
 def wake() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -77,3 +79,20 @@ def test_peak_bytes_are_those_alive_at_once() -> None:
             del a, b
 
     assert peak_bytes(work, "cpu") == pytest.approx(6000, abs=256)  # the allocator may round up
+
+
+@pytest.mark.parametrize("backend", ["compile", "max_autotune"])
+def test_a_missing_compiler_is_said_and_cxx_names_another(
+    backend: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("on a GPU Triton compiles")
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Unsupported, match=r"C\+\+ compiler"):
+        executed(activation("relu"), backend)
+    compiler = tmp_path / "my-c++"
+    compiler.write_text("#!/bin/sh\n", encoding="utf-8")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    assert callable(executed(activation("relu"), backend))  # nothing is compiled before it is called

@@ -19,6 +19,8 @@ from polybench.workshop import Arm, Yardstick
 class Script:
     """A timer that takes its samples from a function of the arm and of how often it was called."""
 
+    most_rounds = 1000
+
     def __init__(self, seconds: Callable[[str, int], float], cost: float = 0.0):
         self.cost, self.log, self._seconds = cost, [], seconds  # type: ignore[var-annotated]
         self.counts: Counter[str] = Counter()

@@ -15,6 +15,7 @@ from polybench import cli
 from polybench.environment import version
 from polybench.record import Status
 from polybench.registry import REGISTRIES
+from polybench.suite import suite_name, suite_paths
 
 ROOT = Path(__file__).parent.parent
 QUICK = "suites/quick.yaml"
@@ -65,7 +66,8 @@ def test_help_version_list_and_schema_say_what_is_there(capsys: Capture) -> None
     assert call("list", "--json") == 0
     entries = json.loads(capsys.readouterr().out)
     assert {e["name"] for found in entries.values() for e in found} >= {n for r in REGISTRIES for n in r.names()}
-    assert [e["name"] for e in entries["suites"]] == sorted(p.stem for p in Path("suites").rglob("*.yaml"))
+    assert {e["name"]: Path(e["origin"]) for e in entries["suites"]} == {suite_name(p): p for p in suite_paths()}
+    assert {"quick", "gpu-speed"} <= {e["name"] for e in entries["suites"]}
     for found in entries.values():
         for entry in found:
             assert entry["summary"] and entry["origin"], entry

@@ -14,7 +14,7 @@ from polybench.check import Resolved, load_suite
 from polybench.errors import SuiteError
 from polybench.located import read
 from polybench.schema import schema_text, starter
-from polybench.suite import suite_paths
+from polybench.suite import suite_name, suite_paths
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = suite_paths(ROOT / "suites")
@@ -193,7 +193,7 @@ def test_options_equal_to_the_defaults_are_dropped_from_the_name(tmp_path: Path)
     assert loaded(tmp_path, text).suite.activations[:2] == ["polynorm", "polynorm(eps=1e-05, order=2)"]
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: suite_name(p, ROOT / "suites"))
 def test_every_shipped_suite_validates_and_names_the_schema(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     text = path.read_text(encoding="utf-8")
@@ -203,7 +203,7 @@ def test_every_shipped_suite_validates_and_names_the_schema(path: Path, monkeypa
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(read(path).data, schema)
     jsonschema.validate(yaml.safe_load(text), schema)  # what an editor's YAML makes of it
-    assert load_suite(path).suite.suite == path.stem
+    assert load_suite(path).suite.suite == suite_name(path, ROOT / "suites")
 
 
 def test_the_schema_beside_the_suites_is_the_one_polybench_prints() -> None:

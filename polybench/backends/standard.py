@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -20,12 +23,18 @@ def eager(call: Call) -> Call:
 @backends.register("compile", source="PyTorch, TorchInductor")
 def compiled(call: Call) -> Call:
     """torch.compile with its default mode: operators fused by a generated kernel."""
-    import torch
+    return _inductor(call, "default")
 
-    if not hasattr(torch, "compile"):
-        raise Unsupported("this torch has no torch.compile")
-    _compiler_or_unsupported()
-    return torch.compile(call, dynamic=False)
+
+@backends.register("max_autotune", source="PyTorch, TorchInductor")
+def autotuned(call: Call) -> Call:
+    """torch.compile with every kernel tuned on the machine, max-autotune-no-cudagraphs.
+
+    Without CUDA graphs, because a graph writes its output into the same memory at every call: the
+    output of one call would be overwritten by the next, which is no fair exchange for eager's. The
+    timer replays short calls of every backend alike in graphs of its own.
+    """
+    return _inductor(call, "max-autotune-no-cudagraphs")
 
 
 @backends.register("checkpoint", source="PyTorch; BryceZhuo/PolyCom@0ed8ad4")
@@ -39,13 +48,16 @@ def checkpointed(call: Call) -> Call:
     return recomputed
 
 
-def _compiler_or_unsupported() -> None:
-    """TorchInductor needs a C++ compiler for the CPU and Triton for a GPU."""
-    import shutil
-
+def _inductor(call: Call, mode: str) -> Call:
+    """Raises Unsupported where TorchInductor has nothing to compile with: C++ for the CPU, Triton for a GPU."""
     import torch
 
-    if torch.cuda.is_available():
-        return
-    if not any(shutil.which(name) for name in ("g++", "clang++", "c++")):
-        raise Unsupported("torch.compile needs a C++ compiler here: install g++ or clang++")
+    if not hasattr(torch, "compile"):
+        raise Unsupported("this torch has no torch.compile")
+    # The compiler that torch takes, torch/_inductor/config.py: CXX, else one name and no other.
+    name = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if not torch.cuda.is_available() and not shutil.which(name):
+        raise Unsupported(
+            f"torch.compile needs a C++ compiler for the CPU and finds no {name!r}: install it, or name another in CXX"
+        )
+    return torch.compile(call, mode=mode, dynamic=False)

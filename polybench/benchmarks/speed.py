@@ -13,7 +13,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from polybench.axes import LevelAxes
 from polybench.cell import Trial
 from polybench.errors import TrialError
-from polybench.kind import Item, Progress, Protocol
+from polybench.kind import Fact, Item, Progress, Protocol
 from polybench.metric import Metric
 from polybench.record import Measurement
 from polybench.registry import benchmarks
@@ -166,6 +166,7 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
 
     for i, arm in blocks.arms.items():
         samples = blocks.samples[i]
+        yield i, Fact("timed_by", blocks.timer.how(arm))
         yield i, Measurement(FORWARD.name, tuple(s.forward for s in samples))
         yield i, Measurement(BACKWARD.name, tuple(s.backward for s in samples))
         yield i, Measurement(TOTAL.name, tuple(s.total for s in samples))
