@@ -159,7 +159,8 @@ def arm(device: Device, forward: tuple[float, int], backward: tuple[float, int],
         y: torch.Tensor = Work.apply(x, start, end)
         return y + float(device.corrupts and device.capturing is None)
 
-    return Arm(run, (x,), torch.ones(2), torch.nn.Identity())
+    module = torch.nn.Identity()
+    return Arm(run, (x,), torch.ones(2), module, module, run, width=2, least_bytes=0, flops=0)
 
 
 @pytest.fixture
