@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polybench import stats
-from polybench.compare import decide
+from polybench.compare import decide, judge_times
 from polybench.kind import kind_of
 from polybench.stats import Estimate
 
@@ -103,3 +103,87 @@ def test_a_decision_follows_the_interval_and_the_direction(
     assert decide(change, margin, rate) == opposite.get(outcome, outcome)
     assert (outcome in opposite) == (change.low > margin or change.high < -margin)
     assert decide(change, margin, kind_of("speed").metric("wall_time")) == "none"
+
+
+def autocorrelated(generator: np.random.Generator, shape: tuple[int, ...], phi: float) -> np.ndarray:
+    """Standard normal noise whose neighbouring blocks correlate by phi."""
+    shocks = generator.normal(size=shape)
+    values = np.empty(shape)
+    values[..., 0] = shocks[..., 0]
+    for k in range(1, shape[-1]):
+        values[..., k] = phi * values[..., k - 1] + math.sqrt(1 - phi**2) * shocks[..., k]
+    return values
+
+
+def cells(phi: float, blocks: int, spread: float, arms: int = 4) -> list[list[list[list[float]]]]:
+    generator = np.random.default_rng(11)
+    shape = (150, arms, 3)
+    values = autocorrelated(generator, (*shape, blocks), phi) + spread * generator.normal(size=(*shape, 1))
+    return values.tolist()
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.3, 0.6])
+@pytest.mark.parametrize("blocks", [20, 60])
+@pytest.mark.parametrize("spread", [0.0, 0.1, 0.3, 1.0])
+def test_the_interval_covers_when_blocks_hang_together(phi: float, blocks: int, spread: float) -> None:
+    """Nominal 98 %: neither a memory from block to block nor differences between launches cost more than 3 %."""
+    covered = []
+    for cell in cells(phi, blocks, spread):
+        excess = stats.launch_excess(cell)
+        found = [stats.of_launches(launches, excess=excess) for launches in cell]
+        covered += [e.low <= 0 <= e.high for e in found]
+    assert statistics.fmean(covered) >= 0.95
+
+
+def test_asking_all_siblings_narrows_the_interval_where_launches_agree() -> None:
+    """Alone, a third of the cells see launches differ by chance and pay with two degrees of freedom."""
+    alone, together = [], []
+    for cell in cells(0.0, 60, 0.0, arms=7):
+        excess = stats.launch_excess(cell)
+        alone += [stats.of_launches(launches).half_width for launches in cell]
+        together += [stats.of_launches(launches, excess=excess).half_width for launches in cell]
+    wide = statistics.quantiles(alone, n=10)[-1]
+    assert statistics.quantiles(together, n=10)[-1] < wide / 2
+
+
+def verdicts(factor: float, block_sd: float, launch_sd: float, times: int = 200) -> list[str]:
+    """The whole procedure: three launches that stop at 20, 40 or 60 blocks, a control arm, three siblings."""
+    generator = np.random.default_rng(12)
+    margin, looks, found = math.log1p(0.03), (20, 40, 60), []
+    for _ in range(times):
+        noise = block_sd * autocorrelated(generator, (5, 3, 60), 0.2)
+        arms = noise + launch_sd * generator.normal(size=(5, 3, 1))
+        arms[0] += math.log(factor)
+        values: list[list[list[float]]] = arms.tolist()
+        for launch in range(3):
+            seen = [arm[launch] for arm in values]
+            done = (n for n in looks if all(stats.settled(stats.of_launches([v[:n]]), margin) for v in seen))
+            end = next(done, 60)
+            for arm in values:
+                del arm[launch][end:]
+        excess = stats.launch_excess(values)
+        noise_of = stats.of_launches(values[1], excess=excess)
+        found.append(judge_times(values[0], margin, noise_of, TIME, excess)[2])
+    return found
+
+
+@pytest.mark.parametrize(("block_sd", "launch_sd"), [(0.01, 0.001), (0.03, 0.005), (0.06, 0.01), (0.02, 0.02)])
+def test_stopping_on_the_decision_raises_no_false_alarm(block_sd: float, launch_sd: float) -> None:
+    found = verdicts(1.0, block_sd, launch_sd)
+    assert sum(v in ("better", "worse") for v in found) == 0
+
+
+@pytest.mark.parametrize(
+    ("factor", "block_sd", "launch_sd", "least"),
+    [(1.05, 0.02, 0.002, 0.9), (1.05, 0.06, 0.0, 0.5), (1.08, 0.03, 0.005, 0.8), (1.08, 0.06, 0.0, 0.85)],
+)
+def test_a_real_slowdown_is_found(factor: float, block_sd: float, launch_sd: float, least: float) -> None:
+    found = verdicts(factor, block_sd, launch_sd)
+    assert statistics.fmean(v == "worse" for v in found) >= least
+    assert "better" not in found
+
+
+def test_at_the_margin_itself_a_verdict_is_as_rare_as_the_level_says() -> None:
+    """Three per cent slower is not beyond three per cent; the intervals allow one in a hundred on this side."""
+    found = verdicts(1.03, 0.02, 0.002)
+    assert statistics.fmean(v in ("better", "worse") for v in found) <= 0.03

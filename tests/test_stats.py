@@ -175,3 +175,85 @@ def test_so_many_more_seeds_settle_it_and_one_fewer_does_not(differences: list[f
     else:
         assert half(n + more) < mean * (1 + 1e-9)
         assert more == 1 or half(n + more - 1) >= mean * (1 - 1e-9)
+
+
+@LAWS
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_benjamini_hochberg_is_scipys_and_never_stricter_than_holm(p_values: list[float]) -> None:
+    from scipy.stats import false_discovery_control
+
+    adjusted = stats.benjamini_hochberg(p_values)
+    assert adjusted == pytest.approx(list(false_discovery_control(p_values)), abs=1e-12)
+    assert all(
+        p <= q + 1e-12 and q <= h + 1e-12 for p, q, h in zip(p_values, adjusted, stats.holm(p_values), strict=True)
+    )
+
+
+@pytest.mark.parametrize(("hits", "trials"), [(0, 59), (0, 299), (1, 20), (7, 9), (12, 12), (0, 0)])
+def test_exact_bounds_of_a_share_are_scipys(hits: int, trials: int) -> None:
+    from scipy.stats import binomtest
+
+    low, high = stats.clopper_pearson(hits, trials)
+    if trials == 0:
+        assert (low, high) == (0, 1)
+    elif hits in (0, trials):
+        side = binomtest(hits, trials, alternative="less" if hits == 0 else "greater").proportion_ci(0.95, "exact")
+        assert (low, high) == pytest.approx((side.low, side.high))
+    else:
+        both = binomtest(hits, trials).proportion_ci(0.95, "exact")
+        assert (low, high) == pytest.approx((both.low, both.high))
+
+
+def test_nothing_of_59_is_at_most_five_per_cent() -> None:
+    assert stats.clopper_pearson(0, 59)[1] <= 0.05 < stats.clopper_pearson(0, 58)[1]
+    assert stats.clopper_pearson(0, 299)[1] <= 0.01 < stats.clopper_pearson(0, 298)[1]
+
+
+LAUNCHES = st.lists(st.lists(st.floats(-0.2, 0.2), min_size=8, max_size=20), min_size=1, max_size=6)
+
+
+@LAWS
+@given(LAUNCHES, st.floats(0, 0.1), st.floats(0.5, 0.999))
+def test_a_p_value_never_contradicts_its_interval(launches: list[list[float]], margin: float, level: float) -> None:
+    p = stats.p_beyond(lambda confidence: stats.of_launches(launches, confidence), margin)
+    found = stats.of_launches(launches, level)
+    beyond = found.low > margin or found.high < -margin
+    assert 0 < p <= 1
+    assert beyond <= (p <= (1 - level) * 1.02)  # bisected to one per cent
+
+
+def test_the_p_value_of_paired_differences_is_that_of_the_t_test() -> None:
+    differences = [0.1, 0.3, -0.05, 0.2, 0.15]
+    found = stats.p_beyond(lambda confidence: stats.paired(differences, confidence), 0.0)
+    assert found == pytest.approx(stats.t_test(differences), rel=0.02)
+
+
+@pytest.mark.parametrize("value", [0.05, 0.0, 0.02])
+def test_what_would_settle_it_does(value: float) -> None:
+    """An interval that holds the margin's edge is clear of it after as many more blocks as were asked for."""
+    margin, sd = math.log1p(0.03), 0.12
+    generator = np.random.default_rng(3)
+    z = generator.normal(size=4000)
+    few = [[value + sd * v for v in z[:60]]]
+    more = stats.more_to_settle(few, margin)
+    assert more is not None
+    assert more.what == "blocks"
+    grown = stats.of_launches([[value + sd * v for v in z[: 60 + 2 * more.count]]])
+    assert grown.half_width < stats.of_launches(few).half_width
+
+
+def test_launches_that_differ_ask_for_more_launches_and_few_blocks_for_more_blocks() -> None:
+    apart = [[c + 0.001 * (k % 5) for k in range(20)] for c in (0.0, 0.05, 0.1)]
+    more = stats.more_to_settle(apart, math.log1p(0.03))
+    assert more is not None
+    assert more.what == "launches"
+    assert stats.more_to_settle([[0.1, 0.2]], 0.03) == stats.More(5, "blocks")
+
+
+def test_the_excess_of_launches_is_about_one_where_they_agree() -> None:
+    generator = np.random.default_rng(5)
+    equal = generator.normal(size=(40, 3, 60)).tolist()
+    assert stats.launch_excess(equal) == pytest.approx(1.0, abs=0.35)
+    moved = (generator.normal(size=(40, 3, 60)) + generator.normal(size=(40, 3, 1))).tolist()
+    assert (stats.launch_excess(moved) or 0) > 10
+    assert stats.launch_excess([]) is stats.launch_excess([[[1.0] * 20]]) is None
