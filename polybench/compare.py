@@ -137,6 +137,8 @@ def _compare(
         return blank
     if not all(map(math.isfinite, differences)):
         missed = sum(not math.isfinite(v) for v in point.values(metric.name))
+        if not missed and all(map(math.isfinite, other.values(metric.name))):
+            return replace(blank, outcome=_beside_nothing(differences, metric))
         note = f"{metric.name} not reached by {missed} of {len(point.values(metric.name))} seeds"
         return Comparison(point, metric, against, value, reference, None, "unresolved", None, note)
     estimate, ratio = paired(differences), metric.effect == "ratio"
@@ -196,7 +198,10 @@ def block_ratios(point: Point, other: Point, metric: str) -> list[list[float]]:
 
 
 def seed_differences(point: Point, other: Point, metric: Metric) -> list[float]:
-    """value - other, or their log-ratio, of every seed that both finished on the same data."""
+    """value - other, or their log-ratio, of every seed that both finished on the same data.
+
+    Beside a value of exactly 0 a log-ratio is infinite, unless both are 0 and so equal.
+    """
     beside = {r.trial.seed: r for r in other.ok()}
     found = []
     for record in point.ok():
@@ -204,9 +209,22 @@ def seed_differences(point: Point, other: Point, metric: Metric) -> list[float]:
         mine, theirs = record.get(metric.name), twin.get(metric.name) if twin else None
         if twin and mine and theirs and dict(twin.facts) == dict(record.facts):
             a, b = statistics.fmean(mine.values), statistics.fmean(theirs.values)
-            logarithmic = metric.effect == "ratio" and 0 < a < math.inf and 0 < b < math.inf
-            found.append(math.log(a / b) if logarithmic else a - b)
+            if metric.effect == "ratio" and 0 < a < math.inf and 0 < b < math.inf:
+                found.append(math.log(a) - math.log(b))  # a / b may be out of range
+            elif metric.effect == "ratio" and a != b and 0 in (a, b):
+                found.append(math.copysign(math.inf, a - b))
+            else:
+                found.append(a - b)
     return found
+
+
+def _beside_nothing(differences: Sequence[float], metric: Metric) -> Outcome:
+    """Where a value of exactly 0 leaves no ratio: better or worse only if it is so with every seed."""
+    if metric.better == "neither":
+        return "none"
+    if all(map(metric.improves, differences)):
+        return "better"
+    return "worse" if all(map(metric.improves, (-d for d in differences))) else "unresolved"
 
 
 def matches(point: Point, where: dict[str, Any]) -> bool:

@@ -7,6 +7,8 @@ from collections import Counter
 from polybench.answer import findings
 from polybench.derive import with_derived
 from polybench.document import Document
+from polybench.error_figure import error_figures
+from polybench.error_table import error_tables
 from polybench.figure import figures
 from polybench.frame import rows
 from polybench.overview import overview
@@ -22,8 +24,8 @@ def compose(run: Run) -> Document:
         title=run.name,
         description=run.suite.get("description", ""),
         findings=findings(full),
-        tables=(*([first] if first else []), *tables(full)),
-        figures=figures(full),
+        tables=(*([first] if first else []), *error_tables(full), *tables(full)),
+        figures=(*figures(full), *error_figures(full)),
         facts=facts(run),
         notes=_notes(run),
         data={"run": run.header, "values": rows(run)},

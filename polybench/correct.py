@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from polybench.build import generator
 from polybench.errors import Wrong
+from polybench.precision import evaluate, zeros_for_none
 from polybench.registry import activations
 from polybench.rounding import Disturbed, unit_roundoff
 
@@ -67,7 +68,7 @@ def verify(
     dy_NxF = torch.zeros_like(y_NxF, requires_grad=False)
     dy_NxF[held_M] = _normal((len(held_M), *y_NxF.shape[1:]), seed, "dy").to(device, dtype)
     dy_before = dy_NxF.clone()
-    parameters = [p for p in module.parameters() if p.requires_grad]
+    parameters = _trained(module)
     gradients = torch.autograd.grad(y_NxF, (x_NxGF, *parameters), dy_NxF, allow_unused=True)
     again_NxF = call(x_NxGF)
     if _place(x_NxGF) in (_place(y_NxF), _place(again_NxF)):
@@ -77,7 +78,7 @@ def verify(
     for what, now, before in (("input", x_NxGF, x_before), ("output's gradient", dy_NxF, dy_before)):
         if not torch.equal(now.detach(), before):
             raise Wrong(f"{int((now != before).sum())} of {before.numel()} values of the {what} were changed")
-    dx_NxGF, *others = _zeros_for_none(gradients, (x_NxGF, *parameters))
+    dx_NxGF, *others = zeros_for_none(gradients, (x_NxGF, *parameters))
     leaked = dx_NxGF.count_nonzero() - dx_NxGF[held_M].count_nonzero()
     if leaked:
         raise Wrong(f"{leaked} values of the gradient to the input stand in rows whose output's gradient is zero")
@@ -88,26 +89,18 @@ def verify(
         _is_derivative(reference, width, device, seed)
 
 
-def evaluate(module: nn.Module, x_NxGF: Tensor, dy_NxF: Tensor) -> list[Tensor]:
-    """The output, and the gradients to the input and to every parameter; zeros where there is none."""
-    x_NxGF = x_NxGF.detach().requires_grad_()
-    inputs = (x_NxGF, *(p for p in module.parameters() if p.requires_grad))
-    y_NxF = module(x_NxGF)
-    return [y_NxF.detach(), *_zeros_for_none(torch.autograd.grad(y_NxF, inputs, dy_NxF, allow_unused=True), inputs)]
-
-
 def _near(reference: nn.Module, x_NxGF: Tensor, dy_NxF: Tensor, found: Sequence[Tensor], surrogate: bool) -> None:
     """Raises Wrong unless `found` (output, gradient to the input, to each parameter) is float64's but for rounding."""
     names = ["output", *(f"gradient to {name}" for name in _inputs_of(reference))]
     if surrogate:
         names[1:] = [f"surrogate {name}" for name in names[1:]]
     dtype, x, dy = found[0].dtype, x_NxGF.double(), dy_NxF.double()
-    runs = [evaluate(reference, x, dy)]
+    runs = [evaluate(reference, _trained(reference), x, dy)]
     for run in range(RUNS):
         with Disturbed(dtype, str(x.device), x.numel(), run):
-            runs.append(evaluate(reference, x, dy))
+            runs.append(evaluate(reference, _trained(reference), x, dy))
     moved = KINK * unit_roundoff(dtype)
-    runs += [evaluate(reference, x * (1 + way), dy) for way in (moved, -moved)]
+    runs += [evaluate(reference, _trained(reference), x * (1 + way), dy) for way in (moved, -moved)]
     for name, values, exact_and_runs in zip(names, found, zip(*runs, strict=True), strict=True):
         _hold(name, values, torch.stack(exact_and_runs))
 
@@ -155,14 +148,14 @@ def _is_derivative(reference: nn.Module, width: int, device: str, seed: int) -> 
     x_NxGF = _normal((max(1, DERIVATIVE_AT // width), width), seed, "derivative x").to(device)
     with torch.no_grad():
         dy_NxF = _normal(reference(x_NxGF).shape, seed, "derivative dy").to(device)
-    exact = evaluate(reference, x_NxGF, dy_NxF)
+    parameters = _trained(reference)
+    exact = evaluate(reference, parameters, x_NxGF, dy_NxF)
     runs = []
     for run in range(RUNS):
         with Disturbed(torch.float64, device, x_NxGF.numel(), run):
-            runs.append(evaluate(reference, x_NxGF, dy_NxF))
+            runs.append(evaluate(reference, parameters, x_NxGF, dy_NxF))
     blur = max(float((dy_NxF * (run[0] - exact[0])).norm()) for run in runs) / STEP
 
-    parameters = [p for p in reference.parameters() if p.requires_grad]
     for i, (name, place) in enumerate(zip(_inputs_of(reference), [x_NxGF, *parameters], strict=True), start=1):
         gradient, size = exact[i], float(exact[i].norm())
         for direction in _directions(gradient, seed):
@@ -210,12 +203,12 @@ def _rows_held(rows: int, width: int, seed: int) -> Tensor:
     return torch.cat([torch.tensor([0, rows - 1]), between]).sort().values
 
 
+def _trained(module: nn.Module) -> list[nn.Parameter]:
+    return [p for p in module.parameters() if p.requires_grad]
+
+
 def _inputs_of(module: nn.Module) -> list[str]:
     return ["the input", *(name for name, p in module.named_parameters() if p.requires_grad)]
-
-
-def _zeros_for_none(gradients: Sequence[Tensor | None], inputs: Sequence[Tensor]) -> list[Tensor]:
-    return [torch.zeros_like(p) if g is None else g for g, p in zip(gradients, inputs, strict=True)]
 
 
 def _normal(shape: Sequence[int], seed: int, what: str) -> Tensor:

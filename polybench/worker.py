@@ -47,6 +47,7 @@ def perform(job: dict[str, Any]) -> Any:
     trials = [Trial.from_json(t) for t in job["trials"]]
     failed: set[int] = set()
     try:
+        _forget_compiled()
         kind = kind_of(trials[0].cell.kind)
         protocol = kind.protocol(**job["protocol"])
         for index, item in kind.run(trials, kind.axes(**dict(trials[0].cell.axes)), protocol):
@@ -60,6 +61,12 @@ def perform(job: dict[str, Any]) -> Any:
             if index not in failed:
                 yield _message(index, problem)
     yield {"done": True}
+
+
+def _forget_compiled() -> None:
+    """torch.compile keeps 8 versions of a function and runs every further one eagerly without an error."""
+    if dynamo := sys.modules.get("torch._dynamo"):
+        dynamo.reset()
 
 
 def _message(index: int, item: Item | BaseException) -> dict[str, Any]:

@@ -15,14 +15,14 @@ PACKAGE = Path(__file__).parent.parent / "polybench"
 FLOORS: dict[int, str] = {
     0: "errors spec metric stats document environment",
     1: "cell registry suite located record",
-    2: "executor options layers kind store explain corpus",
+    2: "executor options layers kind store explain corpus precision",
     3: "axes matrix runner derive frame schema catalogue rounding backends.standard "
     "corpora.texts activations.relu activations.gelu activations.swiglu activations.polyrelu activations.polynorm",
     4: "matrix_check plan compare build allocation worker benchmarks.speed benchmarks.memory benchmarks.loss_curve "
-    "benchmarks.pretrain",
-    5: "check gate table figure session ffn correct",
-    6: "resolved answer overview baseline verdicts progress decoder workshop draw",
-    7: "compose training timing",
+    "benchmarks.pretrain benchmarks.accuracy",
+    5: "check gate table grouping session ffn correct",
+    6: "resolved answer overview baseline verdicts progress decoder workshop figure error_table error_figure labels",
+    7: "compose training timing draw",
     8: "reports.text reports.html",
     9: "cli_suites",
     10: "cli",
@@ -31,7 +31,7 @@ FLOORS: dict[int, str] = {
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 HOT = {
     *("build", "ffn", "decoder", "training", "timing", "workshop", "allocation", "worker", "backends.standard"),
-    *("rounding", "correct"),
+    *("rounding", "precision", "correct"),
     *("activations.relu", "activations.gelu", "activations.swiglu", "activations.polyrelu", "activations.polynorm"),
 }
 
