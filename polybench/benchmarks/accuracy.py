@@ -34,13 +34,13 @@ PARAMETER = Metric(
 )
 FORWARD_ULP = Metric(
     "forward_ulp", "ULP", "lower", "seed",
-    "Median distance of an output from the exact one at scale 1, where that is not 0, in units of the last place there.",
+    "Median distance of an output from the exact one at scale 1, where that is not 0, in units of the last place.",
 )  # fmt: skip
 FORWARD_WORST = Metric("forward_ulp_worst", "ULP", "lower", "seed", "The largest such distance of an output.")
 GRADIENT_ULP = Metric(
     "gradient_ulp", "ULP", "lower", "seed",
     "Median distance of a gradient to the input from the exact one at scale 1, where that is not 0, in units of the "
-    "last place there.",
+    "last place.",
 )  # fmt: skip
 GRADIENT_WORST = Metric("gradient_ulp_worst", "ULP", "lower", "seed", "The largest such distance of a gradient.")
 SOUND_FROM = Metric(
