@@ -150,6 +150,8 @@ def _of_seeds(blank: Comparison, differences: list[float], margin: float) -> Com
     metric, point, ratio = blank.metric, blank.point, blank.metric.effect == "ratio"
     if not all(map(math.isfinite, differences)):
         missed = sum(not math.isfinite(v) for v in point.values(metric.name))
+        if all(map(math.isfinite, (blank.value or 0.0, blank.reference or 0.0))):  # means, so all of both are
+            return replace(blank, outcome=_beside_nothing(differences, metric))
         note = f"{metric.name} not reached by {missed} of {len(point.values(metric.name))} seeds"
         return replace(blank, outcome="unresolved", note=note)
     estimate = paired(differences)
@@ -185,6 +187,15 @@ def decide(change: Estimate, margin: float, metric: Metric, same: float | None =
 
 def inside(change: Estimate, margin: float) -> bool:
     return -margin <= change.low and change.high <= margin
+
+
+def _beside_nothing(differences: Sequence[float], metric: Metric) -> Outcome:
+    """Where a value of exactly 0 leaves no ratio: better or worse only if it is so with every seed."""
+    if metric.better == "neither":
+        return "none"
+    if all(map(metric.improves, differences)):
+        return "better"
+    return "worse" if all(map(metric.improves, (-d for d in differences))) else "unresolved"
 
 
 def _exact(blank: Comparison) -> Comparison:

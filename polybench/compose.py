@@ -8,6 +8,8 @@ from polybench import roofline, selfcheck
 from polybench.answer import findings
 from polybench.derive import with_derived
 from polybench.document import Document, Table
+from polybench.error_figure import error_figures
+from polybench.error_table import error_tables
 from polybench.figure import figures
 from polybench.frame import rows
 from polybench.overview import overview
@@ -25,8 +27,8 @@ def compose(run: Run) -> Document:
         title=run.name,
         description=run.suite.get("description", ""),
         findings=findings(full),
-        tables=(*([first] if first else []), *tables(full), *_special(full), *profiles),
-        figures=figures(full),
+        tables=(*([first] if first else []), *error_tables(full), *tables(full), *_special(full), *profiles),
+        figures=(*figures(full), *error_figures(full)),
         facts=facts(run),
         notes=(*_notes(run), *lost),
         data={"run": run.header, "values": rows(run)},

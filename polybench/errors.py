@@ -8,7 +8,8 @@ PolybenchError                 one sentence for the user; `exit_code` ends the p
 ├── NothingMeasured            5  nothing was measured, or nothing matched
 └── TrialError                    raised inside a trial; becomes a record, never a crash
     ├── Unsupported               this backend, device or machine cannot serve the cell
-    └── Diverged                  the loss left the realm of numbers, or ended above its start
+    ├── Diverged                  the loss left the realm of numbers, or ended above its start
+    └── Wrong                     a result is not what the formula gives, so its speed means nothing
 
 Anything else that escapes is a defect in polybench, not a message for its user.
 """
@@ -54,6 +55,10 @@ class Unsupported(TrialError):
 
 class Diverged(TrialError):
     """Training left the realm of finite numbers, or ended above its start."""
+
+
+class Wrong(TrialError):
+    """An output or a gradient is not what the activation's formula gives, so its speed means nothing."""
 
 
 @dataclass(frozen=True, order=True)

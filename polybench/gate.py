@@ -170,10 +170,22 @@ def _judge(
     if not pairs:
         return verdict("not comparable", "the runs share no seed on the same data")
     log = metric.effect == "ratio"
+    if any(map(math.isinf, pairs)) and all(map(math.isfinite, (was, now))):
+        return _from_nothing(verdict, metric, pairs, f"{was:.3g} became {now:.3g}")
     limit = math.log1p(tolerance) if log else tolerance
     if all(d == 0 for d in pairs):
         return _bounded(verdict, metric, lambda *_: Estimate(0.0, 0.0, 0.0, len(pairs)), limit, log)
     return _bounded(verdict, metric, partial(paired, pairs), limit, log)
+
+
+def _from_nothing(verdict: Make, metric: Metric, pairs: Sequence[float], text: str) -> Verdict:
+    """A value of exactly 0 has no ratio to another: what is worse with every changed seed fails."""
+    better = [metric.improves(d) for d in pairs if d]
+    if all(better):
+        return verdict("improved")
+    if not any(better):
+        return verdict("fail", text)
+    return verdict("inconclusive", f"{text}, with some seeds better and with others worse")
 
 
 def _judge_times(

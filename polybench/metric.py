@@ -93,6 +93,16 @@ def significant(value: float, digits: int) -> str:
     return f"{round(value, places):,.{max(0, places)}f}"
 
 
+def power_of_ten(value: float) -> str:
+    """`10⁻³` for 0.001, `1` and `10` as they are; what is no power of ten in two digits."""
+    if not (value > 0 and math.isfinite(value)):
+        return f"{value:g}"
+    exponent = round(math.log10(value))
+    if exponent in (0, 1) or not math.isclose(value, 10.0**exponent, rel_tol=1e-9):
+        return f"{value:.2g}"
+    return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
 def places_for(half_width: float) -> int:
     """Decimal places at which an interval of this half-width is worth printing: two of its digits."""
     if not math.isfinite(half_width) or half_width <= 0:

@@ -123,7 +123,10 @@ def block_ratios(point: Point, other: Point, metric: str) -> list[list[float]]:
 
 
 def seed_differences(point: Point, other: Point, metric: Metric) -> list[float]:
-    """value - other, or their log-ratio, of every seed that both finished on the same data."""
+    """value - other, or their log-ratio, of every seed that both finished on the same data.
+
+    Beside a value of exactly 0 a log-ratio is infinite, unless both are 0 and so equal.
+    """
     beside = {r.trial.seed: r for r in other.ok()}
     found = []
     for record in point.ok():
@@ -131,8 +134,12 @@ def seed_differences(point: Point, other: Point, metric: Metric) -> list[float]:
         mine, theirs = record.get(metric.name), twin.get(metric.name) if twin else None
         if twin and mine and theirs and dict(twin.facts) == dict(record.facts):
             a, b = statistics.fmean(mine.values), statistics.fmean(theirs.values)
-            logarithmic = metric.effect == "ratio" and 0 < a < math.inf and 0 < b < math.inf
-            found.append(math.log(a / b) if logarithmic else a - b)
+            if metric.effect == "ratio" and 0 < a < math.inf and 0 < b < math.inf:
+                found.append(math.log(a) - math.log(b))  # a / b may be out of range
+            elif metric.effect == "ratio" and a != b and 0 in (a, b):
+                found.append(math.copysign(math.inf, a - b))
+            else:
+                found.append(a - b)
     return found
 
 

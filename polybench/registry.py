@@ -111,6 +111,10 @@ class Registry:
                 raise RegistryError(f"importing {entry.module} registered no {self.noun} {name!r}")
         return self._loaded[name]
 
+    def facts_of(self, thing: object) -> Mapping[str, Any]:
+        """The keywords of the decorator of the loaded class that `thing` is of; none for a stranger."""
+        return next((known.facts for known in self._loaded.values() if known.object is type(thing)), {})
+
 
 activations = Registry("activations", "activation")
 backends = Registry("backends", "backend")

@@ -161,7 +161,7 @@ def _ends(comparison: Comparison) -> tuple[float, float]:
 
 
 def _caption(run: Run, kind: str, shared: Sequence[str], metrics: Sequence[Metric], rows: Sequence[Point]) -> str:
-    parts = [f"Kind {kind} on {run.header['device']}, {', '.join(shared)}."]
+    parts = [f"Kind {kind} on {', '.join([run.header['device'], *shared])}."]
     ways = {m.varies_with for m in metrics if m.better != "neither"}
     repeats = max(len(p.records) for p in rows)
     if "sample" in ways:

@@ -15,7 +15,7 @@ import threading
 from typing import Any
 
 from polybench.cell import Trial
-from polybench.errors import Diverged, Unsupported
+from polybench.errors import Diverged, TrialError, Unsupported
 from polybench.kind import Fact, Item, Measured, Progress, kind_of
 from polybench.record import Artifact, Measurement, Status
 
@@ -48,6 +48,7 @@ def perform(job: dict[str, Any]) -> Any:
     trials = [Trial.from_json(t) for t in job["trials"]]
     failed: set[int] = set()
     try:
+        _forget_compiled()
         kind = kind_of(trials[0].cell.kind)
         protocol = kind.protocol(**job["protocol"])
         for index, item in kind.run(trials, kind.axes(**dict(trials[0].cell.axes)), protocol):
@@ -61,6 +62,12 @@ def perform(job: dict[str, Any]) -> Any:
             if index not in failed:
                 yield _message(index, problem)
     yield {"done": True}
+
+
+def _forget_compiled() -> None:
+    """torch.compile keeps 8 versions of a function and runs every further one eagerly without an error."""
+    if dynamo := sys.modules.get("torch._dynamo"):
+        dynamo.reset()
 
 
 def _message(index: int, item: Item | BaseException) -> dict[str, Any]:
@@ -90,6 +97,8 @@ def explain(problem: BaseException) -> tuple[Status, str]:
         return Status.OUT_OF_MEMORY, text or "out of memory"
     if isinstance(problem, RuntimeError) and any(sign in lowered for sign in _UNSUPPORTED):
         return Status.UNSUPPORTED, text
+    if isinstance(problem, TrialError):
+        return Status.FAILED, text
     return Status.FAILED, f"{type(problem).__name__}: {text}" if text else type(problem).__name__
 
 

@@ -53,6 +53,24 @@ class Prints(Base):
         os.write(1, b'{"trial": 0, "status": "failed", "error": "no"}\\n')
         return torch.relu(x)
 
+class Steep(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return torch.nn.functional.silu(x)
+
+    @staticmethod
+    def backward(ctx, dy):
+        (x,) = ctx.saved_tensors
+        s = torch.sigmoid(x)
+        return 1.01 * dy * s * (1 + x * (1 - s))
+
+@activations.register("steep", branches=1, source="tests")
+class WrongGradient(Base):
+    """Has a gradient that is one per cent too steep."""
+    def forward(self, x):
+        return Steep.apply(x)
+
 @activations.register("explodes", branches=1, source="tests")
 class Explodes(Base):
     """Gives no numbers."""

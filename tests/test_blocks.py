@@ -12,6 +12,7 @@ import torch
 
 from polybench.benchmarks.speed import SpeedProtocol
 from polybench.blocks import Blocks, undisturbed
+from polybench.errors import Wrong
 from polybench.timing import CpuTimer, Sample
 from polybench.workshop import Arm, Yardstick
 
@@ -107,6 +108,19 @@ def test_an_arm_that_fails_leaves_and_the_others_go_on() -> None:
     assert [len(v) for v in made.samples.values()] == [6, 6]
     assert set(made.ratios(0)) == {2}
     assert made.ratios(1) == {}
+
+
+def test_an_arm_found_wrong_afterwards_loses_what_it_measured() -> None:
+    made = blocks(lambda name, n: 1.0, "a", "b")
+    made.measure()
+
+    def sound(checked: Arm) -> None:
+        if str(checked.module) == "b":
+            raise Wrong("planted")
+
+    made.check(sound)
+    assert list(made.arms) == list(made.samples) == [0]
+    assert str(made.failed[1]) == "planted"
 
 
 def test_an_arm_that_cannot_be_made_is_not_measured() -> None:

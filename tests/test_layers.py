@@ -16,14 +16,16 @@ FLOORS: dict[int, str] = {
     0: "errors spec metric stats document finding machine limits window probe gpu_state software survey environment "
     "cost clocks",
     1: "doctor_gpu doctor cell registry suite located record",
-    2: "traces executor options layers kind store explain corpus",
-    3: "axes points matrix runner derive frame schema catalogue backends.standard backends.liger corpora.texts "
-    "activations.relu activations.gelu activations.swiglu activations.geglu activations.polyrelu activations.polynorm",
+    2: "traces executor options layers kind store explain corpus precision",
+    3: "axes points matrix runner derive frame schema catalogue rounding backends.standard backends.liger "
+    "corpora.texts activations.relu activations.gelu activations.swiglu activations.geglu activations.polyrelu "
+    "activations.polynorm",
     4: "matrix_check plan compare build allocation worker benchmarks.speed benchmarks.memory benchmarks.loss_curve "
-    "benchmarks.pretrain benchmarks.selfcheck",
-    5: "check selfcheck gate table figure session ffn",
-    6: "resolved profile_table answer overview baseline verdicts progress decoder workshop draw",
-    7: "roofline compose training timing gpu_timing profiling",
+    "benchmarks.pretrain benchmarks.selfcheck benchmarks.accuracy",
+    5: "check selfcheck gate table grouping session ffn correct",
+    6: "resolved profile_table answer overview baseline verdicts progress decoder workshop figure error_table "
+    "error_figure labels",
+    7: "roofline compose training timing gpu_timing profiling draw",
     8: "blocks reports.text reports.html",
     9: "cli_suites cli_doctor cli_selfcheck cli_trace",
     10: "cli",
@@ -32,8 +34,9 @@ FLOORS: dict[int, str] = {
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 HOT = {
     *("build", "ffn", "decoder", "training", "timing", "gpu_timing", "blocks", "profiling", "workshop"),
-    *("allocation", "worker", "backends.standard", "backends.liger", "activations.relu", "activations.gelu"),
-    *("activations.swiglu", "activations.geglu", "activations.polyrelu", "activations.polynorm"),
+    *("allocation", "worker", "rounding", "precision", "correct", "backends.standard", "backends.liger"),
+    *("activations.relu", "activations.gelu", "activations.swiglu", "activations.geglu"),
+    *("activations.polyrelu", "activations.polynorm"),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import faults
@@ -86,6 +87,27 @@ def test_one_bad_arm_does_not_spoil_a_block(executor: WorkerProcess) -> None:
     times = [r.get("total_time") for r in (records[0], records[2])]
     assert all(t is not None and len(t.values) == 3 and min(t.values) > 0 for t in times)
     assert records[0].started_at == records[2].started_at
+
+
+def test_what_computes_the_wrong_thing_has_no_time(executor: WorkerProcess) -> None:
+    records = perform(job("speed", "relu", "steep", tokens=4, d_model=8), executor)
+    assert [r.status for r in records] == [Status.OK, Status.FAILED]
+    assert "gradient to the input is not the derivative" in records[1].error
+    assert records[1].get("total_time") is None
+
+
+def test_a_reference_that_fails_leaves_the_others_measured(executor: WorkerProcess) -> None:
+    it = job("speed", "steep", "relu", "gelu", tokens=4, d_model=8)
+    control = replace(it.trials[0], control=True)
+    records = perform(replace(it, trials=(*it.trials, control)), executor)
+    assert [r.status for r in records] == [Status.FAILED, Status.OK, Status.OK, Status.FAILED]
+
+
+def test_a_cell_slower_than_its_budget_keeps_a_block(executor: WorkerProcess) -> None:
+    it = job("speed", "relu", "gelu", tokens=4, d_model=8)
+    protocol = {**dict(it.protocol), "blocks": 1000, "most_blocks": 1000, "budget_s": 1e-9}
+    records = perform(replace(it, protocol=tuple(sorted(protocol.items()))), executor)
+    assert [len(m.values) for r in records if (m := r.get("total_time"))] == [1, 1]
 
 
 def test_a_diverged_run_keeps_its_curve(executor: WorkerProcess) -> None:

@@ -20,7 +20,7 @@ from polybench.registry import benchmarks
 
 if TYPE_CHECKING:
     from polybench.blocks import Blocks
-    from polybench.workshop import Workshop
+    from polybench.workshop import Arm, Workshop
 
 _FIRST_SHARE = 0.05  # of the progress bar, for making and compiling
 
@@ -122,12 +122,16 @@ def _seconds(axes: SpeedAxes, protocol: SpeedProtocol) -> float:
     alone=True,
 )
 def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> Iterator[tuple[int, Item]]:
-    """Forward and backward time, interleaved in shuffled blocks until the launch is decided or its time is up."""
+    """Forward and backward time, interleaved in shuffled blocks until the launch is decided or its time is up.
+
+    Whatever computes something else than its formula, before or after, is a failed trial and has no time.
+    """
     import time
 
     import torch
 
     from polybench.blocks import Blocks, undisturbed
+    from polybench.correct import verify
     from polybench.timing import make_timer, wake
     from polybench.workshop import Workshop
 
@@ -142,6 +146,11 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
         {i: partial(workshop.arm, t.cell.activation, t.cell.backend) for i, t in enumerate(trials)},
         {COPY.name: copy, PRODUCT.name: product},
     )
+
+    def sound(check: int, arm: Arm) -> None:
+        verify(arm.activation, arm.call, axes.tokens, arm.width, workshop.dtype, cell.device, 2 * seed + check)
+
+    blocks.check(partial(sound, 0))
     yield from blocks.failed.items()
     if not blocks.arms:
         return
@@ -161,6 +170,7 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
             if spent >= 1 or (done in checkpoints and blocks.decided(reference, protocol.margin)):
                 break
             yield 0, Progress(min(0.99, max(spent, done / checkpoints[-1], _FIRST_SHARE)))
+    blocks.check(partial(sound, 1))  # on other data: what is wrong after thousands of calls was timed wrong
     yield from ((i, problem) for i, problem in blocks.failed.items() if i not in known)
     blocks.drop_throttled()
 

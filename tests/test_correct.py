@@ -1,0 +1,258 @@
+"""What is timed is held to float64: everything registered passes, every planted mistake is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from polybench.build import activation, branches, executed
+from polybench.correct import verify
+from polybench.errors import Unsupported, Wrong
+from polybench.registry import activations, backends
+from polybench.worker import explain
+
+# Dimension key: N rows, F hidden width, G branches.
+
+N, F = 32, 48
+DTYPES = ("float32", "bfloat16", "float16", "float64")
+SLOW = "compile"  # seconds a cell: every activation once, over the types in turn
+Call = Callable[[Tensor], Tensor]
+
+
+def check(module: nn.Module, call: Call | None = None, dtype: str = "float32", rows: int = N, width: int = F) -> None:
+    kind = getattr(torch, dtype)
+    verify(module.to(kind), module if call is None else call, rows, width, kind, "cpu", 7)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("backend", [b for b in backends.names() if not b.startswith(SLOW)])
+@pytest.mark.parametrize("spec", [*activations.names(), "gelu(approximate=tanh)", "polynorm(norm=l2)"])
+def test_everything_registered_is_right(spec: str, backend: str, dtype: str) -> None:
+    for width in (1, 37, 65536):
+        module = activation(spec)
+        try:
+            check(module, executed(module, backend), dtype, max(1, 2**13 // width), branches(spec) * width)
+        except Unsupported as reason:
+            assert str(reason)
+
+
+@pytest.mark.filterwarnings("ignore")  # what the compiler warns about is not ours
+@pytest.mark.parametrize("place", range(len(activations.names())))
+@pytest.mark.parametrize("backend", [b for b in backends.names() if b.startswith(SLOW)])
+def test_compiled_code_is_right_and_not_compiled_again(place: int, backend: str) -> None:
+    spec, dtype, width = activations.names()[place], DTYPES[place % 4], (1, 96, 4096)[place % 3]
+    module, kind = activation(spec).to(getattr(torch, dtype)), getattr(torch, dtype)
+    compilations = torch._dynamo.utils.counters["stats"]
+    torch._dynamo.reset()
+    try:
+        call = executed(module, backend)
+        x = torch.randn(N, branches(spec) * width).to(kind).requires_grad_()
+        torch.autograd.grad(call(x), x, torch.randn(N, width).to(kind))
+    except Unsupported as reason:
+        assert str(reason)
+        return
+    before = compilations["unique_graphs"]
+    check(module, call, dtype, N, branches(spec) * width)
+    assert compilations["unique_graphs"] == before > 0
+    call(x * 1)  # inside a block the input is no leaf
+    assert compilations["unique_graphs"] == before
+
+
+class Planted(torch.autograd.Function):
+    """c x^2, whose two gradients are multiplied by given factors."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, c: Tensor, *factors: float) -> Tensor:
+        ctx.save_for_backward(x, c)
+        ctx.factors = factors
+        return c * x * x
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, c = ctx.saved_tensors
+        input_factor, coefficient_factor = ctx.factors
+        return 2 * c * x * dy * input_factor, (dy * x * x).sum().view(1) * coefficient_factor, None, None
+
+
+class Square(nn.Module):
+    def __init__(self, input_factor: float = 1.0, coefficient_factor: float = 1.0):
+        super().__init__()
+        self.c = nn.Parameter(torch.tensor([0.5]))
+        self.factors = (input_factor, coefficient_factor)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return Planted.apply(x, self.c, *self.factors)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_honest_square_passes(dtype: str) -> None:
+    check(Square(), dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("factors", "name"), [((1.01, 1.0), "the input"), ((1.0, 0.99), "c")])
+def test_a_gradient_that_is_no_derivative_is_refused_in_every_type(
+    dtype: str, factors: tuple[float, float], name: str
+) -> None:
+    with pytest.raises(Wrong, match=rf"gradient to {name} is not the derivative of the output: .*surrogate_gradient"):
+        check(Square(*factors), dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("factors", "name"), [((1.04, 1.0), "the input"), ((1.0, 1.04), "c")])
+def test_a_backend_with_another_gradient_is_refused(dtype: str, factors: tuple[float, float], name: str) -> None:
+    module = Square()
+    with pytest.raises(Wrong, match=rf"gradient to {name} is .* rounding in {dtype} explains"):
+        check(module, lambda x: Planted.apply(x, module.c, *factors), dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_backend_whose_output_is_one_percent_off_is_refused(dtype: str) -> None:
+    module = activation("gelu")
+    with pytest.raises(Wrong, match="the output .* too large or small" if dtype == "bfloat16" else "output"):
+        check(module, lambda x: module(x) * 1.0101, dtype, rows=512)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_single_wrong_value_is_refused(dtype: str) -> None:
+    module = activation("polynorm")
+
+    def call(x: Tensor) -> Tensor:
+        y: Tensor = module(x)
+        return torch.cat([y.flatten()[:-1], y.flatten()[-1:] * 0 + 4]).view(y.shape)
+
+    with pytest.raises(Wrong, match="a value of the output is"):
+        check(module, call, dtype, rows=512)
+
+
+def test_half_the_digits_are_not_enough() -> None:
+    module = activation("gelu")
+    with pytest.raises(Wrong, match="rounding in float32 explains"):
+        check(module, lambda x: module(x.bfloat16()).float())
+
+
+def test_another_type_is_refused() -> None:
+    module = activation("relu")
+    with pytest.raises(Wrong, match="the output is float32, not bfloat16"):
+        check(module, lambda x: module(x).float(), "bfloat16")
+
+
+def test_values_that_are_not_finite_are_refused() -> None:
+    module = activation("relu2")
+    with pytest.raises(Wrong, match=r"\d+ of 1536 values of the output are not finite where float64's are"):
+        check(module, lambda x: module(x * 1e20) / 1e40)
+    with pytest.raises(Wrong, match="1 of 1 values of the gradient to c are not finite"):
+        square = Square()
+        check(square, lambda x: Planted.apply(x, square.c, 1.0, float("nan")))
+
+
+class Spoils(torch.autograd.Function):
+    """relu, whose backward pass writes into what it was given."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gradient_too: bool) -> Tensor:
+        ctx.save_for_backward(x > 0)
+        ctx.gradient_too = gradient_too
+        if not gradient_too:
+            y = x.clamp(min=0)
+            x.data.view(-1)[:3] += 1
+            return y
+        return x.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:
+        return dy.mul_(ctx.saved_tensors[0]), None
+
+
+@pytest.mark.parametrize(("gradient_too", "what"), [(True, r"\d+ of 1536 values of the output's gradient"),
+                                                    (False, r"3 of 1536 values of the input")])  # fmt: skip
+def test_changed_data_are_refused(gradient_too: bool, what: str) -> None:
+    with pytest.raises(Wrong, match=f"{what} were changed"):
+        check(activation("relu"), lambda x: Spoils.apply(x, gradient_too))
+
+
+class Kept(torch.autograd.Function):
+    """relu into memory that is given: the input's own, or a buffer that every call uses."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, where: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x > 0)
+        return x.data.view(x.shape) if where is None else where.copy_(x.clamp(min=0)).view(x.shape)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:
+        return dy * ctx.saved_tensors[0], None
+
+
+def test_outputs_in_memory_of_others_are_refused() -> None:
+    with pytest.raises(Wrong, match="in the memory of the input"):
+        check(activation("relu"), lambda x: Kept.apply(x, None))
+    buffer = torch.empty(N, F)
+    with pytest.raises(Wrong, match="two calls lie in the same memory"):
+        check(activation("relu"), lambda x: Kept.apply(x, buffer))
+
+
+class Sign(nn.Module):
+    """The sign of x, with the gradient of the identity (straight-through, arXiv:1308.3432)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + (x.sign() - x).detach()
+
+
+def test_a_surrogate_gradient_is_held_to_itself_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Wrong, match="not the derivative"):
+        check(Sign())
+    monkeypatch.setattr(activations, "_loaded", dict(activations._loaded))
+    activations.register("sign", branches=1, surrogate_gradient=True)(Sign)
+    check(Sign())
+    module = Sign()
+    with pytest.raises(Wrong, match="the surrogate gradient to the input is"):
+        check(module, lambda x: module(x).detach() + 2 * (x - x.detach()))
+
+
+def test_kinks_that_rounding_can_cross_are_no_mistake() -> None:
+    class Shifted(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.relu(3 * x - 0.5) + nn.functional.hardtanh(x)
+
+    for dtype in DTYPES:
+        check(Shifted(), dtype=dtype, rows=1024)
+
+
+def test_it_leaves_nothing_behind() -> None:
+    module = activation("polynorm")
+    state, random = {k: v.clone() for k, v in module.state_dict().items()}, torch.get_rng_state()
+    check(module)
+    assert all(p.grad is None for p in module.parameters())
+    assert all(torch.equal(v, state[k]) for k, v in module.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_of_many_rows_the_first_the_last_and_some_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("polybench.correct.HELD", 5 * F)
+    module = activation("polynorm")
+    check(module)
+    for row in (0, N - 1):
+
+        def call(x: Tensor, row: int = row) -> Tensor:
+            factor = torch.ones(N, 1)
+            factor[row] = 1.2
+            return module(x) * factor
+
+        with pytest.raises(Wrong, match="output"):
+            check(module, call)
+    with pytest.raises(Wrong, match="values of the gradient to the input stand in rows"):
+        check(activation("relu"), lambda x: torch.relu(x) + x.sum(0, keepdim=True))
+
+
+def test_a_wrong_result_fails_its_trial_with_the_numbers() -> None:
+    with pytest.raises(Wrong) as caught:
+        check(Square(1.01))
+    status, text = explain(caught.value)
+    assert status == "failed"
+    assert text.startswith("Wrong: the gradient to the input is not the derivative")
+    assert "\n" not in text
