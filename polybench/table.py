@@ -11,7 +11,7 @@ from polybench.compare import Comparison, Outcome, across
 from polybench.document import Column, Entry, Table
 from polybench.metric import Metric, Scale, places_for, scale_for
 from polybench.points import Grid, Point
-from polybench.stats import CONFIDENCE_SEED, CONFIDENCE_TIME, Estimate
+from polybench.stats import ALPHA, CONFIDENCE_SEED, CONFIDENCE_TIME, Estimate
 from polybench.store import Run
 
 # Shown by the table of limits, or only of use between runs.
@@ -165,10 +165,9 @@ def _caption(run: Run, kind: str, shared: Sequence[str], metrics: Sequence[Metri
     ways = {m.varies_with for m in metrics if m.better != "neither"}
     repeats = max(len(p.records) for p in rows)
     if "sample" in ways:
-        blocks = max(
-            (len(m.values) for p in rows for r in p.records for m in r.measurements if m.metric == "total_time"),
-            default=0,
-        )
+        timed = [m for p in rows for r in p.records for m in r.measurements if m.metric == "total_time"]
+        counts = sorted({len(m.values) for m in timed})
+        blocks = " to ".join(map(str, sorted({counts[0], counts[-1]}))) if counts else "no"
         parts.append(
             f"Medians over {repeats} launches of {blocks} blocks; ratios are taken inside a block and carry "
             f"{CONFIDENCE_TIME:.0%} intervals, judged against a margin of {run.suite['margin']:.0%}, "
@@ -180,6 +179,10 @@ def _caption(run: Run, kind: str, shared: Sequence[str], metrics: Sequence[Metri
         )
     if "nothing" in ways:
         parts.append("Bytes and counts are exact.")
+    if ways - {"nothing"}:
+        parts.append(
+            f"Differences also survive Benjamini-Hochberg ({ALPHA:.0%}) over their column, or are not resolved."
+        )
     parts.append("Bold: best, with an interval that excludes the second.")
     return " ".join(parts)
 

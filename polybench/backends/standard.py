@@ -12,6 +12,7 @@ from polybench.errors import Unsupported
 from polybench.registry import backends
 
 Call = Callable[..., Any]
+MOST_VERSIONS = 64  # of one compiled function in one process
 
 
 @backends.register("eager", source="PyTorch")
@@ -60,4 +61,8 @@ def _inductor(call: Call, mode: str) -> Call:
         raise Unsupported(
             f"torch.compile needs a C++ compiler for the CPU and finds no {name!r}: install it, or name another in CXX"
         )
+    from torch._dynamo import config
+
+    # One function may be compiled for many activations, sizes and types; torch would run the ninth eagerly in silence.
+    config.recompile_limit, config.fail_on_recompile_limit_hit = MOST_VERSIONS, True
     return torch.compile(call, mode=mode, dynamic=False)
