@@ -219,9 +219,10 @@ def _bounded(verdict: Make, metric: Metric, interval: Interval, limit: float, lo
 
 def _normalised(point: Point, metric: str) -> list[list[float]]:
     """Log of the time over the yardstick's of the same block, a list a launch."""
+    yardstick = YARDSTICKS.get(str(dict(point.cell.axes).get("level")), "copy_time")
     launches = []
     for record in point.ok():
-        mine, yard = record.get(metric), record.get(YARDSTICKS[str(point.cell.axis("level"))])
+        mine, yard = record.get(metric), record.get(yardstick)
         if mine and yard and len(mine.values) == len(yard.values):
             launches.append([math.log(a / b) for a, b in zip(mine.values, yard.values, strict=True)])
     return launches
