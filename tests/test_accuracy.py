@@ -127,7 +127,7 @@ def test_every_activation_is_within_a_few_roundings_at_scale_one(spec: str, dtyp
     assert {m.name for m in KIND.metrics} - {"parameter_error", "parameter_error_curve"} <= set(found)
     for metric in ("forward_error", "gradient_error"):
         assert one(found, metric) <= 4 * ROUNDOFF[dtype]
-    assert one(found, "forward_ulp") <= 1
+    assert one(found, "forward_ulp") <= 2  # of geglu 1.3: erf of torch, and a product
     for measurement in found.values():
         assert len(measurement.values) in (1, len(DECADES))
 

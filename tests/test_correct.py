@@ -254,5 +254,5 @@ def test_a_wrong_result_fails_its_trial_with_the_numbers() -> None:
         check(Square(1.01))
     status, text = explain(caught.value)
     assert status == "failed"
-    assert text.startswith("Wrong: the gradient to the input is not the derivative")
+    assert text.startswith("the gradient to the input is not the derivative")
     assert "\n" not in text
