@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from polybench.axes import LevelAxes
+from polybench.benchmarks.speed import LEAST_BYTES
 from polybench.cell import Trial
 from polybench.errors import TrialError
 from polybench.kind import Item, Protocol
@@ -30,10 +31,6 @@ MOVED = Metric(
     "moved_bytes", "B", "lower", "nothing",
     "Inputs and outputs of every operator of forward and backward, views left out; of compiled code unknown.",
 )  # fmt: skip
-LEAST = Metric(
-    "least_bytes", "B", "neither", "nothing",
-    "The least that forward and backward of the activation move: each input read once, each output written once.",
-)  # fmt: skip
 RESIDENT = Metric(
     "resident_bytes", "B", "neither", "sample",
     "How far forward and backward raise the process's resident memory; advisory, for the heap keeps what it had.",
@@ -45,7 +42,7 @@ PARAMETERS = Metric("parameters", "1", "neither", "nothing", "Trained numbers of
     "memory",
     axes=LevelAxes,
     protocol=Protocol,
-    metrics=(SAVED, DECLARED, PEAK, MOVED, LEAST, RESIDENT, PARAMETERS),
+    metrics=(SAVED, DECLARED, PEAK, MOVED, LEAST_BYTES, RESIDENT, PARAMETERS),
     version=2,
     repeats="once",
     seconds=lambda axes, protocol: 0.2 + 2e-6 * axes.tokens * axes.d_model,
@@ -76,7 +73,7 @@ def memory(trials: Sequence[Trial], axes: LevelAxes, protocol: Protocol) -> Iter
     cost = declared(arm.activation)
     if cost and axes.level == "activation":
         width, size = arm.width // cost.branches, arm.gradient.element_size()
-        yield 0, Measurement(LEAST.name, (float(arm.least_bytes),))
+        yield 0, Measurement(LEAST_BYTES.name, (float(arm.least_bytes),))
         if cell.backend == "eager":
             yield 0, Measurement(DECLARED.name, (float(cost.saved_bytes(axes.tokens, width, size)),))
     if cell.device == "cpu" and (resident := resident_bytes(arm.once)) is not None:
