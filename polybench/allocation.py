@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def moved_bytes(work: Callable[[], object]) -> int:
 
 
 class _Traffic(TorchDispatchMode):
-    """Counts a tensor once for each operator that reads or writes it."""
+    """Counts a tensor once for each operator that reads it and once for each that writes it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,10 +80,15 @@ class _Traffic(TorchDispatchMode):
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         if not func.is_view and not _makes_nothing(func):
-            tensors = [t for t in tree_leaves((args, kwargs, result)) if isinstance(t, Tensor)]
-            distinct = {(t.data_ptr(), t.nbytes): t.nbytes for t in tensors}
-            self.bytes += sum(distinct.values())
+            for part in ((args, kwargs), result):  # what is changed in place is read and written
+                tensors = [t for t in tree_leaves(part) if isinstance(t, Tensor)]
+                self.bytes += sum({(t.data_ptr(), _extent(t)): _extent(t) for t in tensors}.values())
         return result
+
+
+def _extent(x: Tensor) -> int:
+    """Bytes of the elements of a tensor, one that is repeated by expanding counted once."""
+    return x.element_size() * math.prod(n for n, step in zip(x.shape, x.stride(), strict=True) if step or n == 0)
 
 
 def _makes_nothing(func: Any) -> bool:

@@ -24,7 +24,7 @@ def keep(run: store.Run, folder: Path) -> int:
     if not rules:
         raise UsageError(f"the suite of {run.name} has no gate: rules, so there is nothing to keep")
     kept: list[Record] = []
-    for point in points(run):
+    for point in (*points(run), *points(run, controls=True)):
         wanted = {r["metric"] for r in rules if matches(point, r.get("where") or {})}
         for record in point.records:
             chosen = tuple(m for m in record.measurements if m.metric in {*wanted, *YARDSTICKS.values()})

@@ -83,6 +83,8 @@ class Blocks:
             with self._failing(i):
                 self.samples[i].append(_mean(found[i]))
         for name, values in yards.items():
+            if statistics.fmean(values) <= 0:
+                raise ArithmeticError(f"the clock did not move during {name}; raise the size of the cell")
             self.yards[name].append(statistics.fmean(values))
 
     def forget(self) -> None:
@@ -98,20 +100,23 @@ class Blocks:
         self.yards = {name: [values[b] for b in kept] for name, values in self.yards.items()}
         return count - len(kept)
 
-    def ratios(self, reference: int) -> dict[int, Estimate]:
-        """Log-ratio of every other arm's total time to that of the reference, over the blocks of this launch."""
-        if reference not in self.arms:
-            return {}
-        base = self.samples[reference]
+    def ratios(self, references: Mapping[int, int]) -> dict[int, Estimate]:
+        """Log-ratio of each arm's total time to that of its reference, over the blocks of this launch."""
         return {
-            i: of_launches([[math.log(mine.total / theirs.total) for mine, theirs in zip(samples, base, strict=True)]])
-            for i, samples in self.samples.items()
-            if i in self.arms and i != reference and samples
+            i: of_launches(
+                [[math.log(a.total / b.total) for a, b in zip(self.samples[i], self.samples[j], strict=True)]]
+            )
+            for i, j in references.items()
+            if i != j and i in self.arms and j in self.arms and self.samples[i]
         }
 
-    def decided(self, reference: int, margin: float) -> bool:
-        """Whether more blocks would change no verdict on this launch; `margin` is a ratio less one."""
-        return all(settled(ratio, math.log1p(margin)) for ratio in self.ratios(reference).values())
+    def decided(self, references: Mapping[int, int], margin: float) -> bool:
+        """Whether more blocks would change no verdict on this launch; `margin` is a ratio less one.
+
+        Where no arm has its reference there is nothing to decide, so the blocks go on.
+        """
+        ratios = self.ratios(references)
+        return bool(ratios) and all(settled(ratio, math.log1p(margin)) for ratio in ratios.values())
 
     def _order(self, items: Iterable[Place]) -> list[Place]:
         places = list(items)

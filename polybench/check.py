@@ -12,9 +12,10 @@ from pydantic import BaseModel, ValidationError
 from polybench.derive import DERIVED
 from polybench.errors import Problem, RegistryError, SuiteError, did_you_mean
 from polybench.explain import in_words
-from polybench.kind import Kind, kind_of
+from polybench.kind import Kind, axes_of, kind_of
 from polybench.layers import layered
 from polybench.located import Located, Mark, Route
+from polybench.matrix import combinations
 from polybench.matrix_check import matrix_problems
 from polybench.options import canonical
 from polybench.registry import backends
@@ -153,15 +154,17 @@ class _Check:
             if name and name not in known:
                 self.add(route, f"{text!r} is not among the activations, {did_you_mean(name, known)}")
 
-    def _where_name(self, value: Any, route: Route, known: list[str]) -> None:
+    def _where_name(self, value: Any, route: Route, known: list[Any]) -> None:
         for text in value if isinstance(value, list) else [value]:
             if text not in known:
-                self.add(route, f"no cell of this suite has {route[-1]} {text!r}, {did_you_mean(text, known)}")
+                self.add(route, f"no cell of this suite has {route[-1]} {text!r}, {did_you_mean(text, map(str, known))}")
 
     def _judgements(self, data: dict[str, Any], activations: list[str], kinds: list[Kind]) -> None:
         metrics = {m.name for k in kinds for m in k.metrics if not m.curve}
         metrics |= {m.name for k in kinds for m in DERIVED if any(n.name == "val_curve" for n in k.metrics)}
+        unjudged = {m.name for k in kinds for m in k.metrics if m.better == "neither" and m.varies_with == "sample"}
         axes = {a for k in kinds for a in k.axes.model_fields} | set(CELL_FIELDS)
+        planned = None if self.problems else _planned(data)
         for key, model in (("claims", Claim), ("gate", Rule)):
             parts = data.get(key)
             for index, part in enumerate(parts if isinstance(parts, list) else []):
@@ -169,6 +172,8 @@ class _Check:
                     continue
                 route: Route = (key, index)
                 metric = part.get("metric")
+                if model is Rule and isinstance(metric, str) and metric in unjudged:
+                    self.add((*route, "metric"), f"{metric!r} has no good direction, so it cannot be gated")
                 if isinstance(metric, str) and metric not in metrics:
                     near = did_you_mean(metric, metrics)
                     self.add((*route, "metric"), f"no benchmark of this suite measures {metric!r}, {near}")
@@ -185,6 +190,20 @@ class _Check:
                         self._where_activation(part["where"][axis], (*route, "where", axis), activations)
                     elif axis in ("benchmark", "kind", "backend", "dtype"):
                         self._where_name(part["where"][axis], (*route, "where", axis), _named(data, axis))
+                    elif planned and axis != "device":
+                        self._where_name(part["where"][axis], (*route, "where", axis), planned.get(axis, []))
+
+
+def _planned(data: dict[str, Any]) -> dict[str, list[Any]]:
+    """The values that each axis takes in the cells of a suite whose matrices are sound."""
+    found: dict[str, list[Any]] = {}
+    for item in data["benchmarks"]:
+        kind = kind_of(item["kind"])
+        for cell in combinations(item.get("matrix", {}), kind):
+            for axis, value in axes_of(kind, cell):
+                if value not in found.setdefault(axis, []):
+                    found[axis].append(value)
+    return found
 
 
 def _named(data: dict[str, Any], field: str) -> list[str]:

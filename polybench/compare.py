@@ -60,14 +60,14 @@ def across(run: Run, against: str | None = None, only: str | None = None) -> lis
     A difference counts when its interval lies beyond the margin and when it survives the correction
     for all that is compared in its column (Benjamini-Hochberg, false discovery rate 5 %).
     """
-    reference, margin = against or run.suite["reference"], float(run.suite["margin"])
+    reference = against or run.suite["reference"]
     grid, metrics = Grid(run), run.metrics
     found = []
     for point in grid.cells.values():
         other = grid.beside(point, reference)
         for metric in metrics[point.cell.kind].values():
             if not metric.curve and only in (None, metric.name):
-                found.append(_compare(grid, point, other, metric, reference, margin))
+                found.append(_compare(grid, point, other, metric, reference))
     return _discovered(found)
 
 
@@ -82,14 +82,14 @@ def _discovered(found: Sequence[Comparison]) -> list[Comparison]:
         q_values = benjamini_hochberg([found[i].p or 0.0 for i in places])
         for i, q in zip(places, q_values, strict=True):
             lost = found[i].outcome in ("better", "worse") and q > ALPHA
-            settle = f"q {q:.2g} after correction for {len(places)} comparisons"
-            changes: dict[str, Any] = {"outcome": "unresolved", "settle": settle} if lost else {}
+            changes: dict[str, Any] = {"outcome": "unresolved"} if lost else {}
             judged[i] = replace(found[i], q=q, **changes)
     return judged
 
 
-def _compare(grid: Grid, point: Point, other: Point | None, metric: Metric, against: str, margin: float) -> Comparison:
+def _compare(grid: Grid, point: Point, other: Point | None, metric: Metric, against: str) -> Comparison:
     value, reference = typical(point, metric), typical(other, metric) if other else None
+    margin = grid.margin(point.benchmark)
     blank = Comparison(point, metric, against, value, reference, None, "none", note=point.trouble())
     if other is None or value is None or reference is None or point.cell == other.cell:
         return blank
@@ -100,7 +100,13 @@ def _compare(grid: Grid, point: Point, other: Point | None, metric: Metric, agai
         if not launches:
             return blank
         noise, excess = grid.noise(point, metric.name), grid.excess(other, metric.name)
-        return _of_times(blank, launches, math.log1p(margin), noise, excess)
+        found = _of_times(blank, launches, math.log1p(margin), noise, excess)
+        asked = max(len(point.records), len(other.records))
+        if len(launches) < min(2, asked) and metric.better != "neither":
+            # One launch of several says nothing of how they differ.
+            settle = f"only {len(launches)} of {asked} launches has both"
+            return replace(found, outcome="unresolved", p=None, settle=settle)
+        return found
     differences = seed_differences(point, other, metric)
     return _of_seeds(blank, differences, margin) if differences else blank
 
@@ -117,7 +123,11 @@ def _of_times(
     if outcome == "unstable":
         return replace(shown, note="the second copy of the reference differs from the first")
     p = p_beyond(lambda confidence: of_launches(launches, confidence, excess), limit)
-    return replace(shown, p=p, settle=_blocks(launches, limit, excess) if outcome == "unresolved" else "")
+    if outcome == "unresolved":
+        hidden = abs(log_ratio.value) < limit and limit > least * 1.001
+        told = f"the A/A copy hides what is below {math.expm1(limit):.1%}; more blocks or a quieter machine"
+        return replace(shown, p=p, settle=told if hidden else _blocks(launches, limit, excess))
+    return replace(shown, p=p)
 
 
 def judge_times(

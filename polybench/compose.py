@@ -76,8 +76,14 @@ def _meanwhile(window: dict[str, float]) -> str:
 
 
 def _notes(run: Run) -> tuple[str, ...]:
+    forced = run.header.get("forced", [])
+    mixed = [f"This run was resumed after changes, so its parts may not go together: {'; '.join(forced)}."]
     planned, there = run.header.get("planned", 0), len(run.records)
     if there >= planned:
-        return run.notes
+        return (*run.notes, *(mixed if forced else []))
     command = f"`polybench run --resume {run.path}`"
-    return (*run.notes, f"The run is not complete: {there} of {planned} trials are there; {command} goes on.")
+    return (
+        *run.notes,
+        *(mixed if forced else []),
+        f"The run is not complete: {there} of {planned} trials are there; {command} goes on.",
+    )

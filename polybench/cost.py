@@ -25,6 +25,14 @@ class Cost:
     kept_once: int = 0
     wide: bool = False
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for counts that cannot be."""
+        counts = (self.forward_flops, self.backward_flops, self.kept, self.kept_rows, self.kept_once)
+        if self.branches < 1 or not all(isinstance(c, int) and c >= 0 for c in counts):
+            raise ValueError(
+                f"a cost is made of whole numbers that are not negative, and of one branch at least: {self}"
+            )
+
     @property
     def forward_moves(self) -> int:
         """Tensors of width F that any kernel must move: it reads the G branches and writes the output."""

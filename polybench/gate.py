@@ -12,7 +12,7 @@ from polybench.cell import Cell
 from polybench.environment import differences as fingerprint_differences
 from polybench.errors import NothingMeasured, UsageError
 from polybench.metric import Metric
-from polybench.points import Point, matches, points, seed_differences, typical
+from polybench.points import Grid, Point, matches, seed_differences, typical
 from polybench.record import Status
 from polybench.stats import ALPHA, Estimate, difference_of_launches, holm, p_beyond, paired
 from polybench.store import Run
@@ -56,8 +56,8 @@ def between(baseline: Run, run: Run) -> list[Verdict]:
     for one in (run, baseline):
         if not one.records:
             raise NothingMeasured(f"nothing was measured in {one.path}")
-    old = {(p.benchmark, p.cell): p for p in points(baseline)}
-    new = {(p.benchmark, p.cell): p for p in points(run)}
+    grids = Grid(baseline), Grid(run)
+    old, new = (grid.cells for grid in grids)
     elsewhere = fingerprint_differences(baseline.environment, run.environment)
     elsewhere += [f"{one.name} was resumed after changes" for one in (run, baseline) if one.header.get("forced")]
     bumped = {(b, replace(c, version=0)): c.version for b, c in new}
@@ -66,7 +66,14 @@ def between(baseline: Run, run: Run) -> list[Verdict]:
         name = _rule_name(rule)
         found = [
             _judge(
-                name, rule, metric, old.get(key), new.get(key), [*elsewhere, *_careless(baseline, run, key[0])], bumped
+                name,
+                rule,
+                metric,
+                old.get(key),
+                new.get(key),
+                [*elsewhere, *_careless(baseline, run, key[0])],
+                bumped,
+                grids,
             )
             for key in dict.fromkeys([*old, *new])
             if (metric := _metric(baseline, run, key[1].kind, rule["metric"]))
@@ -128,6 +135,7 @@ def _judge(
     new: Point | None,
     elsewhere: list[str],
     bumped: Bumped,
+    grids: tuple[Grid, Grid],
 ) -> Verdict:
     tolerance = float(str(rule["tolerance"]))
     some = new or old
@@ -159,7 +167,8 @@ def _judge(
             return verdict("fail", f"{was:,.0f} became {now:,.0f}", exact)
         return verdict("improved" if worse < 0 else "pass", "", exact)
     if metric.varies_with == "sample":
-        return _judge_times(verdict, metric, old, new, tolerance, elsewhere)
+        noises = [grid.noise(p, metric.name) for grid, p in zip(grids, (old, new), strict=True)]
+        return _judge_times(verdict, metric, old, new, tolerance, elsewhere, [n for n in noises if n])
     if gone := {r.trial.seed for r in old.ok()} - {r.trial.seed for r in new.records}:
         return verdict("missing", f"seed {min(gone)} has vanished from the run")
     if _lost_seeds(old, new):
@@ -189,18 +198,35 @@ def _from_nothing(verdict: Make, metric: Metric, pairs: Sequence[float], text: s
 
 
 def _judge_times(
-    verdict: Make, metric: Metric, old: Point, new: Point, tolerance: float, elsewhere: list[str]
+    verdict: Make,
+    metric: Metric,
+    old: Point,
+    new: Point,
+    tolerance: float,
+    elsewhere: list[str],
+    noises: Sequence[Estimate],
 ) -> Verdict:
+    """Times over their yardsticks, against a tolerance that what equal code showed in either run can raise."""
     if elsewhere:
         return verdict("not comparable", f"measured otherwise ({'; '.join(elsewhere)})")
     before, after = _normalised(old, metric.name), _normalised(new, metric.name)
     if not before or not after:
         return verdict("not comparable", "no yardstick was measured in the same blocks")
-    return _bounded(verdict, metric, partial(difference_of_launches, before, after), math.log1p(tolerance), True)
+    limit = math.log1p(tolerance)
+    if any(n.low > limit or n.high < -limit for n in noises):
+        return verdict("inconclusive", "unstable: a second copy of the reference differed from the first")
+    beyond = max([limit, *(abs(e) for n in noises if n.known for e in (2 * n.value, n.low, n.high))])
+    return _bounded(verdict, metric, partial(difference_of_launches, before, after), limit, True, beyond)
 
 
-def _bounded(verdict: Make, metric: Metric, interval: Interval, limit: float, log: bool) -> Verdict:
-    """Fail when the interval lies beyond the limit on the bad side, pass when it ends before it."""
+def _bounded(
+    verdict: Make, metric: Metric, interval: Interval, limit: float, log: bool, beyond: float | None = None
+) -> Verdict:
+    """Fail when the interval lies beyond the limit on the bad side, pass when it ends before it.
+
+    `beyond` is the limit for failing where noise has raised it: noise hides, it shows nothing.
+    """
+    most = limit if beyond is None else beyond
     change = interval()
     shown = change.map(math.exp) if log and change.known else change
     sign = -1 if metric.better == "higher" else 1
@@ -208,9 +234,9 @@ def _bounded(verdict: Make, metric: Metric, interval: Interval, limit: float, lo
     if not change.known:
         return verdict("inconclusive", "too few repeats for an interval", shown)
     text = f"{shown.value:.4g} [{shown.low:.4g}, {shown.high:.4g}]"
-    p = p_beyond(interval, limit) if sign * change.value > 0 else 1.0  # of getting worse alone
+    p = p_beyond(interval, most) if sign * change.value > 0 else 1.0  # of getting worse alone
     text = f"{text} times the baseline" if log else f"{text} {metric.unit} above the baseline"
-    if low > limit:
+    if low > most:
         return verdict("fail", text, shown, p)
     if high > limit:
         return verdict("inconclusive", f"{text}: the interval holds the limit", shown, p)

@@ -73,10 +73,17 @@ class Grid:
         self.cells = {(p.benchmark, p.cell): p for p in points(run)}
         self.controls = {(p.benchmark, p.cell): p for p in points(run, controls=True)}
         self._reference = run.suite["reference"]
+        self._margin = run.suite["margin"]
+        protocols = {b["name"]: b.get("protocol", {}) for b in run.suite["benchmarks"]}
+        self._margins = {name: p["margin"] for name, p in protocols.items() if "margin" in p}
         self._groups: dict[tuple[str, Cell], list[Point]] = defaultdict(list)
         for (benchmark, cell), point in (*self.cells.items(), *self.controls.items()):
             self._groups[benchmark, cell.beside("")].append(point)
         self._excess: dict[tuple[str, Cell, str], float | None] = {}
+
+    def margin(self, benchmark: str) -> float:
+        """The least ratio that matters: the benchmark's own, else the suite's."""
+        return float(self._margins.get(benchmark, self._margin))
 
     def beside(self, point: Point, activation: str) -> Point | None:
         """The same cell for another activation."""

@@ -26,7 +26,8 @@ class Limit:
     `bandwidth` and `rate` are what the cell reached in B/s and FLOP/s, `copy_bandwidth` and
     `product_rate` what a copy and a product reached in the same blocks. `bound` is the largest of the
     three least times: moving the bytes as the copy does, doing the operations as the product does,
-    starting the operators over one token. `share` is the larger of the first two over the measured time.
+    starting the operators over one token. `share` is the first, or of a block or decoder the second, over
+    the measured time.
     """
 
     point: Point
@@ -65,9 +66,12 @@ def _least_times(point: Point) -> tuple[list[list[float]], list[list[float]], li
 
 
 def _shares(point: Point) -> list[list[float]]:
-    """Logarithm of the larger least time over the time taken, block by block."""
-    launches = zip(*_least_times(point), strict=True)
-    return [[math.log(max(m, c) / t) for m, c, t in zip(*launch, strict=True)] for launch in launches]
+    """Logarithm of the least time over the time taken, block by block: of moving for an activation alone, which no
+    matrix product bounds, else of computing."""
+    moving, computing, taken = _least_times(point)
+    least = moving if _one(point, "least_bytes") else computing
+    pairs = zip(least, taken, strict=True)
+    return [[math.log(b / t) for b, t in zip(bound, times, strict=True)] for bound, times in pairs]
 
 
 def _limit(point: Point, excess: float | None) -> Limit:
@@ -87,8 +91,14 @@ def _limit(point: Point, excess: float | None) -> Limit:
         rate=flops / total if flops else None,
         product_rate=_one(point, "product_flops") / statistics.median(point.values("product_time")),
         share=of_launches(_shares(point), excess=excess).map(math.exp),
-        bound=max(least_times, key=lambda k: least_times[k]),
+        bound=_bound(least_times, total),
     )
+
+
+def _bound(least_times: dict[str, float], total: float) -> str:
+    """The largest least time, leaving out what took longer than the cell itself and so is no limit of it."""
+    possible = {what: seconds for what, seconds in least_times.items() if seconds <= total}
+    return max(possible, key=lambda what: possible[what]) if possible else "–"
 
 
 def tables(run: Run) -> tuple[Table, ...]:
@@ -107,7 +117,7 @@ def _table(run: Run, name: str, found: Sequence[Limit]) -> Table:
         Column("copy", "GB/s", "A copy of the hidden tensor in the same blocks: read once and written once."),
         Column("computed", "GFLOP/s", "Operations of forward and backward over the time they took."),
         Column("product", "GFLOP/s", "The block's first product in the same blocks."),
-        Column("share of the limit", "", "The larger of both least times over the measured time, block by block."),
+        Column("share of the limit", "", "The least time over the measured time, block by block."),
         Column("bound by", "", "The largest least time: memory, arithmetic, or launches.", numeric=False),
     )
     rows = tuple(
@@ -129,10 +139,10 @@ def _table(run: Run, name: str, found: Sequence[Limit]) -> Table:
         title=f"{name}: limits",
         caption=(
             f"On {run.header['device']}, {', '.join(shared)}. An activation alone must at least read every input and "
-            "write every output once, as fast as the copy, and do its operations as fast as the product; beyond the "
-            "share of that limit no kernel can go while copy and product are what the machine can do. Of a block or "
-            f"decoder the share is the model FLOPs utilisation. {CONFIDENCE_TIME:.0%} intervals. Bound by: the largest "
-            "of the least times of moving, computing and starting the operators over a single token."
+            "write every output once, as fast as the copy does in the same blocks: that is its limit. Of a block or "
+            "decoder the share is the model FLOPs utilisation, against the product. "
+            f"{CONFIDENCE_TIME:.0%} intervals. Bound by: the largest of the least times of moving, computing and "
+            "starting the operators over a single token, as far as none is longer than the time itself."
         ),
         columns=columns,
         rows=rows,

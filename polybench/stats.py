@@ -16,6 +16,7 @@ _LEAST_BLOCKS = 7  # below, no order statistic of a median reaches 98 %
 _MANY_LAUNCHES = 5  # from here on launches themselves are the sample
 _SIGN_FLIP_LIMIT = 16  # 2^n sign patterns are enumerated up to here
 _MOST_EXCESS = 2.0  # of `launch_excess`, up to which blocks may explain how launches differ
+_STANDS_OUT = 4.0  # the same ratio of one comparison alone, by chance in 2 of 100
 _LEAST_P = 1e-12  # smaller ones are not told apart
 _MOST_LAUNCHES, _MOST_FOLD = 60, 1000.0  # more than this nobody measures
 
@@ -49,8 +50,10 @@ def of_launches(
 
     One launch: exact order-statistic interval. Five or more: t over the launches' medians. Between,
     see `_few`, which is helped by the `launch_excess` of all that was measured in the same launches.
-    Simulated with normal noise, 3 launches of 20 blocks, nominal 98 %: it covers 96 % or more however
-    much launches differ, where a two-level bootstrap covered 86 %.
+    Simulated with normal noise, three launches of 40 blocks, nominal 98 %: it covers 99 % where launches
+    agree; where they differ by two to five times what blocks explain, 97 % if every arm does so by itself,
+    93 % if all share the reference's offset, 90 % if one arm alone does. Two launches cover up to 5 % less.
+    A two-level bootstrap covered 86 %.
 
     Raises:
         ValueError: there is no block at all.
@@ -110,15 +113,15 @@ def _few(
     Both the spread between the medians and the unevenness inside the launches estimate how uncertain
     a launch's median is. The larger counts. Where blocks explain all of the spread, their degrees of
     freedom come on top of those of the launches, which alone would make the interval useless. Whether
-    they do is asked of the comparison itself, or, with more data and so more trust, of all its siblings.
+    they do is asked of the comparison itself, or, with more data and so more trust, of all its siblings,
+    unless it stands out among them.
     """
     count = len(launches)
     between = statistics.variance(medians)
     within = statistics.fmean(_variance_of_median(v) for v in launches)
-    ratio, most = (between / within if within else math.inf, 1.0) if excess is None else (excess, _MOST_EXCESS)
-    degrees = count - 1.0
-    if ratio < most:
-        degrees += (1 - ratio / most) * sum(len(v) - 1 for v in launches)
+    own = between / within if within else math.inf
+    used = own if excess is None else max(excess / _MOST_EXCESS, own / _STANDS_OUT)
+    degrees = count - 1.0 + max(0.0, 1 - used) * sum(len(v) - 1 for v in launches)
     return t_quantile(degrees, confidence) * math.sqrt(max(between, within) / count)
 
 
@@ -265,8 +268,9 @@ def more_to_settle(launches: Sequence[Sequence[float]], margin: float, excess: f
         return None
     medians = [statistics.median(v) for v in launches if v]
     apart = statistics.stdev(medians) if len(medians) > 1 else 0.0
-    own = apart**2 / statistics.fmean(_variance_of_median(v) for v in launches if v) if apart else 0.0
-    if (own if excess is None else excess) > (1.0 if excess is None else _MOST_EXCESS):
+    within = statistics.fmean(_variance_of_median(v) for v in launches if v)
+    own = apart**2 / within if within else math.inf if apart else 0.0
+    if own > (1.0 if excess is None else _STANDS_OUT) or (excess and excess > _MOST_EXCESS):
         for total in range(max(_MANY_LAUNCHES, len(medians) + 1), _MOST_LAUNCHES + 1):
             if t_quantile(total - 1, CONFIDENCE_TIME) * apart / math.sqrt(total) < room:
                 return More(total - len(medians), "launches")

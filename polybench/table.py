@@ -170,9 +170,13 @@ def _caption(run: Run, kind: str, shared: Sequence[str], metrics: Sequence[Metri
         blocks = " to ".join(map(str, sorted({counts[0], counts[-1]}))) if counts else "no"
         parts.append(
             f"Medians over {repeats} launches of {blocks} blocks; ratios are taken inside a block and carry "
-            f"{CONFIDENCE_TIME:.0%} intervals, judged against a margin of {run.suite['margin']:.0%}, "
+            f"{CONFIDENCE_TIME:.0%} intervals, judged against a margin of {Grid(run).margin(rows[0].benchmark):.0%}, "
             "or more where the A/A copy shows more."
         )
+        clocks = sorted({r.facts["timed_by"] for p in rows for r in p.records if "timed_by" in r.facts})
+        parts += [f"Timed by {' or '.join(clocks)}."] if clocks else []
+        dropped = sum(int(r.facts.get("throttled_blocks", 0)) for r in rows[0].records)
+        parts += [f"{dropped} blocks at a throttled clock were dropped."] if dropped else []
     if "seed" in ways:
         parts.append(
             f"Means over {repeats} seeds; changes are paired by seed and carry {CONFIDENCE_SEED:.0%} t intervals."
@@ -188,33 +192,39 @@ def _caption(run: Run, kind: str, shared: Sequence[str], metrics: Sequence[Metri
 
 
 def _notes(run: Run, rows: Sequence[Point], comparisons: Sequence[Comparison]) -> list[str]:
-    notes = [f"{name_of(p)}: {p.trouble()}" for p in rows if p.trouble()]
-    notes += [f"{name_of(p)}: {note}" for p in rows for r in p.records for note in r.notes]
-    unstable = {name_of(c.point): c.note for c in comparisons if c.outcome == "unstable"}
-    notes += [f"{name} is unstable: {why}" for name, why in unstable.items()]
+    varying, _ = varying_axes([p.cell for p in rows])
+
+    def name(point: Point) -> str:
+        return name_of(point, varying)
+
+    notes = [f"{name(p)}: {p.trouble()}" for p in rows if p.trouble()]
+    notes += [f"{name(p)}: {note}" for p in rows for r in p.records for note in r.notes]
+    unstable = {name(c.point): c.note for c in comparisons if c.outcome == "unstable"}
+    notes += [f"{who} is unstable: {why}" for who, why in unstable.items()]
     grid = Grid(run)
     for control in grid.controls.values():
         ratio = grid.noise(control, "total_time") if control.benchmark == rows[0].benchmark else None
         if ratio:
             notes.append(
-                f"A/A: a second copy of {name_of(control)} took {show(ratio.map(math.exp))} times as long as the first."
+                f"A/A: a second copy of {name(control)} took {show(ratio.map(math.exp))} times as long as the first."
             )
-    notes += [
-        f"{name_of(c.point)}: {c.note}." for c in comparisons if c.note.startswith(f"{c.metric.name} not reached")
-    ]
+    notes += [f"{name(c.point)}: {c.note}." for c in comparisons if c.note.startswith(f"{c.metric.name} not reached")]
     settle: dict[str, list[str]] = defaultdict(list)
     for c in comparisons:
         if c.outcome == "unresolved" and c.settle and (c.metric.unit != "s" or c.metric.name == "total_time"):
-            settle[c.metric.name].append(f"{name_of(c.point)} {c.settle}")
+            settle[c.metric.name].append(f"{name(c.point)} {c.settle}")
     return [
         *notes,
         *(f"{metric} is not resolved; this would settle it: {', '.join(who)}." for metric, who in settle.items()),
     ]
 
 
-def name_of(point: Point) -> str:
+def name_of(point: Point, varying: Sequence[str] = ()) -> str:
+    """An activation and what sets its cell apart: `relu (block, d_model 64), compile`."""
     axes = dict(point.cell.axes)
-    level = f" ({axes['level']})" if "level" in axes else ""
+    told = [str(axes["level"])] if "level" in axes else []
+    told += [f"{n} {axes[n]}" for n in varying if n in axes and n != "level"]
+    level = f" ({', '.join(told)})" if told else ""
     backend = "" if point.cell.backend == "eager" else f", {point.cell.backend}"
     dtype = "" if point.cell.dtype == "float32" else f", {point.cell.dtype}"
     return f"{point.cell.activation}{level}{backend}{dtype}"

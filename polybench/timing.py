@@ -9,6 +9,7 @@ import resource
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -104,6 +105,12 @@ def wake() -> None:
     """Take the first backward pass of a process, which imports for seconds, out of the first call's time."""
     x = torch.ones(1, requires_grad=True)
     torch.autograd.grad(torch.relu(x), x, torch.ones(1))
+
+
+def wake_compiler() -> None:
+    """The same for the first compilation of a process."""
+    with suppress(Exception):  # whoever cannot compile is told so when an arm is made
+        torch.compile(torch.neg)(torch.ones(3))
 
 
 def _cost(now: Clock) -> float:

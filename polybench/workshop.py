@@ -13,6 +13,7 @@ from polybench.axes import LevelAxes
 from polybench.build import activation, branches, executed, hidden_width
 from polybench.cost import Cost
 from polybench.decoder import Decoder
+from polybench.errors import TrialError
 from polybench.ffn import FeedForward
 
 # Dimension key: N tokens, B batch, T time, D model width, F hidden width, G branches, V vocabulary, L layers.
@@ -72,6 +73,8 @@ class Workshop:
         x_NxGF, dy_NxF = self._buffer(gates * F, True), self._buffer(F, False)
         run = executed(module, backend)
         cost = declared(module)
+        if cost and cost.branches != gates:
+            raise TrialError(f"{spec} declares a cost of {cost.branches} branches and is registered with {gates}")
         least = cost.least_bytes(self.axes.tokens, F, self.dtype.itemsize) if cost else 0
         flops = cost.flops(self.axes.tokens, F) if cost else 0
         inputs = (x_NxGF, *module.parameters())
@@ -132,9 +135,12 @@ class Workshop:
 
 
 def declared(module: nn.Module) -> Cost | None:
-    """What an activation says that it costs; None where it says nothing."""
+    """What an activation says that it costs; None where it says nothing, or nothing that could be so."""
     say = getattr(module, "cost", None)
-    cost = say() if callable(say) else None
+    try:
+        cost = say() if callable(say) else None
+    except Exception:  # a plug-in that cannot say what it costs is measured all the same
+        return None
     return cost if isinstance(cost, Cost) else None
 
 

@@ -106,8 +106,9 @@ def test_an_arm_that_fails_leaves_and_the_others_go_on() -> None:
     assert list(made.arms) == [0, 2]
     assert str(made.failed[1]) == "planted"
     assert [len(v) for v in made.samples.values()] == [6, 6]
-    assert set(made.ratios(0)) == {2}
-    assert made.ratios(1) == {}
+    assert set(made.ratios({0: 0, 1: 0, 2: 0})) == {2}
+    assert made.ratios({2: 1}) == {}
+    assert not made.decided({2: 1}, 0.03)  # without its reference nothing is decided
 
 
 def test_an_arm_found_wrong_afterwards_loses_what_it_measured() -> None:
@@ -141,13 +142,13 @@ def test_a_launch_is_decided_when_its_interval_is_narrow_or_clear_of_the_margin(
     made.forget()
     for _ in range(20):
         made.measure()
-    assert made.decided(0, 0.03) is decided
+    assert made.decided({1: 0}, 0.03) is decided
 
 
 def test_a_single_block_decides_nothing() -> None:
     made = blocks(lambda name, n: 2.0 if name == "b" else 1.0, "a", "b")
     made.measure()
-    assert not made.decided(0, 0.03)
+    assert not made.decided({1: 0}, 0.03)
 
 
 def test_blocks_at_a_throttled_clock_are_dropped_for_all_arms() -> None:

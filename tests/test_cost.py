@@ -70,4 +70,5 @@ def test_traffic_counts_inputs_and_outputs_and_no_view() -> None:
     assert moved_bytes(lambda: x + x) == 800  # read once
     assert moved_bytes(lambda: x.view(10, 10).t()) == 0
     assert moved_bytes(lambda: torch.empty(1000)) == 0
-    assert moved_bytes(lambda: x.add_(y)) == 800
+    assert moved_bytes(lambda: x.add_(y)) == 1200
+    assert moved_bytes(lambda: x + torch.ones(1).expand(100)) == 404 + 400 + 4

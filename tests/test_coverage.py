@@ -135,6 +135,28 @@ def test_the_interval_covers_when_blocks_hang_together(phi: float, blocks: int, 
     assert statistics.fmean(covered) >= 0.95
 
 
+@pytest.mark.parametrize(("who", "least"), [("every arm", 0.95), ("the reference", 0.91), ("one arm", 0.88)])
+@pytest.mark.parametrize("spread", [2.0, 3.0, 5.0])
+def test_launches_that_differ_cost_some_coverage_and_no_more_than_is_said(
+    who: str, least: float, spread: float
+) -> None:
+    """Nominal 98 %; seven arms over one reference, launches that differ by a multiple of what blocks explain."""
+    generator, arms, blocks = np.random.default_rng(13), 7, 40
+    offset = spread * 1.25 / math.sqrt(blocks) * generator.normal(size=(200, arms, 3, 1))
+    if who == "the reference":
+        offset[:] = offset[:, :1]
+    elif who == "one arm":
+        offset[:, 1:] = 0
+    noise = generator.normal(size=(200, arms + 1, 3, blocks))
+    values = ((noise[:, 1:] - noise[:, :1]) / math.sqrt(2) + offset).tolist()
+    covered = []
+    for cell in values:
+        excess = stats.launch_excess(cell)
+        asked = cell[:1] if who == "one arm" else cell
+        covered += [e.low <= 0 <= e.high for e in (stats.of_launches(v, excess=excess) for v in asked)]
+    assert statistics.fmean(covered) >= least
+
+
 def test_asking_all_siblings_narrows_the_interval_where_launches_agree() -> None:
     """Alone, a third of the cells see launches differ by chance and pay with two degrees of freedom."""
     alone, together = [], []
@@ -175,7 +197,7 @@ def test_stopping_on_the_decision_raises_no_false_alarm(block_sd: float, launch_
 
 @pytest.mark.parametrize(
     ("factor", "block_sd", "launch_sd", "least"),
-    [(1.05, 0.02, 0.002, 0.9), (1.05, 0.06, 0.0, 0.5), (1.08, 0.03, 0.005, 0.8), (1.08, 0.06, 0.0, 0.85)],
+    [(1.05, 0.02, 0.002, 0.9), (1.05, 0.06, 0.0, 0.5), (1.08, 0.03, 0.005, 0.8), (1.08, 0.06, 0.0, 0.8)],
 )
 def test_a_real_slowdown_is_found(factor: float, block_sd: float, launch_sd: float, least: float) -> None:
     found = verdicts(factor, block_sd, launch_sd)

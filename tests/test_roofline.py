@@ -59,6 +59,7 @@ def test_rates_are_amounts_over_times() -> None:
 @pytest.mark.parametrize(
     ("least", "launch", "bound"),
     [(MOVES, 1e-5, "memory"), (MOVES, 2e-3, "launches"), ({"least_bytes": 5e5, "flops": 1e8}, 1e-5, "arithmetic"),
+     ({"least_bytes": 5e5, "flops": 1e10}, 1e-5, "memory"),
      ({"flops": 1e8}, 1e-5, "arithmetic")],
 )  # fmt: skip
 def test_the_largest_least_time_binds(least: dict[str, float], launch: float, bound: str) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import cycle
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
 from polybench.axes import LevelAxes
 from polybench.benchmarks.speed import SpeedProtocol
@@ -35,6 +35,14 @@ class SelfcheckAxes(Axes):
     d_model: PositiveInt = Field(32, ge=8, description="width of the residual stream")
     slowdown: Annotated[float, Field(gt=1, le=2)] = Field(1.05, description="factor of work that one copy does")
     repeat: NonNegativeInt = Field(0, description="number of the cell among equal ones")
+
+    @field_validator("slowdown")
+    @classmethod
+    def _by_whole_calls(cls, value: float) -> float:
+        share = Fraction(value - 1).limit_denominator(_MOST_EVERY)
+        if abs(float(share) - (value - 1)) > 0.001:
+            raise ValueError(f"slowdown {value} is no share of {_MOST_EVERY} calls or fewer; 1.03 and 1.05 are")
+        return value
 
 
 class SelfcheckProtocol(SpeedProtocol):
@@ -70,10 +78,13 @@ def selfcheck(trials: Sequence[Trial], axes: SelfcheckAxes, protocol: SelfcheckP
     import torch
 
     from polybench.blocks import Blocks, undisturbed
+    from polybench.errors import Unsupported
     from polybench.timing import make_timer, wake
     from polybench.workshop import Workshop
 
     cell = trials[0].cell
+    if cell.device != "cpu":
+        raise Unsupported("selfcheck slows a copy by extra calls, which the graphs of a GPU would freeze; take the CPU")
     torch.set_num_threads(1)
     torch.manual_seed(trials[0].seed)
     wake()
