@@ -157,7 +157,8 @@ class _Check:
     def _where_name(self, value: Any, route: Route, known: list[Any]) -> None:
         for text in value if isinstance(value, list) else [value]:
             if text not in known:
-                self.add(route, f"no cell of this suite has {route[-1]} {text!r}, {did_you_mean(text, map(str, known))}")
+                near = did_you_mean(text, map(str, known))
+                self.add(route, f"no cell of this suite has {route[-1]} {text!r}, {near}")
 
     def _judgements(self, data: dict[str, Any], activations: list[str], kinds: list[Kind]) -> None:
         metrics = {m.name for k in kinds for m in k.metrics if not m.curve}
