@@ -15,7 +15,7 @@ from polybench.errors import NothingMeasured, UsageError
 
 def selfcheck(
     run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="judge this run anew, measure nothing")] = None,
-    cells: Annotated[int, typer.Option(metavar="N", min=1, help="how many cells; 60 take about five minutes")] = 60,
+    cells: Annotated[int, typer.Option(metavar="N", min=1, help="how many cells; 60 take a few minutes")] = 60,
     launches: Annotated[int, typer.Option(metavar="N", min=1, help="fresh processes a cell")] = 3,
     blocks: Annotated[int, typer.Option(metavar="N", min=20, help="rounds a launch")] = 60,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="a new folder for the results")] = None,
