@@ -7,9 +7,9 @@ from pathlib import Path
 
 from polybench import store
 from polybench.errors import NothingMeasured, UsageError
-from polybench.gate import YARDSTICKS
 from polybench.points import matches, points
 from polybench.record import Record
+from polybench.regression import YARDSTICKS
 
 
 def keep(run: store.Run, folder: Path) -> int:

@@ -10,6 +10,8 @@ from typing import Any
 
 from polybench.spec import Scalar
 
+CHECKPOINTS = "POLYBENCH_CHECKPOINTS"  # in a job's environment: the folder for what a training leaves behind
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -51,12 +53,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Trial:
-    """One execution of a cell. A `control` is the second copy of the reference (the A/A arm)."""
+    """One execution of a cell. A `control` is the second copy of the reference (the A/A arm).
+
+    `rate` is the learning rate that tuning found, where the cell asks for that and names no number.
+    """
 
     benchmark: str
     cell: Cell
     seed: int
     control: bool = False
+    rate: float | None = None
 
     @cached_property
     def id(self) -> str:
@@ -71,16 +77,18 @@ class Trial:
         return f"{self.benchmark}/{name}/{c.backend}/{c.dtype}/{axes}/seed={self.seed}"
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        data = {
             "benchmark": self.benchmark,
             "cell": self.cell.to_json(),
             "seed": self.seed,
             "control": self.control,
         }
+        return data if self.rate is None else {**data, "rate": self.rate}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Trial:
-        return cls(data["benchmark"], Cell.from_json(data["cell"]), data["seed"], data["control"])
+        cell = Cell.from_json(data["cell"])
+        return cls(data["benchmark"], cell, data["seed"], data["control"], data.get("rate"))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from polybench.build import normal_
 from polybench.ffn import FeedForward
+from polybench.shape import Shape
 
 # Dimension key: B batch, T time, D model width, H heads, K width of a head, V vocabulary, L layers.
 
@@ -78,10 +79,11 @@ class Layer(nn.Module):
 class Decoder(nn.Module):
     """Tokens (B, T) -> logits (B, T, V); the head is the embedding."""
 
-    def __init__(
-        self, vocabulary: int, d_model: int, layers: int, heads: int, time: int, spec: str, backend: str = "eager"
-    ):
+    def __init__(self, vocabulary: int, shape: Shape, time: int, spec: str, backend: str = "eager"):
         super().__init__()
+        d_model, layers, heads = shape.d_model, shape.layers, shape.heads
+        self.recompute = False
+        self.shape, self.time = shape, time
         self.embedding = nn.Embedding(vocabulary, d_model)
         self.layers = nn.ModuleList(Layer(d_model, heads, spec, backend) for _ in range(layers))
         self.norm = RMSNorm(d_model)
@@ -89,7 +91,20 @@ class Decoder(nn.Module):
         self.register_buffer("cos_TxK", cos_TxK, persistent=False)
         self.register_buffer("sin_TxK", sin_TxK, persistent=False)
 
-    def forward(self, tokens_BxT: Tensor) -> Tensor:
+    def flops_per_token(self) -> int:
+        return (
+            6 * sum(p.numel() for p in self.parameters() if p.ndim >= 2)
+            + 12 * self.shape.layers * self.shape.d_model * self.time
+        )
+
+    def forward(self, tokens_BxT: Tensor, targets_BxT: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        logits = self.logits(tokens_BxT)
+        if targets_BxT is None:
+            return logits
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        return functional.cross_entropy(logits.flatten(0, 1), targets_BxT.flatten()), logits.new_zeros(())
+
+    def logits(self, tokens_BxT: Tensor) -> Tensor:
         T = tokens_BxT.shape[1]
         x_BxTxD = self.embedding(tokens_BxT)
         cos_TxK = self.get_buffer("cos_TxK")[:T].to(x_BxTxD.dtype)

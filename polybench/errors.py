@@ -9,6 +9,7 @@ PolybenchError                 one sentence for the user; `exit_code` ends the p
 └── TrialError                    raised inside a trial; becomes a record, never a crash
     ├── Unsupported               this backend, device or machine cannot serve the cell
     ├── Diverged                  the loss left the realm of numbers, or ended above its start
+    ├── OverBudget                its seconds were spent before its last step
     └── Wrong                     a result is not what the formula gives, so its speed means nothing
 
 Anything else that escapes is a defect in polybench, not a message for its user.
@@ -55,6 +56,10 @@ class Unsupported(TrialError):
 
 class Diverged(TrialError):
     """Training left the realm of finite numbers, or ended above its start."""
+
+
+class OverBudget(TrialError):
+    """The seconds that the protocol gives a training were spent before its last step."""
 
 
 class Wrong(TrialError):

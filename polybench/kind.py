@@ -74,6 +74,7 @@ class Kind:
     protocol, or *once*. `interleaved` kinds measure all activations and backends of a cell in one
     job, with a second copy of the reference; `alone` keeps other jobs off the machine meanwhile.
     `seconds(axes, protocol)` is a planner's guess for one trial, on one core of a small machine.
+    `objective` names the metric by which a learning rate is tuned, where the kind has an axis `lr`.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Kind:
     seconds: Callable[[Any, Any], float]
     interleaved: bool = False
     alone: bool = False
+    objective: str = ""
 
     def metric(self, name: str) -> Metric:
         return next(m for m in self.metrics if m.name == name)
@@ -118,7 +120,12 @@ def _known_corpus(text: str) -> str:
     return f"{name.strip()}:{rest.strip()}" if rest else name.strip()
 
 
+def _known_corpora(text: str) -> str:
+    return "+".join(map(_known_corpus, text.split("+"))) if text else ""
+
+
 Corpus = Annotated[str, AfterValidator(_known_corpus)]
+Corpora = Annotated[str, AfterValidator(_known_corpora)]  # several, joined by +
 
 
 def axes_of(kind: Kind, values: dict[str, Scalar]) -> tuple[tuple[str, Scalar], ...]:

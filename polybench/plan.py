@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -12,18 +12,24 @@ from polybench.cell import Cell, Job, Trial
 from polybench.errors import NothingMeasured
 from polybench.kind import Kind, axes_of, kind_of
 from polybench.matrix import combinations
+from polybench.record import Record
 from polybench.suite import Benchmark, Suite
+from polybench.tuning import SHARED, Tuning, asks
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Jobs in the order they run: what must be alone first, and within that one repeat after the other."""
+    """Jobs in the order they run: what must be alone first, and within that one repeat after the other.
+
+    `later` are jobs whose learning rate is not known before others have ended.
+    """
 
     jobs: tuple[Job, ...]
+    later: tuple[Job, ...] = ()
 
     @property
     def trials(self) -> tuple[Trial, ...]:
-        return tuple(t for job in self.jobs for t in job.trials)
+        return tuple(t for job in (*self.jobs, *self.later) for t in job.trials)
 
     @property
     def cells(self) -> int:
@@ -31,23 +37,35 @@ class Plan:
 
     def seconds(self, slots: int) -> float:
         """A guess at the time on this many cores; timing jobs do not share them."""
-        alone = sum(j.seconds for j in self.jobs if j.alone)
-        return alone + sum(j.seconds for j in self.jobs if not j.alone) / max(1, slots)
+        jobs = (*self.jobs, *self.later)
+        alone = sum(j.seconds for j in jobs if j.alone)
+        return alone + sum(j.seconds for j in jobs if not j.alone) / max(1, slots)
 
     def only(self, wanted: Callable[[Job], bool]) -> Plan:
-        return Plan(tuple(j for j in self.jobs if wanted(j)))
+        return Plan(tuple(filter(wanted, self.jobs)), tuple(filter(wanted, self.later)))
 
 
-def plan(suite: Suite, device: str, pattern: str | None = None) -> Plan:
+def plan(suite: Suite, device: str, pattern: str | None = None, records: Sequence[Record] = ()) -> Plan:
     """Every job of the suite on this device; `pattern` (a glob on trial labels) keeps the reference too.
+
+    Where a benchmark tunes its learning rate, `records` decide what is tried next and with which rate the
+    comparison runs; a filter on the comparison keeps all of its tuning.
 
     Raises:
         NothingMeasured: the pattern matches no trial.
     """
-    jobs = [job for b in suite.benchmarks for job in _jobs(suite, b, device, pattern)]
+    jobs: list[Job] = []
+    later: list[Job] = []
+    for benchmark in suite.benchmarks:
+        mine = list(_jobs(suite, benchmark, device, pattern))
+        if benchmark.tune:
+            tuning, mine, waiting = _tuned(suite, benchmark, device, pattern, mine, records)
+            jobs += tuning
+            later += waiting
+        jobs += mine
     if not jobs:
         raise NothingMeasured(f"--filter {pattern!r} matches no trial; `polybench plan` shows them all")
-    return Plan(tuple(sorted(jobs, key=lambda j: not j.alone)))
+    return Plan(tuple(sorted(jobs, key=lambda j: not j.alone)), tuple(later))
 
 
 def _jobs(suite: Suite, benchmark: Benchmark, device: str, pattern: str | None) -> Iterable[Job]:
@@ -58,18 +76,58 @@ def _jobs(suite: Suite, benchmark: Benchmark, device: str, pattern: str | None) 
         for trial in _trials(suite, benchmark, kind, device, repeat):
             cell = trial.cell
             groups[(cell.dtype, cell.axes) if kind.interleaved else (cell.id, trial.control)].append(trial)
-        chosen = _filtered(list(groups.values()), suite.reference, pattern, kind.interleaved)
-        for trials in chosen:
-            axes = kind.axes(**dict(trials[0].cell.axes))
-            yield Job(
-                trials=tuple(trials),
-                protocol=tuple(sorted(protocol.model_dump().items())),
-                timeout_s=benchmark.timeout_s,
-                alone=kind.alone or device != "cpu",
-                process=_process(kind, protocol, benchmark, trials[0]),
-                environment=tuple(sorted(protocol.environment().items())),
-                seconds=kind.seconds(axes, protocol) * len(trials),
-            )
+        for trials in _filtered(list(groups.values()), suite.reference, pattern, kind.interleaved):
+            yield _job(kind, protocol, benchmark, trials)
+
+
+def _job(kind: Kind, protocol: Any, benchmark: Benchmark, trials: Sequence[Trial]) -> Job:
+    cell = trials[0].cell
+    axes = kind.axes(**dict(cell.axes))
+    return Job(
+        trials=tuple(trials),
+        protocol=tuple(sorted(protocol.model_dump().items())),
+        timeout_s=benchmark.timeout_s,
+        alone=kind.alone or cell.device != "cpu",
+        process=_process(kind, protocol, benchmark, trials[0]),
+        environment=tuple(sorted(protocol.environment().items())),
+        seconds=kind.seconds(axes, protocol) * len(trials),
+    )
+
+
+def _tuned(
+    suite: Suite,
+    benchmark: Benchmark,
+    device: str,
+    pattern: str | None,
+    mine: Sequence[Job],
+    records: Sequence[Record],
+) -> tuple[list[Job], list[Job], list[Job]]:
+    """(jobs that tune, jobs that can run, jobs that wait for the tuning) of a benchmark with `tune`."""
+    kind = kind_of(benchmark.kind)
+    protocol = _protocol(kind, benchmark, suite)
+    tuning = Tuning.of(benchmark, kind.objective, records)
+    first = suite.seeds_of(benchmark)[0]
+    cells = [t.cell for t in _trials(suite, benchmark, kind, device, first) if asks(t.cell)]
+    beside: dict[Cell, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        beside[cell.beside("")].append(cell)
+    groups = [[t] for t in dict.fromkeys(t for cell in cells for t in tuning.trials(cell))]
+    if not any(asks(j.trials[0].cell) for j in mine):
+        groups = list(_filtered(groups, suite.reference, pattern, interleaved=False))
+    now: list[Job] = []
+    waiting: list[Job] = []
+    for job in mine:
+        (trial,) = job.trials
+        if not asks(trial.cell):
+            now.append(job)
+            continue
+        place = beside[trial.cell.beside("")]
+        if tuning.settled(place if dict(trial.cell.axes)["lr"] == SHARED else [trial.cell]):
+            found = replace(trial, rate=tuning.rate(trial.cell, place))
+            now.append(replace(job, trials=(found,)))
+        else:
+            waiting.append(job)
+    return [_job(kind, protocol, benchmark, group) for group in groups], now, waiting
 
 
 def _protocol(kind: Kind, benchmark: Benchmark, suite: Suite) -> Any:

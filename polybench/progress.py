@@ -36,7 +36,7 @@ def _lines(session: Session) -> Tell:
                 count += 1
                 tail = f": {record.error}" if record.error else f" in {record.duration_s:.1f} s"
                 status = record.status.replace("_", " ")
-                print(f"[{count}/{total}] {record.trial.label} {status}{tail}", file=sys.stderr, flush=True)
+                print(f"[{count}/{max(total, count)}] {record.trial.label} {status}{tail}", file=sys.stderr, flush=True)
 
     return tell
 

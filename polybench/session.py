@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from polybench import store
-from polybench.cell import Job
+from polybench.cell import CHECKPOINTS, Job
 from polybench.environment import capture, choose_device, cores, differences
 from polybench.errors import NothingMeasured, ResultsError, UsageError
 from polybench.executor import Executor, WorkerProcess
@@ -22,12 +22,12 @@ from polybench.runner import Event, run
 from polybench.suite import Benchmark, Suite
 from polybench.window import between, ticks
 
-
 @dataclass(frozen=True)
 class Session:
-    """An open run: its folder, what is left to do, and how much of it was done before."""
+    """An open run: its folder, its suite, what is left to do, and how much of it was done before."""
 
     path: Path
+    suite: Suite
     todo: Plan
     done: int
     header: dict[str, Any]
@@ -70,7 +70,7 @@ def begin(suite: Suite, out: Path | None, pattern: str | None, source: str) -> S
         "planned": len(todo.trials),
     }
     store.create(path, header)
-    return Session(path, todo, 0, header)
+    return Session(path, suite, todo, 0, header)
 
 
 def resume(path: Path, suite: Suite | None, force: bool) -> Session:
@@ -92,7 +92,7 @@ def resume(path: Path, suite: Suite | None, force: bool) -> Session:
         )
     try:
         chosen = suite or Suite.model_validate(old.suite)
-        whole = plan(chosen, old.header["device"], old.header.get("filter"))
+        whole = plan(chosen, old.header["device"], old.header.get("filter"), old.records)
     except ValidationError as failure:
         why = failure.errors()[0]["msg"].removeprefix("Value error, ")
         raise ResultsError(f"{path} cannot be resumed: {why}") from None
@@ -105,7 +105,7 @@ def resume(path: Path, suite: Suite | None, force: bool) -> Session:
         "metrics": {**old.header["metrics"], **_metrics(chosen)},
         "forced": [*old.header.get("forced", []), *changes],
     }
-    return Session(path, todo, len(whole.trials) - len(todo.trials), header)
+    return Session(path, chosen, todo, len(whole.trials) - len(todo.trials), header)
 
 
 def carry_out(
@@ -113,14 +113,26 @@ def carry_out(
     tell: Callable[[Event], None] = lambda event: None,
     make_executor: Callable[[], Executor] = WorkerProcess,
 ) -> None:
-    """Run what is left. Raises KeyboardInterrupt after stopping the workers, ResultsError on a full disk."""
-    store.write_header(session.path, session.header)
-    slots = 1 if session.header["device"] != "cpu" else cores()
-    before = ticks()
-    run(session.todo.jobs, make_executor, slots, lambda records: store.append(session.path, records), tell)
+    """Run what is left, stage after stage where tuning decides what comes next.
+
+    Raises KeyboardInterrupt after stopping the workers, ResultsError on a full disk.
+    """
+    header, todo = dict(session.header), session.todo
+    store.write_header(session.path, header)
+    slots = 1 if header["device"] != "cpu" else cores()
+    before, tried = ticks(), set[str]()
+    while True:
+        run(_keeping(todo.jobs, session.path), make_executor, slots, lambda records: store.append(session.path, records), tell)
+        if not session.suite.tunes:
+            break
+        tried |= {t.id for job in todo.jobs for t in job.trials}
+        todo, header["planned"] = _next(session, tried)
+        store.write_header(session.path, header)
+        if not todo.jobs:
+            break
     finished = datetime.now(UTC).isoformat(timespec="seconds")
     after = {**capture(), "meanwhile": asdict(between(before, ticks()))}
-    store.write_header(session.path, {**session.header, "finished_at": finished, "environment_after": after})
+    store.write_header(session.path, {**header, "finished_at": finished, "environment_after": after})
 
 
 def outcome(records: Sequence[Record]) -> tuple[int, str]:
@@ -145,10 +157,30 @@ def _metrics(suite: Suite) -> dict[str, Any]:
     return {k: [m.to_json() for m in kind_of(k).metrics] for k in sorted({b.kind for b in suite.benchmarks})}
 
 
+def _keeping(jobs: Sequence[Job], path: Path) -> list[Job]:
+    """Jobs that keep checkpoints are told in which folder."""
+    where = (CHECKPOINTS, str((path / "checkpoints").resolve()))
+    asked = ("checkpoint_every", "save")
+    return [
+        replace(j, environment=(*j.environment, where)) if any(dict(j.protocol).get(a) for a in asked) else j
+        for j in jobs
+    ]
+
+
+def _next(session: Session, tried: set[str]) -> tuple[Plan, int]:
+    """What can be run now that it could not before, and how many trials there are in all."""
+    found = store.load(session.path).records
+    whole = plan(session.suite, session.header["device"], session.header.get("filter"), found)
+    records = {r.trial.id: r for r in found}
+    left = whole.only(lambda j: not _settled(j, records) and not tried & {t.id for t in j.trials})
+    return left, len(whole.trials)
+
+
 def _settled(job: Job, records: dict[str, Record]) -> bool:
-    """Blocks are paired within a job, so its trials are done together or not at all."""
+    """Blocks are paired within a job, so its trials are done together or not at all; a tuned rate may have moved."""
     known = [records.get(t.id) for t in job.trials]
-    return all(r is not None and r.status.settled for r in known) and len({r.started_at for r in known if r}) == 1
+    same = all(r is not None and r.status.settled and r.trial == t for r, t in zip(known, job.trials, strict=True))
+    return same and len({r.started_at for r in known if r}) == 1
 
 
 def _free(path: Path) -> Path:

@@ -43,6 +43,14 @@ class _Part(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
+class Tune(_Part):
+    """How the learning rate is found where the matrix says `lr: tuned` or `lr: shared`."""
+
+    lr: list[PositiveFloat] = Field(min_length=2, description="rates to try, neighbours at most a factor of 2 apart")
+    seeds: list[NonNegativeInt] = Field([1000], min_length=1, description="of the tuning; the comparison has others")
+    extend: NonNegativeInt = Field(4, description="further rates beyond an edge while the best lies there")
+
+
 class Benchmark(_Part):
     """One kind over its matrix."""
 
@@ -54,6 +62,7 @@ class Benchmark(_Part):
     dtypes: list[Dtype] = Field(["float32"], min_length=1, description="type of the numbers")
     matrix: dict[str, Any] = Field({}, description="value or list a named axis, with include and exclude")
     protocol: dict[str, Any] = Field({}, description="how carefully to measure")
+    tune: Tune | None = Field(None, description="find each activation's learning rate first")
     timeout_s: PositiveFloat = Field(900.0, description="seconds after which a job is stopped")
 
 
@@ -90,6 +99,11 @@ class Suite(_Part):
     benchmarks: list[Benchmark] = Field(min_length=1, description="what is measured")
     claims: list[Claim] = Field([], description="judged within the run")
     gate: list[Rule] = Field([], description="judged against a baseline by `polybench gate`")
+
+    @property
+    def tunes(self) -> bool:
+        """Whether what is measured later depends on what was measured before."""
+        return any(b.tune for b in self.benchmarks)
 
     def activations_of(self, benchmark: Benchmark) -> list[str]:
         return benchmark.activations or self.activations

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from polybench.gate import Outcome, Verdict
 from polybench.metric import scale_for
+from polybench.regression import Outcome, Verdict
 
 _ORDER: tuple[Outcome, ...] = ("broken", "missing", "fail", "inconclusive", "not comparable", "improved", "new", "pass")
 _WORDS = {"improved": "pass, an unrecorded win"}

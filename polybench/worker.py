@@ -15,7 +15,7 @@ import threading
 from typing import Any
 
 from polybench.cell import Trial
-from polybench.errors import Diverged, TrialError, Unsupported
+from polybench.errors import Diverged, OverBudget, TrialError, Unsupported
 from polybench.kind import Fact, Item, Measured, Progress, kind_of
 from polybench.record import Artifact, Measurement, Status
 
@@ -93,6 +93,8 @@ def explain(problem: BaseException) -> tuple[Status, str]:
         return Status.UNSUPPORTED, text
     if isinstance(problem, Diverged):
         return Status.DIVERGED, text
+    if isinstance(problem, OverBudget):
+        return Status.TIMED_OUT, text
     if isinstance(problem, MemoryError) or any(sign in lowered for sign in _OUT_OF_MEMORY):
         return Status.OUT_OF_MEMORY, text or "out of memory"
     if isinstance(problem, RuntimeError) and any(sign in lowered for sign in _UNSUPPORTED):

@@ -15,6 +15,7 @@ from polybench.cost import Cost
 from polybench.decoder import Decoder
 from polybench.errors import TrialError
 from polybench.ffn import FeedForward
+from polybench.shape import Shape
 
 # Dimension key: N tokens, B batch, T time, D model width, F hidden width, G branches, V vocabulary, L layers.
 
@@ -92,7 +93,7 @@ class Workshop:
         """Forward to the loss and backward to every parameter; the optimizer is not in it."""
         axes = self.axes
         T = axes.seq_len
-        made = Decoder(axes.vocabulary, axes.d_model, axes.layers, axes.heads, T, spec, backend).initialise(0)
+        made = Decoder(axes.vocabulary, Shape(axes.layers, axes.d_model, axes.heads), T, spec, backend).initialise(0)
         module = made.to(self.device, self.dtype)
         generator = torch.Generator().manual_seed(0)
         text_BxT = torch.randint(axes.vocabulary, (axes.tokens // T, T + 1), generator=generator).to(self.device)

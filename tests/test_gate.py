@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polybench.errors import NothingMeasured, UsageError
-from polybench.gate import Verdict, between, exit_code
+from polybench.gate import between, exit_code
 from polybench.kind import kind_of
 from polybench.record import Record, Status
+from polybench.regression import Verdict
 from polybench.store import Run
 from polybench.verdicts import as_text, to_json
 

@@ -62,8 +62,9 @@ def finish(folder: Path, *arguments: str) -> tuple[int, str]:
 
 def measured(run: Path) -> dict[str, object]:
     """What every trial measured exactly, without when and how long."""
+    vague = ("resident_bytes", "step_tokens_per_s")
     return {
-        r.trial.id: (r.status, [m for m in r.measurements if m.metric != "resident_bytes"], dict(r.facts))
+        r.trial.id: (r.status, [m for m in r.measurements if m.metric not in vague], dict(r.facts))
         for r in load(run).records
     }
 

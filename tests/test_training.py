@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 
-from polybench.axes import LanguageAxes
 from polybench.build import generator
 from polybench.corpus import Tokens
 from polybench.decoder import Decoder
 from polybench.errors import Diverged, Unsupported
+from polybench.evaluation import held_out
+from polybench.language import FilledAxes, LanguageAxes
 from polybench.registry import activations
-from polybench.training import evaluate, groups, schedule, set_up, train
+from polybench.shape import Shape
+from polybench.training import Step, Training, groups, schedule, set_up
 
 NAMES = activations.names()
-AXES = LanguageAxes(d_model=16, layers=2, heads=2, seq_len=8, batch=4, steps=6, lr=0.01, eval_tokens=64)
+AXES = LanguageAxes(d_model=16, layers=2, heads=2, seq_len=8, batch=4, steps=6, lr=0.01, eval_tokens=64).filled()
 V = 17
+
+
+def changed(**axes: object) -> FilledAxes:
+    return AXES.model_copy(update=axes)
+
+
+def train(model: Decoder, text: Tokens, axes: FilledAxes, dtype: str, seed: int) -> Iterator[Step]:
+    return Training(model, text, axes, 0.01, dtype, seed).steps()
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +47,7 @@ def text() -> Tokens:
 
 
 def decoder(name: str, seed: int = 0) -> Decoder:
-    return Decoder(V, 16, 2, 2, 8, name).initialise(seed)
+    return Decoder(V, Shape(layers=2, d_model=16, heads=2), 8, name).initialise(seed)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -82,20 +94,21 @@ def test_initialisation_does_not_depend_on_what_was_drawn_before() -> None:
 def test_training_learns_a_repeating_stream(name: str) -> None:
     stream = np.tile(np.arange(V, dtype=np.uint16), 60)
     text = Tokens(stream, stream, np.ones(V, dtype=np.int64), "repeat")
-    axes = AXES.model_copy(update={"steps": 60})
+    axes = changed(steps=60)
     model = set_up(text, axes, name, "eager", "cpu", "float32", 0)
-    before, _ = evaluate(model, text, axes, "float32")
+    before = held_out(model, text, axes, "float32").nats
     list(train(model, text, axes, "float32", 0))
-    after, _ = evaluate(model, text, axes, "float32")
-    assert after < 0.5 * before
+    assert held_out(model, text, axes, "float32").nats < 0.5 * before
 
 
 def test_bits_per_byte_follow_from_nats_and_lengths(text: Tokens) -> None:
     model = decoder("gelu")
-    nats, bits = evaluate(model, text, AXES, "float32")
-    assert bits == pytest.approx(nats / np.log(2))
+    score = held_out(model, text, AXES, "float32")
+    assert score.bits == pytest.approx(score.nats / np.log(2))
     halves = Tokens(text.train_N, text.held_out_N, 2 * text.bytes_V, "twice")
-    assert evaluate(model, halves, AXES, "float32")[1] == pytest.approx(bits / 2)
+    assert held_out(model, halves, AXES, "float32").bits == pytest.approx(score.bits / 2)
+    unknown = Tokens(text.train_N, text.held_out_N, None, "shard")
+    assert held_out(model, unknown, AXES, "float32") == replace(score, bits=None)
 
 
 def test_a_loss_that_is_no_number_is_an_outcome(text: Tokens) -> None:
@@ -120,17 +133,77 @@ def test_other_types_train_too(dtype: str, text: Tokens) -> None:
     assert len(list(train(model, text, AXES, dtype, 0))) == AXES.steps
 
 
-def test_only_matrices_decay() -> None:
-    decayed, spared = groups(decoder("polynorm"), 0.1)
-    assert all(p.ndim >= 2 for p in decayed["params"])
-    assert all(p.ndim < 2 for p in spared["params"])
-    assert spared["weight_decay"] == 0.0
+def test_only_matrices_decay_and_coefficients_have_a_rate_of_their_own() -> None:
+    model = decoder("polynorm")
+    found = groups(model, 0.1, 3.0)
+    assert sum(len(g["params"]) for g in found) == len(list(model.parameters()))
+    for group in found:
+        matrices = all(p.ndim >= 2 for p in group["params"])
+        assert group["weight_decay"] == (0.1 if matrices else 0.0)
+    learned = {id(p) for layer in model.layers for p in layer.ffn.activation.parameters()}
+    (apart,) = [g for g in found if g["scale"] == 3.0]
+    assert {id(p) for p in apart["params"]} == learned
+    assert {g["scale"] for g in groups(decoder("relu"), 0.1, 3.0)} == {1.0}
 
 
-def test_the_rate_rises_then_falls_to_a_tenth() -> None:
-    rates = [schedule(i, 100) for i in range(100)]
+@pytest.mark.parametrize("warm_up", [0.0, 0.1, 0.5])
+@pytest.mark.parametrize("kind", ["cosine", "wsd"])
+def test_the_rate_rises_stays_or_falls_and_ends_low(kind: str, warm_up: float) -> None:
+    rates = [schedule(i, changed(steps=100, schedule=kind, warm_up=warm_up)) for i in range(100)]
     assert max(rates) == pytest.approx(1.0)
-    peak = rates.index(max(rates))
-    assert all(a <= b for a, b in pairwise(rates[: peak + 1]))
-    assert all(a >= b for a, b in pairwise(rates[peak + 1 :]))
-    assert rates[-1] == pytest.approx(0.1, abs=0.01)
+    peak = round(100 * warm_up)
+    assert all(a < b for a, b in pairwise(rates[:peak]))
+    assert all(a >= b for a, b in pairwise(rates[peak:]))
+    if kind == "cosine":
+        assert rates[-1] == pytest.approx(0.1, abs=0.01)
+    else:
+        assert rates[-1] == pytest.approx(0.05) and rates[80] == 1.0
+
+
+def trained(text: Tokens, axes: FilledAxes, seed: int = 0, name: str = "gelu") -> tuple[list[float], Training]:
+    training = Training(set_up(text, axes, name, "eager", "cpu", "float64", seed), text, axes, 0.01, "float64", seed)
+    return [step.loss for step in training.steps()], training
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_micro_batches_change_nothing_but_rounding(count: int, text: Tokens) -> None:
+    once, a = trained(text, AXES, name="polynorm")
+    parts, b = trained(text, changed(accumulate=count), name="polynorm")
+    assert parts == pytest.approx(once, rel=1e-9)
+    assert torch.allclose(a.model.embedding.weight, b.model.embedding.weight, rtol=1e-6)
+
+
+def test_computing_again_changes_nothing_but_memory(text: Tokens) -> None:
+    assert trained(text, changed(recompute=True))[0] == trained(text, AXES)[0]
+
+
+def test_a_source_that_does_not_vary_is_that_of_seed_0(text: Tokens) -> None:
+    same = changed(varies="init")
+    assert np.array_equal(trained(text, same, 1)[1]._starts, trained(text, AXES, 0)[1]._starts)
+    fixed = changed(varies="data")
+    first, _ = trained(text, fixed, 1)
+    assert first[0] != trained(text, AXES, 1)[0][0]
+    weights = set_up(text, fixed, "gelu", "eager", "cpu", "float64", 1).state_dict()
+    base = set_up(text, AXES, "gelu", "eager", "cpu", "float64", 0).state_dict()
+    assert all(torch.equal(weights[k], base[k]) for k in base)
+    assert len({tuple(trained(text, changed(varies=v), 1)[0]) for v in ("both", "init", "data")}) == 3
+
+
+def test_a_short_gradient_is_left_alone_and_a_long_one_cut(text: Tokens) -> None:
+    free, _ = trained(text, changed(clip=1e9))
+    assert trained(text, changed(clip=1e8))[0] == free
+    assert trained(text, changed(clip=1e-3))[0] != free
+
+
+def test_any_step_can_be_gone_on_from(text: Tokens) -> None:
+    """The law behind resuming: what `state` holds is all that the next step depends on."""
+    axes = changed(accumulate=2, schedule="wsd")
+    whole, _ = trained(text, axes, 3, "polynorm")
+    for stop in range(axes.steps):
+        model = set_up(text, axes, "polynorm", "eager", "cpu", "float64", 3)
+        begun = Training(model, text, axes, 0.01, "float64", 3)
+        steps = begun.steps()
+        before = [next(steps).loss for _ in range(stop)]
+        other = Training(set_up(text, axes, "polynorm", "eager", "cpu", "float64", 9), text, axes, 0.01, "float64", 3)
+        other.load(begun.state())
+        assert before + [step.loss for step in other.steps()] == whole

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from polybench.axes import LanguageAxes, LanguageProtocol, training_seconds
 from polybench.cell import Trial
-from polybench.errors import Diverged
+from polybench.curves import CLIPPED, LEARNING_RATE, PER_STEP
+from polybench.errors import Diverged, OverBudget
 from polybench.kind import Fact, Item, Progress
+from polybench.language import LanguageAxes, LanguageProtocol, training_seconds
 from polybench.metric import Metric
 from polybench.record import Measurement
 from polybench.registry import benchmarks
 
 TAIL = 0.1  # share of the last steps whose mean is the final loss
 
-TRAIN_LOSS = Metric(
-    "train_loss", "nat/token", "lower", "seed", "Training loss of every step, before its update.", curve=True
-)
 FINAL_LOSS = Metric(
     "final_train_loss", "nat/token", "lower", "seed", "Mean training loss over the last tenth of the steps."
 )
@@ -26,29 +24,32 @@ FINAL_LOSS = Metric(
     "loss_curve",
     axes=LanguageAxes,
     protocol=LanguageProtocol,
-    metrics=(TRAIN_LOSS, FINAL_LOSS),
-    version=1,
+    metrics=(*PER_STEP, FINAL_LOSS, CLIPPED, LEARNING_RATE),
+    version=2,
     repeats="seeds",
     seconds=lambda axes, protocol: training_seconds(axes),
+    objective="final_train_loss",
 )
 def loss_curve(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProtocol) -> Iterator[tuple[int, Item]]:
     """Training loss of a small LLaMA-like decoder on real text, every step, paired seeds."""
-    from polybench.corpus import tokens
-    from polybench.training import set_up, train
+    from polybench.course import Course
 
-    cell, seed = trials[0].cell, trials[0].seed
-    text = tokens(axes.corpus, axes.tokenizer)
-    yield 0, Fact("corpus", text.hash)
-    model = set_up(text, axes, cell.activation, cell.backend, cell.device, cell.dtype, seed)
-    losses: list[float] = []
+    (trial,) = trials
+    course = Course(trial, axes.filled(), protocol)
+    yield 0, Fact("corpus", course.text.hash)
+    if trial.rate is not None:
+        yield 0, Measurement(LEARNING_RATE.name, (trial.rate,))
+    course.begin()
     problem: Exception | None = None
     try:
-        for step in train(model, text, axes, cell.dtype, seed):
-            losses.append(step.loss)
-            yield 0, Progress(len(losses) / axes.steps)
-    except Diverged as diverged:
-        problem = diverged
-    yield 0, Measurement(TRAIN_LOSS.name, tuple(losses), tuple(range(1, len(losses) + 1)))
+        for done in course.steps():
+            yield 0, Progress(done / axes.steps)
+    except (Diverged, OverBudget) as ended:
+        problem = ended
+    for curve in course.curves():
+        yield 0, curve
+    yield 0, Measurement(CLIPPED.name, (course.clipped,))
+    losses = course.seen.losses
     if problem is None:
         tail = losses[-max(1, round(TAIL * axes.steps)) :]
         final = sum(tail) / len(tail)
@@ -56,5 +57,6 @@ def loss_curve(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguagePr
             problem = Diverged(f"the loss ended at {final:.3f}, above its start of {losses[0]:.3f}")
         else:
             yield 0, Measurement(FINAL_LOSS.name, (final,))
+    course.end()
     if problem:
         yield 0, problem

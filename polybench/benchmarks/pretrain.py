@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from polybench.axes import LanguageAxes, LanguageProtocol, training_seconds
 from polybench.cell import Trial
-from polybench.errors import Diverged
+from polybench.curves import CLIPPED, FLOPS, LEARNING_RATE, PER_STEP
+from polybench.errors import Diverged, OverBudget
 from polybench.kind import Fact, Item, Progress
+from polybench.language import LanguageAxes, LanguageProtocol, training_seconds
 from polybench.metric import Metric
 from polybench.record import Measurement
 from polybench.registry import benchmarks
@@ -17,13 +18,18 @@ BITS_PER_BYTE = Metric(
     "bits_per_byte", "bit/byte", "lower", "seed",
     "Held-out loss in bits over the bytes its tokens stand for; comparable between tokenizers.",
 )  # fmt: skip
+OTHER_LOSSES = Metric(
+    "other_losses", "nat/token", "lower", "seed",
+    "Loss after the last step on each of the further corpora, in the order in which the suite names them.", curve=True,
+)  # fmt: skip
+OTHERS = Metric("others_loss", "nat/token", "lower", "seed", "Mean loss over the further corpora after the last step.")
 THROUGHPUT = Metric(
     "tokens_per_s", "token/s", "higher", "seed",
     "Trained tokens over the time of the training steps; on one CPU thread, that thread's CPU time.",
 )  # fmt: skip
 PEAK = Metric(
     "step_peak_bytes", "B", "lower", "nothing",
-    "Most bytes alive in forward and backward of one training step, above what was resident before.",
+    "Most bytes alive in forward and backward of one micro-batch, above what was resident before.",
 )  # fmt: skip
 PARAMETERS = Metric("parameters", "1", "neither", "nothing", "Trained numbers of the decoder.")
 VAL_CURVE = Metric("val_curve", "nat/token", "lower", "seed", "Held-out loss as training goes on.", curve=True)
@@ -36,50 +42,67 @@ TRAIN_TIME = Metric(
     "pretrain",
     axes=LanguageAxes,
     protocol=LanguageProtocol,
-    metrics=(VAL_LOSS, BITS_PER_BYTE, THROUGHPUT, PEAK, PARAMETERS, VAL_CURVE, TRAIN_TIME),
-    version=1,
-    repeats="seeds",
-    seconds=lambda axes, protocol: (
-        training_seconds(axes) + axes.eval_tokens * protocol.evaluations * training_seconds(axes) / axes.tokens / 3
+    metrics=(
+        VAL_LOSS, BITS_PER_BYTE, OTHERS, THROUGHPUT, PEAK, PARAMETERS, FLOPS, LEARNING_RATE, CLIPPED,
+        VAL_CURVE, TRAIN_TIME, OTHER_LOSSES, *PER_STEP,
     ),
-)
+    version=2,
+    repeats="seeds",
+    seconds=training_seconds,
+    objective="val_loss",
+)  # fmt: skip
 def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProtocol) -> Iterator[tuple[int, Item]]:
     """Held-out loss in nats and bits per byte, tokens/s and peak memory of a small decoder's training."""
     from polybench.allocation import peak_bytes
-    from polybench.corpus import tokens
-    from polybench.training import evaluate, one_step, set_up, train
+    from polybench.course import Course
+    from polybench.evaluation import held_out, one_step
 
-    cell, seed = trials[0].cell, trials[0].seed
-    text = tokens(axes.corpus, axes.tokenizer)
+    (trial,) = trials
+    filled, dtype, device = axes.filled(), trial.cell.dtype, trial.cell.device
+    course = Course(trial, filled, protocol)
+    model, text = course.model, course.text
     yield 0, Fact("corpus", text.hash)
-    model = set_up(text, axes, cell.activation, cell.backend, cell.device, cell.dtype, seed)
+    if trial.rate is not None:
+        yield 0, Measurement(LEARNING_RATE.name, (trial.rate,))
     yield 0, Measurement(PARAMETERS.name, (float(sum(p.numel() for p in model.parameters())),))
-    one_step(model, text, axes, cell.dtype)  # lazy workspaces exist from here on
-    peak = peak_bytes(lambda: one_step(model, text, axes, cell.dtype), cell.device)
+    yield 0, Measurement(FLOPS.name, (float(model.flops_per_token()),))
+    one_step(model, text, filled, dtype)  # lazy workspaces exist from here on
+    peak = peak_bytes(lambda: one_step(model, text, filled, dtype), device)
     yield 0, Measurement(PEAK.name, (float(peak),))
 
-    looks = {max(1, round(axes.steps * (i + 1) / protocol.evaluations)) for i in range(protocol.evaluations)}
-    first, _ = evaluate(model, text, axes, cell.dtype)
-    steps, curve, times, seconds, bits = [0], [first], [0.0], 0.0, 0.0
+    course.begin()
+    wanted = {max(1, round(axes.steps * (i + 1) / protocol.evaluations)) for i in range(protocol.evaluations)}
+
+    def look(done: int) -> None:
+        if done in wanted or not done:
+            score = held_out(model, text, filled, dtype)
+            course.seen.look(step=done, nats=score.nats, seconds=course.seconds)
+            if score.bits is not None:
+                course.seen.look(bits=score.bits)
+
     problem: Exception | None = None
+    if not course.done:
+        look(0)
     try:
-        for number, step in enumerate(train(model, text, axes, cell.dtype, seed), 1):
-            seconds += step.seconds
-            if number in looks:
-                loss, bits = evaluate(model, text, axes, cell.dtype)
-                steps.append(number)
-                curve.append(loss)
-                times.append(seconds)
-            yield 0, Progress(number / axes.steps)
-    except Diverged as diverged:
-        problem = diverged
-    yield 0, Measurement(VAL_CURVE.name, tuple(curve), tuple(steps))
-    yield 0, Measurement(TRAIN_TIME.name, tuple(times), tuple(steps))
-    if problem is None and not curve[-1] <= first:
-        problem = Diverged(f"the held-out loss ended at {curve[-1]:.3f}, above its start of {first:.3f}")
+        for done in course.steps(look):
+            yield 0, Progress(done / axes.steps)
+    except (Diverged, OverBudget) as ended:
+        problem = ended
+    looks = course.seen.looks
+    steps = tuple(map(int, looks["step"]))
+    yield 0, Measurement(VAL_CURVE.name, tuple(looks["nats"]), steps)
+    yield 0, Measurement(TRAIN_TIME.name, tuple(looks["seconds"]), steps)
+    for curve in course.curves():
+        yield 0, curve
+    first, last = looks["nats"][0], looks["nats"][-1]
+    if problem is None and not last <= first:
+        problem = Diverged(f"the held-out loss ended at {last:.3f}, above its start of {first:.3f}")
+    course.end()
     if problem:
         yield 0, problem
         return
-    yield 0, Measurement(VAL_LOSS.name, (curve[-1],))
-    yield 0, Measurement(BITS_PER_BYTE.name, (bits,))
-    yield 0, Measurement(THROUGHPUT.name, (axes.tokens / seconds,))
+    yield 0, Measurement(CLIPPED.name, (course.clipped,))
+    yield 0, Measurement(VAL_LOSS.name, (last,))
+    if "bits" in looks:
+        yield 0, Measurement(BITS_PER_BYTE.name, (looks["bits"][-1],))
+    yield 0, Measurement(THROUGHPUT.name, (filled.tokens / course.seconds,))

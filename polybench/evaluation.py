@@ -1,0 +1,59 @@
+"""What a trained decoder is worth on text that it has not seen."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from polybench.corpus import Tokens
+from polybench.decoder import Decoder
+from polybench.language import FilledAxes
+from polybench.training import batch, losses
+
+# Dimension key: N tokens of a stream, V vocabulary.
+
+
+@dataclass(frozen=True)
+class Score:
+    """Nats a token, and bits a byte where it is known how many bytes a token stands for."""
+
+    nats: float
+    bits: float | None
+
+
+@torch.no_grad()
+def evaluate(model: Decoder, stream_N: np.ndarray, bytes_V: np.ndarray | None, axes: FilledAxes, dtype: str) -> Score:
+    """The loss over `axes.eval_tokens` tokens of a stream, the same ones for every model.
+
+    Windows are spread evenly, so that a short evaluation sees every document's share.
+    """
+    T, device = axes.seq_len, model.embedding.weight.device
+    windows = max(1, min(axes.eval_tokens // T, (len(stream_N) - 1) // T))
+    starts = np.linspace(0, len(stream_N) - T - 1, windows).astype(np.int64)
+    rows = axes.batch // axes.accumulate
+    nats, count, size = 0.0, 0, 0
+    for at in range(0, windows, rows):
+        x_BxT, y_BxT = batch(stream_N, starts[at : at + rows], T, device)
+        loss, _ = losses(model, x_BxT, y_BxT, dtype)
+        nats += loss.item() * y_BxT.numel()
+        count += y_BxT.numel()
+        if bytes_V is not None:
+            size += int(bytes_V[y_BxT.cpu().numpy()].sum())
+    return Score(nats / count, nats / math.log(2) / size if size else None)
+
+
+def held_out(model: Decoder, text: Tokens, axes: FilledAxes, dtype: str) -> Score:
+    """The loss on the text that was held out of training."""
+    return evaluate(model, text.held_out_N, text.bytes_V, axes, dtype)
+
+
+def one_step(model: Decoder, text: Tokens, axes: FilledAxes, dtype: str) -> None:
+    """Forward and backward of a micro-batch, for measuring memory; gradients are dropped."""
+    starts = np.arange(axes.batch // axes.accumulate) % (len(text.train_N) - axes.seq_len - 1)
+    x_BxT, y_BxT = batch(text.train_N, starts, axes.seq_len, model.embedding.weight.device)
+    loss, added = losses(model, x_BxT, y_BxT, dtype)
+    torch.autograd.backward(loss + added)
+    model.zero_grad(set_to_none=True)

@@ -1,0 +1,138 @@
+"""Killed in the middle of a training, a run goes on from its checkpoint to the same losses, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from builders import suite
+from test_resume import finish, kill_after, measured, start
+
+from polybench import checkpoint
+from polybench.cell import CHECKPOINTS, Trial
+from polybench.errors import TrialError
+from polybench.kind import Item, Progress, kind_of
+from polybench.plan import plan
+from polybench.record import Measurement
+from polybench.store import load
+
+SUITE = """
+suite: small
+activations: [relu, polynorm]
+reference: relu
+seeds: [3]
+benchmarks:
+  - name: pre
+    kind: pretrain
+    matrix: {corpus: "text:TEXT", d_model: 8, heads: 1, layers: 1, seq_len: 8, batch: 2, steps: 40, eval_tokens: 64,
+             schedule: wsd}
+    protocol: {checkpoint_every: 3, evaluations: 4, save: true}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for i in range(3):
+        (tmp_path / f"{i}.txt").write_text(f"words of document {i} " * 40, encoding="utf-8")
+    (tmp_path / "small.yaml").write_text(SUITE.replace("TEXT", f"{tmp_path}/*.txt"), encoding="utf-8")
+    return tmp_path
+
+
+def items(trial: Trial, **protocol: object) -> Iterator[Item]:
+    """What the kind yields for the trial."""
+    kind = kind_of(trial.cell.kind)
+    for _, item in kind.run([trial], kind.axes(**dict(trial.cell.axes)), kind.protocol(**protocol)):
+        yield item
+
+
+def test_stopped_at_any_checkpoint_a_training_ends_as_if_never_stopped(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Left between two steps, as a kill leaves it."""
+    monkeypatch.setenv("POLYBENCH_CACHE", str(folder / "cache"))
+    monkeypatch.setenv(CHECKPOINTS, str(folder / "kept"))
+    matrix = {"corpus": f"text:{folder}/*.txt", "d_model": 8, "heads": 1, "layers": 1, "seq_len": 8, "batch": 2,
+              "steps": 10, "eval_tokens": 64}  # fmt: skip
+    asked = suite(activations=["polynorm", "swiglu"], benchmarks=[{"name": "p", "kind": "pretrain", "matrix": matrix}])
+    trial = plan(asked, "cpu").trials[0]
+    vague = ("tokens_per_s", "step_tokens_per_s", "train_time")
+
+    def whole(**protocol: object) -> list[Item]:
+        exact = [i for i in items(trial, **protocol) if not isinstance(i, Progress)]
+        assert not [i for i in exact if isinstance(i, Exception)]
+        return [i for i in exact if not (isinstance(i, Measurement) and i.metric in vague)]
+
+    torch.set_num_threads(1)
+    unbroken = whole(evaluations=5)
+    for stop in (1, 4, 5, 9):
+        steps = (i for i in items(trial, checkpoint_every=2, evaluations=5) if isinstance(i, Progress))
+        for _ in range(stop):
+            next(steps)
+        steps.close()
+        kept = list((folder / "kept").glob("*resume.pt"))
+        assert len(kept) == (stop >= 2)
+        if kept:
+            assert checkpoint.read(kept[0])["training"]["done"] == stop // 2 * 2
+        assert whole(checkpoint_every=2, evaluations=5) == unbroken
+        assert not list((folder / "kept").glob("*"))
+    torch.set_deterministic_debug_mode("default")
+
+
+def test_killed_and_resumed_a_run_ends_like_an_unbroken_one(folder: Path) -> None:
+    assert finish(folder, "small.yaml", "--out", "whole")[0] == 0
+    process = start(folder, "small.yaml", "--out", "broken")
+    kill_after(process, 1, 9)  # type: ignore[arg-type]
+    code, words = finish(folder, "--resume", "broken")
+    assert code == 0, words
+    vague = ("tokens_per_s", "train_time")
+
+    def exact(run: Path) -> dict[str, object]:
+        return {k: (s, [m for m in ms if m.metric not in vague], f) for k, (s, ms, f) in measured(run).items()}  # type: ignore[misc]
+
+    assert exact(folder / "broken") == exact(folder / "whole")
+    for record in load(folder / "whole").records:
+        kept = {p.name for p in (folder / "whole" / "checkpoints").iterdir()}
+        assert len(kept) == 2 and all(name.endswith(".model.pt") for name in kept)
+        (mine,) = [n for n in kept if record.trial.cell.activation in n]
+        found = checkpoint.read(folder / "whole" / "checkpoints" / mine)
+        assert Trial.from_json(found["trial"]) == record.trial
+        assert sum(t.numel() for t in found["model"].values()) == record.get("parameters").values[0]  # type: ignore[union-attr]
+
+
+def test_a_budget_that_is_spent_is_an_outcome_with_its_curve(folder: Path) -> None:
+    code, words = finish(folder, "small.yaml", "--out", "short", "-s", "pre.protocol.budget_s=1e-9")
+    assert code == 3 and "were spent at step 1 of 40" in words
+    for record in load(folder / "short").records:
+        assert record.status == "timed_out"
+        assert len(record.get("train_loss").values) == 1  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", None])
+def test_a_damaged_checkpoint_is_one_sentence_with_its_file(content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "x.resume.pt"
+    if content is None:
+        torch.save({"layout": 99}, path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(TrialError, match=r"x\.resume\.pt cannot be read as a checkpoint: .*; remove it"):
+        checkpoint.read(path)
+    with pytest.raises(TrialError, match="there is no checkpoint"):
+        checkpoint.read(tmp_path / "none.pt")
+
+
+def test_nothing_in_a_checkpoint_is_executed(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> object:
+            return (print, ("executed",))
+
+    torch.save({"layout": 1, "evil": Evil()}, tmp_path / "evil.pt")
+    with pytest.raises(TrialError, match="cannot be read"):
+        checkpoint.read(tmp_path / "evil.pt")
+
+
+def test_a_disk_that_refuses_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(TrialError, match="cannot be written"):
+        checkpoint.write(tmp_path / "file" / "x.pt", {})
