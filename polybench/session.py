@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from polybench.record import Record, Status
 from polybench.runner import Event, run
 from polybench.suite import Benchmark, Suite
 from polybench.window import between, ticks
+
 
 @dataclass(frozen=True)
 class Session:
@@ -122,7 +124,7 @@ def carry_out(
     slots = 1 if header["device"] != "cpu" else cores()
     before, tried = ticks(), set[str]()
     while True:
-        run(_keeping(todo.jobs, session.path), make_executor, slots, lambda records: store.append(session.path, records), tell)
+        run(_keeping(todo.jobs, session.path), make_executor, slots, partial(store.append, session.path), tell)
         if not session.suite.tunes:
             break
         tried |= {t.id for job in todo.jobs for t in job.trials}

@@ -1,0 +1,69 @@
+"""Two processes train the model that one trains, to rounding."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from polybench.distributed import Ranks
+from polybench.errors import Unsupported
+
+ROOT = Path(__file__).parent.parent
+SCRIPT = """
+import json, sys, numpy as np, torch
+from polybench.corpus import Tokens
+from polybench.distributed import ranks
+from polybench.evaluation import held_out
+from polybench.language import LanguageAxes
+from polybench.training import Training, set_up
+
+torch.set_num_threads(1)
+stream = np.random.default_rng(0).integers(0, 17, 2000).astype(np.uint16)
+text = Tokens(stream[:1500], stream[1500:], np.ones(17, dtype=np.int64), "test")
+axes = LanguageAxes(d_model=16, layers=2, heads=2, seq_len=8, batch=8, accumulate=2, steps=5, lr=0.01,
+                    eval_tokens=64).filled()
+mine = ranks("cpu")
+found = {}
+for parallel in ("ddp", "fsdp"):
+    for name in ("gelu", "polynorm"):
+        model = set_up(text, axes, name, "eager", "cpu", "float64", 3)
+        training = Training(model, text, axes, 0.01, "float64", 3, mine, parallel)
+        losses = [step.loss for step in training.steps()]
+        found[f"{parallel} {name}"] = losses + [held_out(model, text, axes, "float64").nats]
+with open(f"{sys.argv[1]}.{mine.rank}", "w") as file:
+    json.dump({"count": mine.count, "losses": found}, file)
+if mine.count > 1:
+    torch.distributed.destroy_process_group()
+"""
+
+
+def test_two_processes_give_the_losses_of_one(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    for command, out in (([sys.executable], "one"), (torchrun, "two")):
+        done = subprocess.run(
+            [*command, str(script), str(tmp_path / out)], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+    one, *two = (json.loads((tmp_path / name).read_text()) for name in ("one.0", "two.0", "two.1"))
+    assert [one["count"], two[0]["count"]] == [1, 2]
+    assert two[0] == two[1]  # every process knows the loss of all
+    assert one["losses"]["ddp gelu"] != one["losses"]["ddp polynorm"]
+    for how, losses in two[0]["losses"].items():
+        assert losses == pytest.approx(one["losses"][how], rel=1e-9), how
+
+
+def test_rows_are_dealt_out_once_each_and_evenly() -> None:
+    rows = list(range(12))
+    shares = [Ranks(r, 3).share(rows) for r in range(3)]
+    assert sorted(sum(shares, [])) == rows and {len(s) for s in shares} == {4}
+    assert Ranks().share(rows) == rows
+    with pytest.raises(Unsupported, match="12 sequences cannot be divided over 5 processes"):
+        Ranks(0, 5).share(rows)
