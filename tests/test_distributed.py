@@ -63,7 +63,7 @@ def test_two_processes_give_the_losses_of_one(tmp_path: Path) -> None:
 def test_rows_are_dealt_out_once_each_and_evenly() -> None:
     rows = list(range(12))
     shares = [Ranks(r, 3).share(rows) for r in range(3)]
-    assert sorted(sum(shares, [])) == rows and {len(s) for s in shares} == {4}
+    assert sorted(row for share in shares for row in share) == rows and {len(s) for s in shares} == {4}
     assert Ranks().share(rows) == rows
     with pytest.raises(Unsupported, match="12 sequences cannot be divided over 5 processes"):
         Ranks(0, 5).share(rows)
