@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from polybench.axes import LanguageAxes
 from polybench.build import generator
 from polybench.corpus import Tokens
 from polybench.decoder import Decoder
 from polybench.errors import Diverged, Unsupported
+from polybench.shape import Shape
 
 # Dimension key: B batch, T time, V vocabulary, N tokens of a stream.
 
@@ -50,7 +50,7 @@ def set_up(text: Tokens, axes: LanguageAxes, spec: str, backend: str, device: st
         raise Unsupported(f"corpus {axes.corpus} has {shortest} tokens on one side, fewer than one sequence")
     if device == "cpu":
         torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms, less 7 s of imports
-    model = Decoder(text.vocabulary, axes.d_model, axes.layers, axes.heads, axes.seq_len, spec, backend)
+    model = Decoder(text.vocabulary, Shape(axes.layers, axes.d_model, axes.heads), axes.seq_len, spec, backend)
     model.initialise(seed)
     return model.to(device=device, dtype=torch.float64 if dtype == "float64" else torch.float32)
 
@@ -126,10 +126,8 @@ def one_step(model: Decoder, text: Tokens, axes: LanguageAxes, dtype: str) -> No
 
 def _loss(model: Decoder, x_BxT: Tensor, y_BxT: Tensor, dtype: str) -> Tensor:
     with torch.autocast(x_BxT.device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
-        logits_BxTxV = model(x_BxT)
-    if dtype != "float64":
-        logits_BxTxV = logits_BxTxV.float()
-    return functional.cross_entropy(logits_BxTxV.flatten(0, 1), y_BxT.flatten())
+        loss: Tensor = model(x_BxT, y_BxT)[0]
+    return loss
 
 
 def _batch(stream_N: np.ndarray, starts_B: np.ndarray, time: int, device: torch.device) -> tuple[Tensor, Tensor]:

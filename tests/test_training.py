@@ -14,6 +14,7 @@ from polybench.corpus import Tokens
 from polybench.decoder import Decoder
 from polybench.errors import Diverged, Unsupported
 from polybench.registry import activations
+from polybench.shape import Shape
 from polybench.training import evaluate, groups, schedule, set_up, train
 
 NAMES = activations.names()
@@ -35,7 +36,7 @@ def text() -> Tokens:
 
 
 def decoder(name: str, seed: int = 0) -> Decoder:
-    return Decoder(V, 16, 2, 2, 8, name).initialise(seed)
+    return Decoder(V, Shape(2, 16, 2), 8, name).initialise(seed)
 
 
 @pytest.mark.parametrize("name", NAMES)
