@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
-from polybench.build import normal_
+from polybench.build import branches, normal_
 from polybench.ffn import FeedForward
 from polybench.shape import Shape
 
@@ -44,17 +45,26 @@ def rotate(x_BxHxTxK: Tensor, cos_TxK: Tensor, sin_TxK: Tensor) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Causal self-attention with rotary positions, no biases."""
+    """Causal self-attention with rotary positions, no biases.
 
-    def __init__(self, d_model: int, heads: int):
+    With `qk_norm`, queries and keys are normalised over their whole width before they are turned, as in
+    OLMoE (arXiv:2409.02060).
+    """
+
+    def __init__(self, d_model: int, heads: int, qk_norm: bool):
         super().__init__()
         self.heads = heads
         self.w_qkv = nn.Linear(d_model, 3 * d_model, bias=False)
         self.w_out = nn.Linear(d_model, d_model, bias=False)
+        self.q_norm = RMSNorm(d_model) if qk_norm else None
+        self.k_norm = RMSNorm(d_model) if qk_norm else None
 
     def forward(self, x_BxTxD: Tensor, cos_TxK: Tensor, sin_TxK: Tensor) -> Tensor:
         B, T, D = x_BxTxD.shape
-        q, k, v = self.w_qkv(x_BxTxD).view(B, T, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
+        q, k, v = self.w_qkv(x_BxTxD).chunk(3, dim=-1)
+        if self.q_norm is not None and self.k_norm is not None:
+            q, k = self.q_norm(q), self.k_norm(k)
+        q, k, v = (each.view(B, T, self.heads, D // self.heads).transpose(1, 2) for each in (q, k, v))
         q, k = rotate(q, cos_TxK, sin_TxK), rotate(k, cos_TxK, sin_TxK)
         y_BxHxTxK = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         out_BxTxD: Tensor = self.w_out(y_BxHxTxK.transpose(1, 2).reshape(B, T, D))
@@ -62,64 +72,70 @@ class Attention(nn.Module):
 
 
 class Layer(nn.Module):
-    """x + attention(norm(x)), then x + ffn(norm(x))."""
+    """x + attention(norm(x)), then x + ffn(norm(x)); with it the auxiliary loss of the feed-forward part."""
 
-    def __init__(self, d_model: int, heads: int, spec: str, backend: str):
+    def __init__(self, shape: Shape, spec: str, backend: str):
         super().__init__()
-        self.attention_norm, self.ffn_norm = RMSNorm(d_model), RMSNorm(d_model)
-        self.attention = Attention(d_model, heads)
-        self.ffn = FeedForward(d_model, spec, backend)
+        self.attention_norm, self.ffn_norm = RMSNorm(shape.d_model), RMSNorm(shape.d_model)
+        self.attention = Attention(shape.d_model, shape.heads, shape.qk_norm)
+        self.ffn = FeedForward(shape.d_model, spec, backend, shape.width(branches(spec)))
 
-    def forward(self, x_BxTxD: Tensor, cos_TxK: Tensor, sin_TxK: Tensor) -> Tensor:
+    def forward(self, x_BxTxD: Tensor, cos_TxK: Tensor, sin_TxK: Tensor) -> tuple[Tensor, Tensor]:
         x_BxTxD = x_BxTxD + self.attention(self.attention_norm(x_BxTxD), cos_TxK, sin_TxK)
-        out_BxTxD: Tensor = x_BxTxD + self.ffn(self.ffn_norm(x_BxTxD))
-        return out_BxTxD
+        out_BxTxD = self.ffn(self.ffn_norm(x_BxTxD))
+        return x_BxTxD + out_BxTxD, x_BxTxD.new_zeros(())
 
 
 class Decoder(nn.Module):
-    """Tokens (B, T) -> logits (B, T, V); the head is the embedding."""
+    """Tokens (B, T) -> logits (B, T, V), or with targets to the loss; a tied head is the embedding."""
 
     def __init__(self, vocabulary: int, shape: Shape, time: int, spec: str, backend: str = "eager"):
         super().__init__()
-        d_model, layers, heads = shape.d_model, shape.layers, shape.heads
-        self.recompute = False
-        self.shape, self.time = shape, time
-        self.embedding = nn.Embedding(vocabulary, d_model)
-        self.layers = nn.ModuleList(Layer(d_model, heads, spec, backend) for _ in range(layers))
-        self.norm = RMSNorm(d_model)
-        cos_TxK, sin_TxK = rope(time, d_model // heads)
+        self.shape = shape
+        self.recompute = False  # whether backward computes every layer again instead of keeping what it needs
+        self.embedding = nn.Embedding(vocabulary, shape.d_model)
+        self.layers = nn.ModuleList(Layer(shape, spec, backend) for _ in range(shape.layers))
+        self.norm = RMSNorm(shape.d_model)
+        self.head = None if shape.tied else nn.Linear(shape.d_model, vocabulary, bias=False)
+        cos_TxK, sin_TxK = rope(time, shape.d_model // shape.heads)
         self.register_buffer("cos_TxK", cos_TxK, persistent=False)
         self.register_buffer("sin_TxK", sin_TxK, persistent=False)
 
-    def flops_per_token(self) -> int:
-        return (
-            6 * sum(p.numel() for p in self.parameters() if p.ndim >= 2)
-            + 12 * self.shape.layers * self.shape.d_model * self.time
-        )
-
     def forward(self, tokens_BxT: Tensor, targets_BxT: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
-        logits = self.logits(tokens_BxT)
-        if targets_BxT is None:
-            return logits
-        logits = logits if logits.dtype == torch.float64 else logits.float()
-        return functional.cross_entropy(logits.flatten(0, 1), targets_BxT.flatten()), logits.new_zeros(())
+        """Logits without targets; with them (mean cross entropy in nats, auxiliary loss to add in training).
 
-    def logits(self, tokens_BxT: Tensor) -> Tensor:
+        Both are scalars, of float32, or of float64 where the model is. The auxiliary loss of a dense
+        decoder is 0.
+        """
         T = tokens_BxT.shape[1]
         x_BxTxD = self.embedding(tokens_BxT)
         cos_TxK = self.get_buffer("cos_TxK")[:T].to(x_BxTxD.dtype)
         sin_TxK = self.get_buffer("sin_TxK")[:T].to(x_BxTxD.dtype)
+        auxiliary = []
         for layer in self.layers:
-            x_BxTxD = layer(x_BxTxD, cos_TxK, sin_TxK)
-        return functional.linear(self.norm(x_BxTxD), self.embedding.weight)
+            if self.recompute and torch.is_grad_enabled():
+                x_BxTxD, loss = checkpoint(layer, x_BxTxD, cos_TxK, sin_TxK, use_reentrant=False)
+            else:
+                x_BxTxD, loss = layer(x_BxTxD, cos_TxK, sin_TxK)
+            auxiliary.append(loss)
+        head = self.embedding if self.head is None else self.head
+        logits_BxTxV = functional.linear(self.norm(x_BxTxD), head.weight)
+        if targets_BxT is None:
+            return logits_BxTxV
+        if logits_BxTxV.dtype != torch.float64:
+            logits_BxTxV = logits_BxTxV.float()
+        loss = functional.cross_entropy(logits_BxTxV.flatten(0, 1), targets_BxT.flatten())
+        return loss, torch.stack(auxiliary).sum().to(loss.dtype)
 
     def initialise(self, seed: int) -> Decoder:
         """Every matrix from (seed, its name), so that paired activations share what they can."""
         depth = len(self.layers)
+        std = math.sqrt(2 / (5 * self.shape.d_model))  # arXiv:2411.03884's code
         normal_(self.embedding.weight, EMBEDDING_STD, seed, "embedding")
+        if self.head is not None:
+            normal_(self.head.weight, std, seed, "head")
         for i, layer in enumerate(self.layers):
             assert isinstance(layer, Layer)
-            std = math.sqrt(2 / (5 * layer.attention.w_out.in_features))
             normal_(layer.attention.w_qkv.weight, std, seed, f"layers.{i}.attention.w_qkv")
             normal_(layer.attention.w_out.weight, std / math.sqrt(2 * depth), seed, f"layers.{i}.attention.w_out")
             layer.ffn.initialise(seed, f"layers.{i}.ffn", depth)

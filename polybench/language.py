@@ -16,11 +16,19 @@ from pydantic import (
 from polybench.corpus import Tokenizer
 from polybench.errors import did_you_mean
 from polybench.kind import Axes, Corpora, Corpus, Protocol
-from polybench.shape import PRESETS, Shape, of_depth
+from polybench.shape import Shape
 from polybench.spec import Scalar
 
 _OF_EXPERTS = ("top_k", "expert_coefficients")  # of a mixture only
 _DIAL = ("preset", "depth")  # what they stand for is in the other axes
+_TOY = {"layers": 2, "d_model": 64, "heads": 2, "tied": True, "seq_len": 64, "batch": 16, "lr": 3e-3}
+PRESETS: dict[str, dict[str, object]] = {}
+
+
+def of_depth(depth: int) -> dict[str, object]:
+    return {**_TOY, "layers": depth, "d_model": 64 * depth, "heads": depth}
+
+
 _FLOPS_PER_CORE = 2.5e10  # of one core of a small machine, for guesses of time
 
 
@@ -90,9 +98,9 @@ class LanguageAxes(Axes):
 
     def filled(self) -> FilledAxes:
         """With what preset or depth stand for written out."""
-        model = PRESETS[self.preset] if self.preset else of_depth(self.depth) if self.depth else Shape(2, 64, 2)
+        model = PRESETS[self.preset] if self.preset else of_depth(self.depth) if self.depth else _TOY
         given = {k: v for k, v in self.__dict__.items() if v is not None and k not in _DIAL}
-        return FilledAxes.model_construct(**{**model.axes(), **given})
+        return FilledAxes.model_construct(**{**model, **given})
 
     def deciding(self) -> dict[str, Scalar]:
         """The model written out, without what plays no part: parts of a mixture, or of another schedule."""

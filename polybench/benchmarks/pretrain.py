@@ -54,6 +54,7 @@ TRAIN_TIME = Metric(
 def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProtocol) -> Iterator[tuple[int, Item]]:
     """Held-out loss in nats and bits per byte, tokens/s and peak memory of a small decoder's training."""
     from polybench.allocation import peak_bytes
+    from polybench.build import branches
     from polybench.course import Course
     from polybench.evaluation import held_out, one_step
 
@@ -65,7 +66,8 @@ def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProt
     if trial.rate is not None:
         yield 0, Measurement(LEARNING_RATE.name, (trial.rate,))
     yield 0, Measurement(PARAMETERS.name, (float(sum(p.numel() for p in model.parameters())),))
-    yield 0, Measurement(FLOPS.name, (float(model.flops_per_token()),))
+    flops = filled.shape.flops_per_token(filled.seq_len, text.vocabulary, branches(trial.cell.activation))
+    yield 0, Measurement(FLOPS.name, (float(flops),))
     one_step(model, text, filled, dtype)  # lazy workspaces exist from here on
     peak = peak_bytes(lambda: one_step(model, text, filled, dtype), device)
     yield 0, Measurement(PEAK.name, (float(peak),))
