@@ -95,7 +95,7 @@ class Training:
         Raises:
             Diverged: a loss that is no finite number.
         """
-        axes, clock = self.axes, _clock(self.device)
+        axes, clock = self.axes, clock_of(self.device)
         parameters = list(self.model.parameters())
         while self.done < axes.steps:
             started = clock()
@@ -182,7 +182,7 @@ def whole(value: Tensor) -> Tensor:
     return value.full_tensor() if hasattr(value, "full_tensor") else value
 
 
-def _clock(device: torch.device) -> Callable[[], float]:
+def clock_of(device: torch.device) -> Callable[[], float]:
     """Seconds: of this thread where one thread does the work, else of the wall after synchronising."""
     if device.type == "cpu" and torch.get_num_threads() == 1:
         return time.thread_time

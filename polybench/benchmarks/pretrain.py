@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from polybench.cell import Trial
-from polybench.curves import CLIPPED, FLOPS, LEARNING_RATE, PER_STEP
+from polybench.curves import CLIPPED, FLOPS, LEARNING_RATE, PER_STEP, PRODUCT_RATE, UTILISATION
 from polybench.errors import Diverged, OverBudget
 from polybench.kind import Fact, Item, Progress
 from polybench.language import LanguageAxes, LanguageProtocol, training_seconds
@@ -43,8 +43,8 @@ TRAIN_TIME = Metric(
     axes=LanguageAxes,
     protocol=LanguageProtocol,
     metrics=(
-        VAL_LOSS, BITS_PER_BYTE, OTHERS, THROUGHPUT, PEAK, PARAMETERS, FLOPS, LEARNING_RATE, CLIPPED,
-        VAL_CURVE, TRAIN_TIME, OTHER_LOSSES, *PER_STEP,
+        VAL_LOSS, BITS_PER_BYTE, OTHERS, THROUGHPUT, UTILISATION, PEAK, PARAMETERS, FLOPS, LEARNING_RATE, CLIPPED,
+        PRODUCT_RATE, VAL_CURVE, TRAIN_TIME, OTHER_LOSSES, *PER_STEP,
     ),
     version=2,
     repeats="seeds",
@@ -57,6 +57,7 @@ def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProt
     from polybench.build import branches
     from polybench.course import Course
     from polybench.evaluation import held_out, one_step
+    from polybench.utilisation import product_rate
 
     (trial,) = trials
     filled, dtype, device = axes.filled(), trial.cell.dtype, trial.cell.device
@@ -71,6 +72,9 @@ def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProt
     one_step(model, text, filled, dtype)  # lazy workspaces exist from here on
     peak = peak_bytes(lambda: one_step(model, text, filled, dtype), device)
     yield 0, Measurement(PEAK.name, (float(peak),))
+
+    rate = product_rate(filled, device, dtype)
+    yield 0, Measurement(PRODUCT_RATE.name, (rate,))
 
     course.begin()
     wanted = {max(1, round(axes.steps * (i + 1) / protocol.evaluations)) for i in range(protocol.evaluations)}
@@ -107,4 +111,6 @@ def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProt
     yield 0, Measurement(VAL_LOSS.name, (last,))
     if "bits" in looks:
         yield 0, Measurement(BITS_PER_BYTE.name, (looks["bits"][-1],))
-    yield 0, Measurement(THROUGHPUT.name, (filled.tokens / course.seconds,))
+    throughput = filled.tokens / course.seconds
+    yield 0, Measurement(THROUGHPUT.name, (throughput,))
+    yield 0, Measurement(UTILISATION.name, (flops * throughput / rate,))
