@@ -24,6 +24,9 @@ FLOPS = Metric(
     "flops_per_token", "1", "neither", "nothing",
     "Operations of training a token: 6 a weight that it meets, and attention's.",
 )  # fmt: skip
+COMPILE = Metric(
+    "compile_time", "s", "neither", "seed", "Wall time of a first forward and backward pass, before any step is timed."
+)
 PRODUCT_RATE = Metric(
     "product_rate", "1", "neither", "seed",
     "Operations a second of a product of the block's own size, measured before the training.",

@@ -89,6 +89,15 @@ class Training:
         size = (axes.steps, axes.batch)
         self._starts = torch.randint(len(text.train_N) - axes.seq_len - 1, size, generator=order).numpy()
 
+    def warm_up(self) -> float:
+        """Wall seconds of a forward and backward pass whose gradients are dropped: compiling, and first touches."""
+        start = time.perf_counter()
+        self._backward(self._starts[0])
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - start
+
     def steps(self) -> Iterator[Step]:
         """Take the steps that are left, yielding after each.
 

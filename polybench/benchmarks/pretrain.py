@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from polybench.cell import Trial
-from polybench.curves import CLIPPED, FLOPS, LEARNING_RATE, PER_STEP, PRODUCT_RATE, UTILISATION
+from polybench.curves import CLIPPED, COMPILE, FLOPS, LEARNING_RATE, PER_STEP, PRODUCT_RATE, UTILISATION
 from polybench.errors import Diverged, OverBudget
 from polybench.kind import Fact, Item, Progress
 from polybench.language import LanguageAxes, LanguageProtocol, training_seconds
@@ -44,7 +44,7 @@ TRAIN_TIME = Metric(
     protocol=LanguageProtocol,
     metrics=(
         VAL_LOSS, BITS_PER_BYTE, OTHERS, THROUGHPUT, UTILISATION, PEAK, PARAMETERS, FLOPS, LEARNING_RATE, CLIPPED,
-        PRODUCT_RATE, VAL_CURVE, TRAIN_TIME, OTHER_LOSSES, *PER_STEP,
+        COMPILE, PRODUCT_RATE, VAL_CURVE, TRAIN_TIME, OTHER_LOSSES, *PER_STEP,
     ),
     version=2,
     repeats="seeds",
@@ -76,7 +76,7 @@ def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProt
     rate = product_rate(filled, device, dtype)
     yield 0, Measurement(PRODUCT_RATE.name, (rate,))
 
-    course.begin()
+    yield 0, course.begin()
     wanted = {max(1, round(axes.steps * (i + 1) / protocol.evaluations)) for i in range(protocol.evaluations)}
 
     def look(done: int) -> None:
