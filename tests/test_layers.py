@@ -22,7 +22,7 @@ FLOORS: dict[int, str] = {
     "activations.polynorm",
     4: "matrix_check plan compare build allocation worker benchmarks.speed benchmarks.memory benchmarks.loss_curve "
     "benchmarks.pretrain benchmarks.selfcheck benchmarks.accuracy",
-    5: "check selfcheck gate table grouping session ffn correct",
+    5: "check selfcheck gate table grouping session ffn moe correct",
     6: "resolved profile_table answer overview baseline verdicts progress decoder workshop figure error_table "
     "error_figure labels",
     7: "roofline compose training timing gpu_timing profiling draw",
@@ -33,7 +33,7 @@ FLOORS: dict[int, str] = {
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 HOT = {
-    *("build", "ffn", "decoder", "training", "timing", "gpu_timing", "blocks", "profiling", "workshop"),
+    *("build", "ffn", "moe", "decoder", "training", "timing", "gpu_timing", "blocks", "profiling", "workshop"),
     *("allocation", "worker", "rounding", "precision", "correct", "backends.standard", "backends.liger"),
     *("activations.relu", "activations.gelu", "activations.swiglu", "activations.geglu"),
     *("activations.polyrelu", "activations.polynorm"),
