@@ -15,11 +15,11 @@ PACKAGE = Path(__file__).parent.parent / "polybench"
 FLOORS: dict[int, str] = {
     0: "errors spec metric stats document finding machine limits window probe gpu_state software survey environment "
     "cost clocks shape",
-    1: "doctor_gpu doctor cell registry suite located record",
+    1: "doctor_gpu doctor cell registry suite located record presets",
     2: "traces executor options layers kind store explain corpus precision",
     3: "axes points matrix runner derive frame schema catalogue rounding backends.standard backends.liger "
     "corpora.texts activations.relu activations.gelu activations.swiglu activations.geglu activations.polyrelu "
-    "activations.polynorm",
+    "activations.polynorm activations.gated_polynorm",
     4: "matrix_check plan compare build allocation worker benchmarks.speed benchmarks.memory benchmarks.loss_curve "
     "benchmarks.pretrain benchmarks.selfcheck benchmarks.accuracy",
     5: "check selfcheck gate table grouping session ffn moe correct",
@@ -36,7 +36,7 @@ HOT = {
     *("build", "ffn", "moe", "decoder", "training", "timing", "gpu_timing", "blocks", "profiling", "workshop"),
     *("allocation", "worker", "rounding", "precision", "correct", "backends.standard", "backends.liger"),
     *("activations.relu", "activations.gelu", "activations.swiglu", "activations.geglu"),
-    *("activations.polyrelu", "activations.polynorm"),
+    *("activations.polyrelu", "activations.polynorm", "activations.gated_polynorm"),
 }
 
 
