@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from polybench.build import branches, normal_
 from polybench.ffn import FeedForward
+from polybench.moe import Mixture
 from polybench.shape import Shape
 
 # Dimension key: B batch, T time, D model width, H heads, K width of a head, V vocabulary, L layers.
@@ -78,12 +79,15 @@ class Layer(nn.Module):
         super().__init__()
         self.attention_norm, self.ffn_norm = RMSNorm(shape.d_model), RMSNorm(shape.d_model)
         self.attention = Attention(shape.d_model, shape.heads, shape.qk_norm)
-        self.ffn = FeedForward(shape.d_model, spec, backend, shape.width(branches(spec)))
+        width = shape.width(branches(spec))
+        dense = not shape.experts
+        self.ffn = FeedForward(shape.d_model, spec, backend, width) if dense else Mixture(shape, spec, backend)
 
     def forward(self, x_BxTxD: Tensor, cos_TxK: Tensor, sin_TxK: Tensor) -> tuple[Tensor, Tensor]:
         x_BxTxD = x_BxTxD + self.attention(self.attention_norm(x_BxTxD), cos_TxK, sin_TxK)
-        out_BxTxD = self.ffn(self.ffn_norm(x_BxTxD))
-        return x_BxTxD + out_BxTxD, x_BxTxD.new_zeros(())
+        out = self.ffn(self.ffn_norm(x_BxTxD))
+        out_BxTxD, auxiliary = out if isinstance(out, tuple) else (out, x_BxTxD.new_zeros(()))
+        return x_BxTxD + out_BxTxD, auxiliary
 
 
 class Decoder(nn.Module):
@@ -104,8 +108,8 @@ class Decoder(nn.Module):
     def forward(self, tokens_BxT: Tensor, targets_BxT: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         """Logits without targets; with them (mean cross entropy in nats, auxiliary loss to add in training).
 
-        Both are scalars, of float32, or of float64 where the model is. The auxiliary loss of a dense
-        decoder is 0.
+        Both are scalars, of float32, or of float64 where the model is. The auxiliary loss is the mean over
+        layers of what their mixtures of experts ask for, 0 for a dense decoder.
         """
         T = tokens_BxT.shape[1]
         x_BxTxD = self.embedding(tokens_BxT)
@@ -125,7 +129,7 @@ class Decoder(nn.Module):
         if logits_BxTxV.dtype != torch.float64:
             logits_BxTxV = logits_BxTxV.float()
         loss = functional.cross_entropy(logits_BxTxV.flatten(0, 1), targets_BxT.flatten())
-        return loss, torch.stack(auxiliary).sum().to(loss.dtype)
+        return loss, torch.stack(auxiliary).mean().to(loss.dtype)
 
     def initialise(self, seed: int) -> Decoder:
         """Every matrix from (seed, its name), so that paired activations share what they can."""

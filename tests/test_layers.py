@@ -15,15 +15,15 @@ PACKAGE = Path(__file__).parent.parent / "polybench"
 FLOORS: dict[int, str] = {
     0: "errors spec metric stats document finding machine limits window probe gpu_state software survey environment "
     "cost clocks shape rates thinning curves",
-    1: "doctor_gpu doctor cell registry suite located record",
+    1: "doctor_gpu doctor cell registry suite located record presets",
     2: "traces executor options layers kind store explain corpus precision",
     3: "axes language tuning points matrix runner derive frame schema catalogue rounding "
     "backends.standard backends.liger corpora.texts activations.relu activations.gelu activations.swiglu "
-    "activations.geglu activations.polyrelu activations.polynorm",
+    "activations.geglu activations.polyrelu activations.polynorm activations.gated_polynorm",
     4: "matrix_check tuning_check collector judgements regression plan compare build allocation worker "
     "benchmarks.speed benchmarks.memory benchmarks.loss_curve "
     "benchmarks.pretrain benchmarks.selfcheck benchmarks.accuracy",
-    5: "check selfcheck gate table grouping session ffn correct",
+    5: "check selfcheck gate table grouping session ffn moe correct",
     6: "resolved profile_table answer overview baseline verdicts progress decoder workshop figure error_table "
     "error_figure labels",
     7: "checkpoint distributed roofline compose training evaluation course utilisation timing gpu_timing "
@@ -36,10 +36,10 @@ FLOORS: dict[int, str] = {
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 HOT = {
     *("checkpoint", "distributed", "evaluation", "course", "utilisation"),
-    *("build", "ffn", "decoder", "training", "timing", "gpu_timing", "blocks", "profiling", "workshop"),
+    *("build", "ffn", "moe", "decoder", "training", "timing", "gpu_timing", "blocks", "profiling", "workshop"),
     *("allocation", "worker", "rounding", "precision", "correct", "backends.standard", "backends.liger"),
     *("activations.relu", "activations.gelu", "activations.swiglu", "activations.geglu"),
-    *("activations.polyrelu", "activations.polynorm"),
+    *("activations.polyrelu", "activations.polynorm", "activations.gated_polynorm"),
 }
 
 
