@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Literal
 
+TUNING = ".tuning"  # how the name of a benchmark ends that tunes the rate of another
 Losses = Mapping[float, Sequence[float]]  # learning rate -> loss of each tuning seed; not finite: diverged or failed
 
 

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "polybench"
 
 # Every module stands on one floor and imports from its own floor or below.
 FLOORS: dict[int, str] = {
-    0: "errors spec metric stats rates document finding machine limits window probe gpu_state software survey "
+    0: "errors spec metric stats rates thinning document finding machine limits window probe gpu_state software survey "
     "environment cost clocks",
     1: "doctor_gpu doctor cell registry suite located record",
     2: "traces executor options layers kind store explain corpus precision",
