@@ -127,7 +127,7 @@ def _of_times(
     """Log-ratios of blocks against a margin that what equal code showed can raise."""
     metric = blank.metric
     log_ratio, limit, outcome = judge_times(launches, least, noise, metric, excess)
-    shown = replace(blank, change=log_ratio.map(_exp), outcome=outcome)
+    shown = replace(blank, change=log_ratio.map(exp), outcome=outcome)
     if metric.better == "neither":
         return shown
     if outcome == "unstable":
@@ -176,7 +176,7 @@ def _of_seeds(blank: Comparison, differences: list[float], margin: float) -> Com
         return replace(blank, outcome="unresolved", note=note)
     estimate = paired(differences)
     outcome = decide(estimate, math.log1p(margin) if ratio else 0.0, metric)
-    shown = replace(blank, change=estimate.map(_exp) if ratio else estimate, outcome=outcome)
+    shown = replace(blank, change=estimate.map(exp) if ratio else estimate, outcome=outcome)
     if len(differences) < 2:
         return replace(shown, settle="needs 2 more seeds at least")
     if ratio:
@@ -231,5 +231,6 @@ def _exact(blank: Comparison) -> Comparison:
     return replace(blank, change=Estimate(ratio, ratio, ratio, 1), outcome=outcome)
 
 
-def _exp(x: float) -> float:
+def exp(x: float) -> float:
+    """e^x, infinite where it would overflow."""
     return math.exp(x) if x < 700 else math.inf
