@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from polybench.cell import Cell
 from polybench.compare import Comparison, across
 from polybench.document import Column, Entry, Table
-from polybench.metric import Metric
+from polybench.metric import Metric, significant
 from polybench.points import Grid, Point, seed_differences
 from polybench.stats import ALPHA, CONFIDENCE_SEED, MOST_PAIRS, holm, more_seeds, sign_flip
 from polybench.store import Run
@@ -36,10 +36,11 @@ def loss_tables(run: Run) -> tuple[Table, ...]:
     kept = {key: cs for key, cs in found.items() if any(c.value is not None for c in cs)}
     order = [b["name"] for b in run.suite["benchmarks"]]
     places = sorted(kept, key=lambda key: order.index(key[0]) if key[0] in order else len(order))
-    return tuple(_table(run, grid, *key, kept[key]) for key in places)
+    first = dict(reversed(places))
+    return tuple(_table(run, grid, *key, kept[key], first[key[0]]) for key in places)
 
 
-def _table(run: Run, grid: Grid, benchmark: str, name: str, found: Sequence[Comparison]) -> Table:
+def _table(run: Run, grid: Grid, benchmark: str, name: str, found: Sequence[Comparison], first: str) -> Table:
     metric, reference = found[0].metric, run.suite["reference"]
     varying, shared = varying_axes([c.cell for c in found])
     flips = _sign_flips(grid, found)
@@ -72,7 +73,9 @@ def _table(run: Run, grid: Grid, benchmark: str, name: str, found: Sequence[Comp
     return Table(
         key=f"{benchmark}-{name.replace('_', '-')}",
         title=f"{benchmark}: {TITLES[name]}",
-        caption=_caption(reference, [run.header["device"], *shared], max(len(c.point.records) for c in found)),
+        caption=_caption(reference, [run.header["device"], *shared], max(len(c.point.records) for c in found))
+        if name == first
+        else f"{metric.definition} Cells and rule as in {benchmark}: {TITLES[first]}.",
         columns=columns,
         rows=tuple(rows),
         notes=tuple(f"{who}: {why}" for who, why in lost.items()),
@@ -136,4 +139,4 @@ def p_entry(p: float | None) -> Entry:
 
 
 def number(value: float) -> Entry:
-    return Entry(f"{value:.2g}", value)
+    return Entry(significant(value, 2), value)

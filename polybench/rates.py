@@ -8,6 +8,8 @@ from statistics import fmean
 from typing import Literal
 
 TUNING = ".tuning"  # how the name of a benchmark ends that tunes the rate of another
+# What is said of a learning rate that is a word.
+WORDS = {"tuned": "each at its own best rate", "shared": "all at the shared rate"}
 Losses = Mapping[float, Sequence[float]]  # learning rate -> loss of each tuning seed; not finite: diverged or failed
 
 

@@ -39,19 +39,34 @@ def spread_tables(run: Run) -> tuple[Table, ...]:
     found: dict[tuple[str, str], list[Point]] = defaultdict(list)
     for point in grid.cells.values():
         for loss in _LOSSES:
-            if "varies" in dict(point.cell.axes) and point.values(loss):
+            if dict(point.cell.axes).get("varies") in SOURCES and point.values(loss):
                 found[point.benchmark, loss].append(point)
-    several = {k: ps for k, ps in found.items() if len({p.cell.axis("varies") for p in ps}) > 1}
-    return tuple(_table(run, grid, *key, points) for key, points in several.items())
+    apart = {key: [p for p in ps if len(_sources(p, ps)) > 1] for key, ps in found.items()}
+    return tuple(_table(run, grid, *key, ps) for key, ps in apart.items() if ps)
+
+
+def _sources(point: Point, found: Sequence[Point]) -> set[object]:
+    """What the seed moves in all points that differ from this in nothing else."""
+    here = _elsewhere(point)
+    return {p.cell.axis("varies") for p in found if _elsewhere(p) == here}
+
+
+def _elsewhere(point: Point) -> dict[str, object]:
+    """A cell but for what the seed moves."""
+    return {**point.cell.to_json(), "axes": {k: v for k, v in point.cell.axes if k != "varies"}, "id": ""}
 
 
 def _table(run: Run, grid: Grid, benchmark: str, loss: str, found: Sequence[Point]) -> Table:
     metric, reference = run.metrics[found[0].cell.kind][loss], run.suite["reference"]
     varying, shared = varying_axes([p.cell for p in found])
     axes = [a for a in varying if a != "varies"]
-    order = list(SOURCES)
-    rows = []
-    for point in sorted(found, key=lambda p: order.index(str(p.cell.axis("varies")))):
+    order, rows = list(SOURCES), []
+    places = [{**_elsewhere(p), "activation": ""} for p in found]
+    rank = {
+        p: (places.index(place), order.index(str(p.cell.axis("varies"))))
+        for p, place in zip(found, places, strict=True)
+    }
+    for point in sorted(found, key=rank.__getitem__):
         where = (Entry(field_of(point.cell, axis)) for axis in axes)
         apart = [] if point.cell.activation == reference else differences_of(grid, point, reference, metric)
         own = point.values(loss)

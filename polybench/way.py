@@ -58,7 +58,7 @@ def way_tables(run: Run) -> tuple[Table, ...]:
 
 def _table(run: Run, grid: Grid, benchmark: str, found: Sequence[Point]) -> Table:
     reference = run.suite["reference"]
-    varying, shared = varying_axes([p.cell for p in found])
+    varying, _ = varying_axes([p.cell for p in found])
     columns = [Column("activation", numeric=False), *(Column(axis, numeric=False) for axis in varying)]
     rows = [[Entry(p.cell.activation), *(Entry(field_of(p.cell, axis)) for axis in varying)] for p in found]
     ways: list[Way] = []
@@ -79,7 +79,7 @@ def _table(run: Run, grid: Grid, benchmark: str, found: Sequence[Point]) -> Tabl
     return Table(
         key=f"{benchmark}-way",
         title=f"{benchmark}: the way to {reference}'s final held-out loss",
-        caption=f"On {', '.join([run.header['device'], *shared])}. Means over seeds of what each activation had spent "
+        caption=f"Means over seeds of what each activation had spent "
         f"when its held-out loss first came down to where {reference} of the same seed ended. Times sooner: what "
         f"{reference} spent in all over that (of steps it is as of tokens), with a {CONFIDENCE_SEED:.0%} t interval of "
         f"its logarithm, paired by seed; better or worse where it excludes 1 and the t p is at most {ALPHA:.0%} after "

@@ -23,9 +23,9 @@ FLOORS: dict[int, str] = {
     4: "matrix_check plan compare build allocation worker benchmarks.speed benchmarks.memory benchmarks.loss_curve "
     "benchmarks.pretrain benchmarks.selfcheck benchmarks.accuracy",
     5: "check selfcheck gate table grouping session ffn correct",
-    6: "resolved profile_table answer overview loss_table way spread rate_report scaling baseline verdicts progress "
+    6: "resolved profile_table answer overview loss_table way spread scaling baseline verdicts progress "
     "decoder workshop figure error_table error_figure labels",
-    7: "roofline compose training timing gpu_timing profiling draw",
+    7: "roofline rate_report scaling_report compose training timing gpu_timing profiling draw",
     8: "blocks reports.text reports.html",
     9: "cli_suites cli_doctor cli_selfcheck cli_trace",
     10: "cli",
