@@ -140,11 +140,13 @@ def _by_values(axes: Axes, xs: Sequence[float]) -> None:
     for x in xs:
         if not ticks or x > _NEARLY * ticks[-1]:
             ticks.append(x)
-    large = EngFormatter(sep="", places=0)
+    large = EngFormatter(sep="")
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda v, place: large(v) if v >= 1000 else f"{v:.2g}"))
+    axes.xaxis.set_major_formatter(
+        FuncFormatter(lambda v, place: large(float(f"{v:.2g}")) if v >= 1000 else f"{v:.2g}")
+    )
 
 
 def _bars(canvas: Canvas, axes: Axes, figure: Figure, looks: Sequence[Look]) -> None:

@@ -20,7 +20,7 @@ from polybench.stats import CONFIDENCE_SEED, paired
 from polybench.store import Run
 from polybench.table import field_of, varying_axes
 
-LOSSES = ("val_loss", "final_train_loss")
+LOSSES = {"val_loss": "Held-out loss", "final_train_loss": "Training loss"}
 _EDGES = {"low": "lowest tried", "high": "highest tried", "": ""}
 
 
@@ -81,10 +81,9 @@ def _tables(run: Run, benchmark: str, places: Mapping[Cell, Tuning]) -> Iterator
         key=f"{benchmark}-rates".replace(".", "-"),
         title=f"Learning rates ({benchmark})",
         caption=f"On {', '.join([run.header['device'], *same])}. The best rate has the least mean {first.name} over "
-        f"{seeds} tuning seed{'s' * (seeds > 1)}, which "
-        "are not those of the comparison; a rate at which a seed diverged or failed does not count. Sensitivity: the "
-        "larger rise of the loss when the rate is halved or doubled, as far as these were tried. At an edge, a better rate may "
-        "lie beyond.",
+        f"{seeds} tuning seed{'s' * (seeds > 1)}, which are not those of the comparison; a rate at which a seed "
+        "diverged or failed does not count. Sensitivity: the larger rise of the loss when the rate is halved or "
+        "doubled, as far as these were tried. At an edge, a better rate may lie beyond.",
         columns=(
             *names, Column("best rate"), Column("loss there", first.unit, first.definition),
             Column("at half", first.unit), Column("at double", first.unit), Column("sensitivity", first.unit),
@@ -161,7 +160,7 @@ def rate_figures(run: Run) -> Iterator[Figure]:
                 held_constant(run, group, tuning.found),
             ),
             x_label="Peak learning rate",
-            y_label=f"{tuning.metric.name}, {tuning.metric.unit}",
+            y_label=f"{LOSSES[tuning.metric.name]}, {tuning.metric.unit}",
             series=tuple(line for line in lines if line.x),
             logarithmic="x",
         )

@@ -108,7 +108,7 @@ def scaling_figures(run: Run) -> Iterator[Figure]:
             caption=sentences(
                 metric.definition,
                 mean_over(counts) + (f"; the band is {band}" if min(counts) > 1 else ""),
-                held_constant(run, family, members),
+                held_constant(run, family, ()),
                 troubles(members),
             ),
             x_label="Trained parameters",
