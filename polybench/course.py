@@ -128,7 +128,7 @@ class Course:
             (TRAIN_LOSS, seen.losses), (GRADIENT_NORM, seen.norms), (RATE, seen.rates), (STEP_RATE, rates),
         ):  # fmt: skip
             steps, kept = thin(range(1, len(values) + 1), values)
-            yield Measurement(metric.name, tuple(kept), tuple(steps))
+            yield Measurement(metric.name, kept, steps)
 
     def _whole(self) -> dict[str, Any]:
         return {

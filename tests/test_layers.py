@@ -24,10 +24,11 @@ FLOORS: dict[int, str] = {
     "benchmarks.speed benchmarks.memory benchmarks.loss_curve "
     "benchmarks.pretrain benchmarks.selfcheck benchmarks.accuracy",
     5: "check selfcheck gate table grouping session ffn moe correct",
-    6: "resolved profile_table answer overview baseline verdicts progress decoder workshop figure error_table "
+    6: "resolved profile_table answer overview loss_table way spread scaling baseline verdicts progress decoder "
+    "workshop figure error_table "
     "error_figure labels",
-    7: "checkpoint distributed roofline compose training evaluation course utilisation timing gpu_timing "
-    "profiling draw",
+    7: "rate_report scaling_report checkpoint distributed roofline compose training evaluation course "
+    "utilisation timing gpu_timing profiling draw",
     8: "blocks reports.text reports.html",
     9: "cli_suites cli_doctor cli_selfcheck cli_trace",
     10: "cli",
