@@ -11,6 +11,7 @@ import torch
 from polybench.corpus import Tokens
 from polybench.decoder import Decoder
 from polybench.language import FilledAxes
+from polybench.stream import Stream
 from polybench.training import batch, losses
 
 # Dimension key: N tokens of a stream, V vocabulary.
@@ -25,7 +26,7 @@ class Score:
 
 
 @torch.no_grad()
-def evaluate(model: Decoder, stream_N: np.ndarray, bytes_V: np.ndarray | None, axes: FilledAxes, dtype: str) -> Score:
+def evaluate(model: Decoder, stream_N: Stream, bytes_V: np.ndarray | None, axes: FilledAxes, dtype: str) -> Score:
     """The loss over `axes.eval_tokens` tokens of a stream, the same ones for every model.
 
     Windows are spread evenly, so that a short evaluation sees every document's share.
