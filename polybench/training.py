@@ -22,6 +22,7 @@ from polybench.decoder import Decoder
 from polybench.distributed import Ranks
 from polybench.errors import Diverged, Unsupported
 from polybench.language import FilledAxes
+from polybench.stream import Stream
 
 # Dimension key: B batch, T time, V vocabulary, N tokens of a stream.
 
@@ -153,7 +154,7 @@ def losses(run: Callable[..., Any], x_BxT: Tensor, y_BxT: Tensor, dtype: str) ->
     return loss, added
 
 
-def batch(stream_N: np.ndarray, starts_B: np.ndarray, time: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def batch(stream_N: Stream, starts_B: np.ndarray, time: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Tokens (B, T) from each start, and the tokens one further on."""
     rows_BxT = np.stack([stream_N[start : start + time + 1] for start in starts_B]).astype(np.int64)
     both_BxT = torch.from_numpy(rows_BxT).to(device)

@@ -14,11 +14,13 @@ PACKAGE = Path(__file__).parent.parent / "polybench"
 # Every module stands on one floor and imports from its own floor or below.
 FLOORS: dict[int, str] = {
     0: "errors spec metric stats document finding machine limits window probe gpu_state software survey environment "
-    "cost clocks shape rates thinning curves",
+    "cost clocks shape rates thinning curves stream reading",
     1: "doctor_gpu doctor cell registry suite located record presets",
-    2: "traces executor options layers kind store explain corpus precision",
+    2: "traces executor options layers kind store explain source corpus tokenizer "
+    "token_cache shard pretokenized precision",
     3: "axes language tuning points matrix runner derive frame schema catalogue rounding "
-    "backends.standard backends.liger corpora.texts activations.relu activations.gelu activations.swiglu "
+    "backends.standard backends.liger corpora.texts corpora.records corpora.shards "
+    "activations.relu activations.gelu activations.swiglu "
     "activations.geglu activations.polyrelu activations.polynorm activations.gated_polynorm",
     4: "matrix_check tuning_check collector judgements regression plan compare build allocation worker "
     "benchmarks.speed benchmarks.memory benchmarks.loss_curve "

@@ -55,8 +55,9 @@ def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProt
     """Held-out loss in nats and bits per byte, tokens/s and peak memory of a small decoder's training."""
     from polybench.allocation import peak_bytes
     from polybench.build import branches
+    from polybench.corpus import held_out as other_text
     from polybench.course import Course
-    from polybench.evaluation import held_out, one_step
+    from polybench.evaluation import evaluate, one_step
     from polybench.utilisation import product_rate
 
     (trial,) = trials
@@ -64,6 +65,9 @@ def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProt
     course = Course(trial, filled, protocol)
     model, text = course.model, course.text
     yield 0, Fact("corpus", text.hash)
+    elsewhere = {name: other_text(name, text) for name in axes.eval_corpora.split("+") if name}
+    for name, other in elsewhere.items():
+        yield 0, Fact(f"corpus {name}", other.hash)
     if trial.rate is not None:
         yield 0, Measurement(LEARNING_RATE.name, (trial.rate,))
     yield 0, Measurement(PARAMETERS.name, (float(sum(p.numel() for p in model.parameters())),))
@@ -81,7 +85,7 @@ def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProt
 
     def look(done: int) -> None:
         if done in wanted or not done:
-            score = held_out(model, text, filled, dtype)
+            score = evaluate(model, text, filled, dtype)
             course.seen.look(step=done, nats=score.nats, seconds=course.seconds)
             if score.bits is not None:
                 course.seen.look(bits=score.bits)
@@ -114,3 +118,7 @@ def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProt
     throughput = filled.tokens / course.seconds
     yield 0, Measurement(THROUGHPUT.name, (throughput,))
     yield 0, Measurement(UTILISATION.name, (flops * throughput / rate,))
+    others = [evaluate(model, other, filled, dtype).nats for other in elsewhere.values()]
+    if others:
+        yield 0, Measurement(OTHER_LOSSES.name, tuple(others), tuple(range(1, len(others) + 1)))
+        yield 0, Measurement(OTHERS.name, (sum(others) / len(others),))
