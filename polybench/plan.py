@@ -17,8 +17,8 @@ from polybench.suite import Benchmark, Suite
 from polybench.tuning import SHARED, Tuning, asks
 
 
-# A training's guess is for a core; a data-centre GPU does some thousand times as much, after some seconds of compiling.
-_GPU_OVER_CORE, _GPU_START_S = 4000.0, 15.0
+# A training's guess is for a core; a data-centre GPU does some ten thousand times as much, after some seconds of compiling.
+_GPU_OVER_CORE, _GPU_START_S = 10000.0, 15.0
 
 
 @dataclass(frozen=True)
