@@ -84,6 +84,8 @@ class LanguageAxes(Axes):
             raise ValueError(f"batch {axes.batch} cannot be divided into accumulate {axes.accumulate} micro-batches")
         if axes.experts and axes.top_k > axes.experts:
             raise ValueError(f"top_k {axes.top_k} is more than there are experts, {axes.experts}")
+        if self.corpus.startswith("tokens:") and self.tokenizer.startswith("bpe-"):
+            raise ValueError(f"corpus {self.corpus} is tokenized already; leave tokenizer {self.tokenizer} away")
         if self.warm_up + (self.decay if self.schedule == "wsd" else 0) > 1:
             raise ValueError(f"warm_up {self.warm_up} and decay {self.decay} are more than all of the steps")
         return self
@@ -99,6 +101,7 @@ class LanguageAxes(Axes):
         values = {k: v for k, v in self.filled().__dict__.items() if v is not None and k not in _DIAL}
         absent = {*(() if self.experts else _OF_EXPERTS), *(() if self.schedule == "wsd" else ("decay",))}
         absent |= set() if self.eval_corpora else {"eval_corpora"}
+        absent |= {"tokenizer"} if self.corpus.startswith("tokens:") and self.tokenizer == "bytes" else set()
         return {k: v for k, v in values.items() if k not in absent}
 
 
