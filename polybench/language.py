@@ -35,6 +35,11 @@ def _known_preset(name: str) -> str:
     return name
 
 
+def _tokenized(corpus: str) -> bool:
+    """Whether others have tokenized it, so that `bytes` says nothing."""
+    return corpus.startswith("tokens:")
+
+
 class LanguageAxes(Axes):
     """A decoder, its text and its training.
 
@@ -84,6 +89,8 @@ class LanguageAxes(Axes):
         axes = self.filled()
         if axes.batch % axes.accumulate:
             raise ValueError(f"batch {axes.batch} cannot be divided into accumulate {axes.accumulate} micro-batches")
+        if _tokenized(self.corpus) and axes.tokenizer.startswith("bpe-"):
+            raise ValueError(f"corpus {self.corpus} is tokenized already; leave tokenizer {axes.tokenizer} away")
         if self.warm_up + (self.decay if self.schedule == "wsd" else 0) > 1:
             raise ValueError(f"warm_up {self.warm_up} and decay {self.decay} are more than all of the steps")
         return self
@@ -100,6 +107,7 @@ class LanguageAxes(Axes):
         shape = replace(model, **{k: v for k, v in given.items() if k in _OF_SHAPE})
         seq_len = given.get("seq_len", seq_len)
         batch, rate = recipe(shape, seq_len) if self.preset or self.depth else _TOY_RECIPE
+        tokenizer = "bytes" if _tokenized(self.corpus) else tokenizer
         rest = {"seq_len": seq_len, "tokenizer": tokenizer, "batch": batch, "lr": rate}
         return FilledAxes.model_construct(**{**asdict(shape), **rest, **given})
 
@@ -108,6 +116,7 @@ class LanguageAxes(Axes):
         values = {k: v for k, v in self.filled().__dict__.items() if v is not None and k not in _DIAL}
         absent = {*(() if values["experts"] else _OF_EXPERTS), *(() if self.schedule == "wsd" else ("decay",))}
         absent |= set() if self.eval_corpora else {"eval_corpora"}
+        absent |= {"tokenizer"} if _tokenized(self.corpus) and values["tokenizer"] == "bytes" else set()
         return {k: v for k, v in values.items() if k not in absent}
 
 

@@ -27,7 +27,7 @@ _HEADER = 256 * 4  # bytes
 # magic: (version, type of an id, the id between documents: <|endoftext|> of GPT-2, <|begin_of_text|> of Llama 3)
 _LLM_C = {20240520: (1, "<u2", 50256), 20240801: (7, "<u4", 128000)}
 _EXAMPLES = 20240522  # llm.c's multiple-choice examples, which are no stream
-_CHUNK = 1 << 22  # tokens
+_CHUNK = 1 << 19  # tokens
 
 
 @dataclass(frozen=True)
@@ -47,17 +47,22 @@ class Shard:
         return f"{self.file}, byte {self.offset + index * np.dtype(self.dtype).itemsize} (token {index})"
 
     def chunks(self, start: int = 0) -> Iterator[tuple[int, np.ndarray]]:
-        """(index of the first, ids) of pieces of the file, read and not mapped, so that memory stays flat."""
+        """(index of the first, ids) of pieces of the file, each good until the next one is asked for.
+
+        They are read and not mapped, into one buffer, so that memory stays flat.
+        """
         import numpy as np
 
-        with self.file.open("rb") as stream:
-            stream.seek(self.offset + start * np.dtype(self.dtype).itemsize)
+        size = np.dtype(self.dtype).itemsize
+        buffer = memoryview(bytearray(_CHUNK * size))
+        with self.file.open("rb", buffering=0) as stream:
+            stream.seek(self.offset + start * size)
             while start < self.count:
-                ids_N = np.fromfile(stream, self.dtype, min(_CHUNK, self.count - start))
-                if not len(ids_N):
+                got = stream.readinto(buffer[: min(_CHUNK, self.count - start) * size]) // size
+                if not got:
                     raise Unsupported(f"{self.at(start)}: the file became shorter while it was read")
-                yield start, ids_N
-                start += len(ids_N)
+                yield start, np.frombuffer(buffer, self.dtype, got)
+                start += got
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Dimension key: N tokens of a stream; V size of the vocabulary; D documents.
 
-_LOOKS = 256  # slices after which mapped pages are given back; a slice maps 64 KiB or so of pages around it
+_LOOKS = 16  # slices after which mapped pages are given back; one slice can map 2 MiB, a large folio (Linux 6.18)
 
 
 class Stream(Protocol):
