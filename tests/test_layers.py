@@ -20,8 +20,8 @@ FLOORS: dict[int, str] = {
     3: "axes points matrix runner derive frame schema catalogue rounding backends.standard backends.liger "
     "corpora.texts activations.relu activations.gelu activations.swiglu activations.geglu activations.polyrelu "
     "activations.polynorm activations.gated_polynorm",
-    4: "matrix_check plan compare build allocation worker benchmarks.speed benchmarks.memory benchmarks.loss_curve "
-    "benchmarks.pretrain benchmarks.selfcheck benchmarks.accuracy",
+    4: "matrix_check plan compare build operators allocation worker benchmarks.speed benchmarks.memory "
+    "benchmarks.loss_curve benchmarks.pretrain benchmarks.selfcheck benchmarks.accuracy",
     5: "check selfcheck gate table grouping session ffn moe correct",
     6: "resolved profile_table answer overview baseline verdicts progress decoder workshop figure error_table "
     "error_figure labels",
@@ -33,7 +33,19 @@ FLOORS: dict[int, str] = {
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 HOT = {
-    *("build", "ffn", "moe", "decoder", "training", "timing", "gpu_timing", "blocks", "profiling", "workshop"),
+    *(
+        "build",
+        "operators",
+        "ffn",
+        "moe",
+        "decoder",
+        "training",
+        "timing",
+        "gpu_timing",
+        "blocks",
+        "profiling",
+        "workshop",
+    ),
     *("allocation", "worker", "rounding", "precision", "correct", "backends.standard", "backends.liger"),
     *("activations.relu", "activations.gelu", "activations.swiglu", "activations.geglu"),
     *("activations.polyrelu", "activations.polynorm", "activations.gated_polynorm"),
