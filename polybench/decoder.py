@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from polybench.build import branches, normal_
 from polybench.ffn import FeedForward
 from polybench.moe import Mixture
+from polybench.operators import cross_entropy, rms_norm
 from polybench.shape import Shape
 
 # Dimension key: B batch, T time, D model width, H heads, K width of a head, V vocabulary, L layers.
@@ -21,7 +22,7 @@ ROPE_BASE = 10000.0  # arXiv:2104.09864
 
 
 class RMSNorm(nn.Module):
-    """x / rms(x) times a learned scale (arXiv:1910.07467), in float32."""
+    """x / rms(x) times a learned scale, in float32 at least."""
 
     def __init__(self, width: int, eps: float = 1e-6):
         super().__init__()
@@ -29,7 +30,11 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x_D: Tensor) -> Tensor:
-        return functional.rms_norm(x_D.float(), self.scale.shape, self.scale.float(), self.eps).to(x_D.dtype)
+        return self.scaled(x_D, self.scale)
+
+    def scaled(self, x_D: Tensor, scale_D: Tensor) -> Tensor:
+        wide = torch.promote_types(x_D.dtype, torch.float32)
+        return rms_norm(x_D.to(wide), scale_D.to(wide), self.eps).to(x_D.dtype)
 
 
 def rope(time: int, width: int) -> tuple[Tensor, Tensor]:
@@ -39,17 +44,27 @@ def rope(time: int, width: int) -> tuple[Tensor, Tensor]:
     return angle_TxK.cos(), angle_TxK.sin()
 
 
-def rotate(x_BxHxTxK: Tensor, cos_TxK: Tensor, sin_TxK: Tensor) -> Tensor:
-    """Turn each pair (first half, second half) of a head by its position's angle."""
-    a, b = x_BxHxTxK.chunk(2, dim=-1)
-    return torch.cat((a * cos_TxK - b * sin_TxK, a * sin_TxK + b * cos_TxK), dim=-1)
+def paired(rows_D: Tensor, heads: int) -> Tensor:
+    """Rows of each head in the order 0, K/2, 1, K/2 + 1, ...: side by side what a position turns together."""
+    return rows_D.unflatten(0, (heads, 2, -1)).transpose(1, 2).flatten(0, 2)
+
+
+def turned(x_BxTxD: Tensor, cos_TxK: Tensor, sin_TxK: Tensor) -> Tensor:
+    """Turn each pair of neighbours by its position's angle: one complex product, a single pass over memory."""
+    wide = torch.promote_types(x_BxTxD.dtype, torch.float32)
+    angle_TxK = torch.complex(cos_TxK.to(wide), sin_TxK.to(wide))
+    pairs = torch.view_as_complex(x_BxTxD.to(wide).unflatten(-1, (-1, 2)))
+    angle_TxD = angle_TxK.repeat(1, pairs.shape[-1] // angle_TxK.shape[-1])
+    return torch.view_as_real(pairs * angle_TxD).flatten(-2).to(x_BxTxD.dtype)
 
 
 class Attention(nn.Module):
     """Causal self-attention with rotary positions, no biases.
 
-    With `qk_norm`, queries and keys are normalised over their whole width before they are turned, as in
-    OLMoE (arXiv:2409.02060).
+    The weights stand as in LLaMA, where position t turns numbers i and i + K/2 of a head as a pair. The
+    forward pass orders the rows that make q and k so that pairs are neighbours: the products of q and k
+    stay the same. With `qk_norm`, q and k are normalised over their whole width before they are turned,
+    as in OLMoE (arXiv:2409.02060).
     """
 
     def __init__(self, d_model: int, heads: int, qk_norm: bool):
@@ -61,14 +76,18 @@ class Attention(nn.Module):
         self.k_norm = RMSNorm(d_model) if qk_norm else None
 
     def forward(self, x_BxTxD: Tensor, cos_TxK: Tensor, sin_TxK: Tensor) -> Tensor:
-        B, T, D = x_BxTxD.shape
-        q, k, v = self.w_qkv(x_BxTxD).chunk(3, dim=-1)
+        D, H = x_BxTxD.shape[-1], self.heads
+        w_qk, w_v = self.w_qkv.weight.split((2 * D, D))
+        qkv = functional.linear(x_BxTxD, torch.cat((paired(w_qk, 2 * H), w_v)))
+        qk, v = qkv.split((2 * D, D), dim=-1)
         if self.q_norm is not None and self.k_norm is not None:
-            q, k = self.q_norm(q), self.k_norm(k)
-        q, k, v = (each.view(B, T, self.heads, D // self.heads).transpose(1, 2) for each in (q, k, v))
-        q, k = rotate(q, cos_TxK, sin_TxK), rotate(k, cos_TxK, sin_TxK)
+            q, k = qk.chunk(2, dim=-1)
+            q = self.q_norm.scaled(q, paired(self.q_norm.scale, H))
+            qk = torch.cat((q, self.k_norm.scaled(k, paired(self.k_norm.scale, H))), dim=-1)
+        q, k = turned(qk, cos_TxK, sin_TxK).chunk(2, dim=-1)
+        q, k, v = (each.unflatten(-1, (H, -1)).transpose(1, 2) for each in (q, k, v))
         y_BxHxTxK = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-        out_BxTxD: Tensor = self.w_out(y_BxHxTxK.transpose(1, 2).reshape(B, T, D))
+        out_BxTxD: Tensor = self.w_out(y_BxHxTxK.transpose(1, 2).flatten(-2))
         return out_BxTxD
 
 
@@ -128,7 +147,7 @@ class Decoder(nn.Module):
             return logits_BxTxV
         if logits_BxTxV.dtype != torch.float64:
             logits_BxTxV = logits_BxTxV.float()
-        loss = functional.cross_entropy(logits_BxTxV.flatten(0, 1), targets_BxT.flatten())
+        loss = cross_entropy(logits_BxTxV.flatten(0, 1), targets_BxT.flatten())
         return loss, torch.stack(auxiliary).mean().to(loss.dtype)
 
     def initialise(self, seed: int) -> Decoder:

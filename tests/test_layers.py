@@ -22,7 +22,7 @@ FLOORS: dict[int, str] = {
     "backends.standard backends.liger corpora.texts corpora.records corpora.shards "
     "activations.relu activations.gelu activations.swiglu "
     "activations.geglu activations.polyrelu activations.polynorm activations.gated_polynorm",
-    4: "matrix_check tuning_check collector judgements regression plan compare build allocation worker "
+    4: "matrix_check tuning_check collector judgements regression plan compare build operators allocation worker "
     "benchmarks.speed benchmarks.memory benchmarks.loss_curve "
     "benchmarks.pretrain benchmarks.selfcheck benchmarks.accuracy",
     5: "check selfcheck gate table grouping session ffn moe correct",
@@ -39,7 +39,19 @@ FLOORS: dict[int, str] = {
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 HOT = {
     *("checkpoint", "distributed", "evaluation", "course", "utilisation"),
-    *("build", "ffn", "moe", "decoder", "training", "timing", "gpu_timing", "blocks", "profiling", "workshop"),
+    *(
+        "operators",
+        "build",
+        "ffn",
+        "moe",
+        "decoder",
+        "training",
+        "timing",
+        "gpu_timing",
+        "blocks",
+        "profiling",
+        "workshop",
+    ),
     *("allocation", "worker", "rounding", "precision", "correct", "backends.standard", "backends.liger"),
     *("activations.relu", "activations.gelu", "activations.swiglu", "activations.geglu"),
     *("activations.polyrelu", "activations.polynorm", "activations.gated_polynorm"),
