@@ -32,7 +32,7 @@ def evaluate(model: Decoder, stream_N: np.ndarray, bytes_V: np.ndarray | None, a
     """
     T, device = axes.seq_len, model.embedding.weight.device
     windows = max(1, min(axes.eval_tokens // T, (len(stream_N) - 1) // T))
-    starts = np.linspace(0, len(stream_N) - T - 1, windows).astype(np.int64)
+    starts = _spread(stream_N, windows, T)
     rows = axes.batch // axes.accumulate
     nats, count, size = 0.0, 0, 0
     for at in range(0, windows, rows):
@@ -43,6 +43,12 @@ def evaluate(model: Decoder, stream_N: np.ndarray, bytes_V: np.ndarray | None, a
         if bytes_V is not None:
             size += int(bytes_V[y_BxT.cpu().numpy()].sum())
     return Score(nats / count, nats / math.log(2) / size if size else None)
+
+
+def sample(stream_N: np.ndarray, axes: FilledAxes, device: torch.device) -> torch.Tensor:
+    """Tokens (B, T) of one micro-batch, spread over a stream, the same ones for every model."""
+    starts = _spread(stream_N, axes.batch // axes.accumulate, axes.seq_len)
+    return batch(stream_N, starts, axes.seq_len, device)[0]
 
 
 def held_out(model: Decoder, text: Tokens, axes: FilledAxes, dtype: str) -> Score:
@@ -57,3 +63,7 @@ def one_step(model: Decoder, text: Tokens, axes: FilledAxes, dtype: str) -> None
     loss, added = losses(model, x_BxT, y_BxT, dtype)
     torch.autograd.backward(loss + added)
     model.zero_grad(set_to_none=True)
+
+
+def _spread(stream_N: np.ndarray, windows: int, time: int) -> np.ndarray:
+    return np.linspace(0, len(stream_N) - time - 1, windows).astype(np.int64)
