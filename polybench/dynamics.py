@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -38,11 +39,13 @@ class Observer:
         self.looks: dict[str, list[float]] = {} if looks is None else looks
 
     def look(self, step: int) -> None:
-        """Keep the learned numbers of the activations after so many steps."""
+        """Keep the learned numbers of the activations after so many steps, and the ranks that the first look sees."""
         found = [of_layer(layer) for layer in self.model.layers]
         means = {metrics.COEFFICIENTS[i].name: fmean(f[i] for f in found) for i in found[0]}
         for name, value in {"step": float(step), **means}.items():
             self.looks.setdefault(name, []).append(value)
+        if "first_ranks" not in self.looks:
+            self.looks["first_ranks"] = [rank for both in self._ranks() for ranks in both for rank in ranks]
 
     def measurements(self) -> Iterator[Measurement]:
         """What the looks found, and everything that is measured on the model as it is now."""
@@ -54,22 +57,30 @@ class Observer:
         for i in learned[0]:
             yield _by_layer(metrics.LAYER_COEFFICIENTS[i], [found[i] for found in learned])
 
-        ranks = [(effective_rank(w_in), effective_rank(w_out)) for w_in, w_out in map(matrices, self.model.layers)]
-        yield _by_layer(metrics.W_IN_RANK, [float(w_in_N.mean()) for w_in_N, _ in ranks])
-        yield _by_layer(metrics.W_OUT_RANK, [float(w_out_N.mean()) for _, w_out_N in ranks])
-        full = float(min(matrices(self.model.layers[0])[1].shape[-2:]))
-        shares_N = torch.cat([rank_N for both in ranks for rank_N in both]) / full
-        yield Measurement(metrics.EFFECTIVE_RANK.name, (float(shares_N.mean()),))
+        by_layer = self._ranks()
+        yield _by_layer(metrics.W_IN_RANK, [fmean(w_in) for w_in, _ in by_layer])
+        yield _by_layer(metrics.W_OUT_RANK, [fmean(w_out) for _, w_out in by_layer])
+        ranks = [rank for both in by_layer for ranks in both for rank in ranks]
+        full = min(matrices(self.model.layers[0])[1].shape[-2:])
+        yield Measurement(metrics.EFFECTIVE_RANK.name, (fmean(ranks) / full,))
+        if "first_ranks" in self.looks:
+            kept = [now / first for now, first in zip(ranks, self.looks["first_ranks"], strict=True) if first]
+            yield Measurement(metrics.RANK_KEPT.name, (fmean(kept) if kept else math.nan,))
 
         states = self._states()
-        for by_layer, scalar, values in (
+        for layered, scalar, values in (
             (metrics.LAYER_COSINE, metrics.NEIGHBOUR_COSINE, [s.cosine for s in states]),
             (metrics.LAYER_RMS, metrics.RMS, [s.rms for s in states]),
             (metrics.LAYER_KURTOSIS, metrics.KURTOSIS, [s.kurtosis for s in states]),
             (metrics.LAYER_ZEROS, metrics.ZEROS, [s.zeros for s in states]),
         ):
-            yield _by_layer(by_layer, values)
+            yield _by_layer(layered, values)
             yield Measurement(scalar.name, (fmean(values),))
+
+    def _ranks(self) -> list[tuple[list[float], list[float]]]:
+        """Effective ranks of every w_in and every w_out of each layer."""
+        both = [matrices(layer) for layer in self.model.layers]
+        return [(effective_rank(w_in).tolist(), effective_rank(w_out).tolist()) for w_in, w_out in both]
 
     def _states(self) -> list[State]:
         """One forward pass; a layer's tensors are let go before the next layer runs."""

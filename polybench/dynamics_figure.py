@@ -63,5 +63,5 @@ def _line(point: Point, values: dict[int, list[float]], few: bool) -> Series:
         if len(found) == seeds and all(map(math.isfinite, found)):
             middle = paired(found, CONFIDENCE_SEED)
             rows.append((float(x), middle.value, *((min(found), max(found)) if few else (middle.low, middle.high))))
-    x, y, low, high = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return Series(point.cell.activation, x, y, *((low, high) if seeds > 1 else ()))
+    xs, ys, lows, highs = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return Series(point.cell.activation, xs, ys, *((lows, highs) if seeds > 1 else ()))

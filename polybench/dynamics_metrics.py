@@ -23,6 +23,9 @@ def _by_layer(name: str, unit: str, definition: str, source: str = "") -> Metric
 EFFECTIVE_RANK = _scalar(
     "effective_rank", "1", f"{_RANK} over full rank, mean over the FFN matrices after training.", _RANK_SOURCE
 )
+RANK_KEPT = _scalar(
+    "effective_rank_kept", "1", "Effective rank after training over that at the first look, mean over the FFN matrices."
+)
 NEIGHBOUR_COSINE = _scalar("neighbour_cosine", "cosine", f"{_COSINE} and over layers.")
 RMS = _scalar("activation_rms", "1", f"Root mean square of {_ACTIVATED}, mean over layers.")
 KURTOSIS = _scalar("activation_kurtosis", "1", f"Kurtosis of {_ACTIVATED} ({_KURTOSIS}), mean over layers.")
@@ -53,6 +56,6 @@ LAYER_COEFFICIENTS = tuple(
     _by_layer(f"layer_coefficient_{i}", "1", f"{_learned(i)}, after training.") for i in range(HIGHEST + 1)
 )
 
-SCALARS = (EFFECTIVE_RANK, NEIGHBOUR_COSINE, RMS, KURTOSIS, ZEROS)
+SCALARS = (EFFECTIVE_RANK, RANK_KEPT, NEIGHBOUR_COSINE, RMS, KURTOSIS, ZEROS)
 BY_LAYER = (W_IN_RANK, W_OUT_RANK, LAYER_COSINE, LAYER_RMS, LAYER_KURTOSIS, LAYER_ZEROS)
 DYNAMICS = (*SCALARS, *BY_LAYER, *COEFFICIENTS, *LAYER_COEFFICIENTS)
