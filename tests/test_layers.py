@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "polybench"
 # Every module stands on one floor and imports from its own floor or below.
 FLOORS: dict[int, str] = {
     0: "errors spec metric stats document finding machine limits window probe gpu_state software survey environment "
-    "cost clocks shape rates thinning curves stream reading",
+    "cost clocks shape rates thinning curves stream reading dynamics_metrics",
     1: "doctor_gpu doctor cell registry suite located record presets",
     2: "traces executor options layers kind store explain source corpus tokenizer "
     "token_cache shard pretokenized precision",
@@ -28,9 +28,9 @@ FLOORS: dict[int, str] = {
     5: "check selfcheck gate table grouping session ffn moe correct",
     6: "resolved profile_table answer overview loss_table way spread scaling baseline verdicts progress decoder "
     "workshop figure error_table "
-    "error_figure labels",
+    "error_figure dynamics_figure dynamics_table labels",
     7: "rate_report scaling_report checkpoint distributed roofline compose training evaluation course "
-    "utilisation timing gpu_timing profiling draw",
+    "utilisation timing gpu_timing profiling draw dynamics",
     8: "blocks reports.text reports.html",
     9: "cli_suites cli_doctor cli_selfcheck cli_trace",
     10: "cli",
@@ -38,7 +38,7 @@ FLOORS: dict[int, str] = {
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 HOT = {
-    *("checkpoint", "distributed", "evaluation", "course", "utilisation"),
+    *("checkpoint", "distributed", "evaluation", "course", "utilisation", "dynamics"),
     *(
         "operators",
         "build",
