@@ -150,7 +150,8 @@ def coefficients(activation: nn.Module) -> dict[int, float]:
     `bias` is number 0. All others count from the last, which is 1, up to `HIGHEST`: the checkpoints of
     arXiv:2411.03884 hold a_r first. A longer parameter, of one number a channel, counts as its mean.
     """
-    parts = {name: whole(p).detach().double().flatten() for name, p in activation.named_parameters()}
+    named = activation.named_parameters()  # of a module inside as `inner.bias`
+    parts = {name.rpartition(".")[2]: whole(p).detach().double().flatten() for name, p in named}
     bias = parts.pop("bias", None)
     others = [n for p in parts.values() for n in (p.tolist() if len(p) <= metrics.HIGHEST else [p.mean().item()])]
     found = {} if bias is None else {0: bias.mean().item()}

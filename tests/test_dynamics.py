@@ -170,8 +170,9 @@ def test_coefficients_start_at_a_third_and_move(name: str, text: Tokens) -> None
     for i in range(1, 4):
         assert found(observer)[f"layer_coefficient_{i}"].values == pytest.approx([1 / 3] * LAYERS)
     with torch.no_grad():
-        model.layers[2].ffn.activation.weight.copy_(torch.tensor([3.0, 2.0, 1.0]))  # a_3, a_2, a_1
-        model.layers[2].ffn.activation.bias.fill_(0.6)
+        weight, bias = model.layers[2].ffn.activation.parameters()
+        weight.copy_(torch.tensor([3.0, 2.0, 1.0]))  # a_3, a_2, a_1
+        bias.fill_(0.6)
     resumed = Observer(model, observer.tokens_BxT, looks=dict(observer.looks))
     resumed.look(7)
     values = found(resumed)
