@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from polybench.metric import Metric
+from polybench.points import machines
 from polybench.record import Measurement, Record, Status
 from polybench.store import Run
 
@@ -45,17 +46,19 @@ def with_derived(run: Run) -> Run:
     reference = run.suite["reference"]
     for records in groups.values():
         fastest = min(_values(r, "train_time")[-1] for r in records)
+        together = len(machines(records)) <= 1  # seconds of two machines are not the same seconds
         goal = next((_values(r, "val_curve")[-1] for r in records if r.trial.cell.activation == reference), None)
         for record in records:
             losses, times = _values(record, "val_curve"), _values(record, "train_time")
-            found = [Measurement(EQUAL_TIME.name, (between(fastest, times, losses),))]
+            found = [Measurement(EQUAL_TIME.name, (between(fastest, times, losses),))] if together else []
             axes = dict(record.trial.cell.axes)
             curve = record.get("val_curve")
             if goal is not None and curve and curve.steps and {"batch", "seq_len"} <= set(axes):
                 tokens = [s * int(axes["batch"]) * int(axes["seq_len"]) for s in curve.steps]
                 found.append(Measurement(STEPS_TO.name, (first_at(goal, losses, curve.steps),)))
                 found.append(Measurement(TOKENS_TO.name, (first_at(goal, losses, tokens),)))
-                found.append(Measurement(TIME_TO.name, (first_at(goal, losses, times),)))
+                if together:
+                    found.append(Measurement(TIME_TO.name, (first_at(goal, losses, times),)))
             added[record.trial.id] = found
     extended = tuple(replace(r, measurements=(*r.measurements, *added.get(r.trial.id, ()))) for r in run.records)
     kinds = {r.trial.cell.kind for r in run.records if r.trial.id in added}

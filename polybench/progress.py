@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from polybench.environment import cores
+from polybench.opening import Session
 from polybench.runner import Advanced, Event, Finished, Started
-from polybench.session import Session
 
 Tell = Callable[[Event], None]
 

@@ -17,20 +17,21 @@ FLOORS: dict[int, str] = {
     "cost clocks shape rates thinning curves",
     1: "doctor_gpu doctor cell registry suite located record",
     2: "traces executor options layers kind store explain corpus precision",
-    3: "axes language tuning points matrix runner derive frame schema catalogue rounding "
+    3: "ranks shard sources axes language tuning points matrix runner derive frame schema catalogue rounding "
     "backends.standard backends.liger corpora.texts activations.relu activations.gelu activations.swiglu "
     "activations.geglu activations.polyrelu activations.polynorm",
     4: "matrix_check tuning_check collector judgements regression plan compare build allocation worker "
     "benchmarks.speed benchmarks.memory benchmarks.loss_curve "
     "benchmarks.pretrain benchmarks.selfcheck benchmarks.accuracy",
-    5: "check selfcheck gate table grouping session ffn correct",
-    6: "resolved profile_table answer overview baseline verdicts progress decoder workshop figure error_table "
+    5: "check selfcheck gate table grouping opening ffn correct",
+    6: "session merge resolved profile_table answer overview baseline verdicts progress decoder workshop figure error_table "
     "error_figure labels",
-    7: "checkpoint distributed roofline compose training evaluation course timing gpu_timing profiling draw",
+    7: "cluster launch checkpoint distributed roofline compose training evaluation course timing gpu_timing profiling draw",
     8: "blocks reports.text reports.html",
-    9: "cli_suites cli_doctor cli_selfcheck cli_trace",
-    10: "cli",
-    11: "__main__ __init__",
+    9: "cli_suites cli_doctor cli_selfcheck cli_trace cli_merge",
+    10: "cli_run",
+    11: "cli",
+    12: "__main__ __init__",
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 HOT = {
