@@ -24,7 +24,6 @@ from polybench.cli_suites import (
 )
 from polybench.cli_trace import trace
 from polybench.errors import PolybenchError, UsageError
-from polybench.ranks import place
 
 app = typer.Typer(
     name="polybench",
@@ -34,9 +33,6 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-_BROKEN = 3  # exit code of a failed measurement, and of a defect of ours
 
 
 def main() -> None:
@@ -54,7 +50,7 @@ def main() -> None:
     except Exception as problem:
         show = getattr(problem, "format_message", None)  # what typer itself raises about arguments
         if show is None:
-            _end(_BROKEN, _defect(problem))
+            _end(3, _defect(problem))
         _end(2, f"{show()} See polybench --help.")
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -74,8 +70,7 @@ def _interrupt(*_: object) -> NoReturn:
 
 
 def _end(code: int, sentence: str) -> NoReturn:
-    if place().leads or code == _BROKEN:  # of several processes the first one speaks for all
-        print(sentence, file=sys.stderr, flush=True)
+    print(sentence, file=sys.stderr, flush=True)
     sys.exit(code)
 
 

@@ -49,6 +49,11 @@ def run(
     from polybench.ranks import place
     from polybench.shard import Shard
 
+    if not place().leads:
+        from polybench.team import follow
+
+        follow(place().rank)
+        return
     if suite is None and resume is None:
         raise UsageError("say which suite to run, for example polybench run suites/quick.yaml")
     resolved = load_suite(suite, set_ or (), device).suite if suite else None
@@ -75,12 +80,11 @@ def run(
         show_plan(current.todo, current.header["device"], as_json)
         return
     try:
-        _measure(current, order, force, quiet or not place().leads)
+        _measure(current, order, force, quiet)
     except KeyboardInterrupt:
-        kept = len(store.load(current.path).records) if place().leads else 0
+        kept = len(store.load(current.path).records)
         raise Stopped(f"interrupted; {kept} trials are kept in {current.path}; {_on(current.path, cluster)}") from None
-    if place().leads:
-        _tell(current.path, as_json, cluster)
+    _tell(current.path, as_json, cluster)
 
 
 def _again(path: Path, resolved: Any, part: Any, out: Path | None, force: bool, sent: bool) -> Session:
@@ -113,14 +117,18 @@ def _order(cluster: str | None, jobs: int, options: list[str] | None, part: Any,
 
 
 def _measure(current: Session, order: Any, force: bool, quiet: bool) -> None:
-    from polybench import cluster, launch, session
+    from polybench import cluster, launch, session, team
     from polybench.progress import shown
     from polybench.ranks import place
 
+    size = place().size
     if order:
         cluster.carry_out(current, order, force, lambda line: None if quiet else print(line, file=sys.stderr))
-    elif current.suite.launcher and place().size == 1:
+    elif current.suite.launcher and size == 1:
         launch.carry_out(current, quiet)
+    elif size > 1:
+        with shown(current, quiet) as tell, team.lead(size) as together:
+            session.carry_out(current, tell, together=together)
     else:
         with shown(current, quiet) as tell:
             session.carry_out(current, tell)

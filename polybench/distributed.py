@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from polybench.cell import RENDEZVOUS
 from polybench.errors import Unsupported
+from polybench.meeting import store
 
 _PATIENCE = timedelta(minutes=10)  # after which a process that waits for a dead one gives up
 
@@ -73,11 +74,7 @@ def ranks(device: str) -> Ranks:
         backend = "nccl" if device == "cuda" else "gloo"
         if device == "cuda":
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-        host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        # torchrun's own store, whose keys outlive a job, or one of this job's where torchrun keeps none.
-        hosts = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
-        c10d: Any = torch.distributed  # its stubs leave the stores out
-        agent = c10d.TCPStore(host, port, is_master=hosts, timeout=_PATIENCE)
-        store = c10d.PrefixStore(os.environ.get(RENDEZVOUS, ""), agent)
-        torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=_PATIENCE)
+        # What one job left in torchrun's store outlives it, so each job has its own corner there.
+        kept = store(os.environ.get(RENDEZVOUS, ""), _PATIENCE)
+        torch.distributed.init_process_group(backend, store=kept, rank=rank, world_size=count, timeout=_PATIENCE)
     return Ranks(rank, count)

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from polybench import session, store
+from polybench import session, store, team
 from polybench.errors import PolybenchError, ResultsError, UsageError
 from polybench.gpu_state import gpus
 from polybench.opening import Session, resume
@@ -59,11 +59,14 @@ def check_room(device: str, count: int) -> None:
 def main() -> None:
     """One of the processes: rank 0 measures and keeps, the others do their share and say nothing."""
     signal.signal(signal.SIGTERM, _interrupt)
-    path, quiet = Path(sys.argv[1]), "--quiet" in sys.argv[2:]
+    path, quiet, here = Path(sys.argv[1]), "--quiet" in sys.argv[2:], place()
     try:
+        if not here.leads:
+            team.follow(here.rank)
+            return
         current = resume(path, None, force=True, elsewhere=True)
-        with shown(current, quiet or not place().leads) as tell:
-            session.carry_out(current, tell)
+        with shown(current, quiet) as tell, team.lead(here.size) as together:
+            session.carry_out(current, tell, together=together)
     except PolybenchError as problem:
         sys.exit(str(problem))
     except KeyboardInterrupt:

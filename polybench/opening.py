@@ -101,8 +101,7 @@ def _part(whole: Session, part: Shard) -> Session:
 
 
 def _opened(session: Session) -> Session:
-    if place().leads:
-        store.create(session.path, session.header)
+    store.create(session.path, session.header)
     return session
 
 
@@ -116,7 +115,7 @@ def resume(path: Path, suite: Suite | None, force: bool, elsewhere: bool = False
     """
     old = store.load(path)
     now = capture()
-    known = tuple(r for r in (*_above(old), *old.records) if place().leads or r.started_at < _born())
+    known = (*_above(old), *old.records)
     try:
         chosen = suite or Suite.model_validate(old.suite)
         whole = planned(chosen, old.header, known)
@@ -181,13 +180,6 @@ def _above(part: store.Run) -> tuple[Record, ...]:
     """What the run knows that a part was taken of: its tuning decides what the part measures."""
     above = part.header.get("part_of")
     return store.load(Path(above)).records if above else ()
-
-
-def _born() -> str:
-    """When this process was started: what was kept later, rank 0 measured in this very session."""
-    import psutil
-
-    return datetime.fromtimestamp(psutil.Process().create_time(), UTC).isoformat(timespec="milliseconds")
 
 
 def settled(job: Job, records: dict[str, Record]) -> bool:

@@ -14,7 +14,7 @@ from polybench.errors import NothingMeasured
 from polybench.executor import Executor, WorkerProcess
 from polybench.opening import Session, planned, settled
 from polybench.plan import Plan
-from polybench.ranks import divided, place, shared
+from polybench.ranks import divided
 from polybench.record import Record, Status
 from polybench.runner import Event, run
 from polybench.window import between, ticks
@@ -24,44 +24,40 @@ def carry_out(
     session: Session,
     tell: Callable[[Event], None] = lambda event: None,
     make_executor: Callable[[], Executor] = WorkerProcess,
+    together: Callable[[], Executor] | None = None,
 ) -> None:
     """Run what is left, stage after stage where tuning decides what comes next.
 
-    Of several processes, rank 0 keeps the records; the others do their share of what all do together.
+    `together` makes an executor for what several processes do together, which comes first.
 
     Raises KeyboardInterrupt after stopping the workers, ResultsError on a full disk.
     """
     header, todo = dict(session.header), session.todo
-    here, known = place(), list(session.known)
-    if here.leads:
-        store.write_header(session.path, header)
+    store.write_header(session.path, header)
     slots = 1 if header["device"] != "cpu" else cores()
     before, tried = ticks(), set[str]()
+    known = list(session.known)
 
     def keep(records: Sequence[Record]) -> None:
         known.extend(replace(r, artifacts=()) for r in records)
-        if here.leads:
-            store.append(session.path, [replace(r, machine=session.machine) for r in records])
+        store.append(session.path, [replace(r, machine=session.machine) for r in records])
 
     while True:
         jobs = _keeping(todo.jobs, session.path)
-        if here.size > 1:  # first, while the other processes are there
-            run(shared(jobs), make_executor, 1, keep, tell)
+        if together:
+            run([j for j in jobs if divided(j)], together, 1, keep, tell)
             jobs = [j for j in jobs if not divided(j)]
-        if here.leads:
-            run(jobs, make_executor, slots, keep, tell)
+        run(jobs, make_executor, slots, keep, tell)
         if not session.suite.tunes:
             break
         tried |= {t.id for job in todo.jobs for t in job.trials}
         todo, header["planned"] = _next(session, known, tried)
-        if here.leads:
-            store.write_header(session.path, header)
+        store.write_header(session.path, header)
         if not todo.jobs:
             break
-    if here.leads:
-        finished = datetime.now(UTC).isoformat(timespec="seconds")
-        after = {**capture(), "meanwhile": asdict(between(before, ticks()))}
-        store.write_header(session.path, {**header, "finished_at": finished, "environment_after": after})
+    finished = datetime.now(UTC).isoformat(timespec="seconds")
+    after = {**capture(), "meanwhile": asdict(between(before, ticks()))}
+    store.write_header(session.path, {**header, "finished_at": finished, "environment_after": after})
 
 
 def outcome(records: Sequence[Record]) -> tuple[int, str]:

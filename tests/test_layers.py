@@ -14,10 +14,10 @@ PACKAGE = Path(__file__).parent.parent / "polybench"
 # Every module stands on one floor and imports from its own floor or below.
 FLOORS: dict[int, str] = {
     0: "errors spec metric stats document finding machine limits window probe gpu_state software survey environment "
-    "cost clocks shape rates thinning curves",
+    "cost clocks meeting shape rates thinning curves",
     1: "doctor_gpu doctor cell registry suite located record",
     2: "traces executor options layers kind store explain corpus precision",
-    3: "ranks shard sources axes language tuning points matrix runner derive frame schema catalogue rounding "
+    3: "team ranks shard sources axes language tuning points matrix runner derive frame schema catalogue rounding "
     "backends.standard backends.liger corpora.texts activations.relu activations.gelu activations.swiglu "
     "activations.geglu activations.polyrelu activations.polynorm",
     4: "matrix_check tuning_check collector judgements regression plan compare build allocation worker "
@@ -35,7 +35,7 @@ FLOORS: dict[int, str] = {
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 HOT = {
-    *("checkpoint", "distributed", "evaluation", "course"),
+    *("checkpoint", "distributed", "meeting", "evaluation", "course"),
     *("build", "ffn", "decoder", "training", "timing", "gpu_timing", "blocks", "profiling", "workshop"),
     *("allocation", "worker", "rounding", "precision", "correct", "backends.standard", "backends.liger"),
     *("activations.relu", "activations.gelu", "activations.swiglu", "activations.geglu"),
