@@ -75,6 +75,8 @@ def run(
         if dry_run:
             show_plan_of(resolved, filter, as_json, part)
             return
+        if order:
+            _check(order, resolved, filter)
         current = opening.begin(resolved, out, filter, str(suite), part, bool(order))
     if dry_run:
         show_plan(current.todo, current.header["device"], as_json)
@@ -114,6 +116,15 @@ def _order(cluster: str | None, jobs: int, options: list[str] | None, part: Any,
     if suite and suite.device == "auto" and order.remote:
         raise UsageError("--cluster slurm: say --device cpu or cuda, since what the nodes have is not seen from here")
     return order
+
+
+def _check(order: Any, suite: Any, pattern: str | None) -> None:
+    """What would fail is said before a folder is made."""
+    from polybench.cluster import check
+    from polybench.environment import choose_device
+    from polybench.plan import plan
+
+    check(order, plan(suite, suite.device if order.remote else choose_device(suite.device), pattern).jobs)
 
 
 def _measure(current: Session, order: Any, force: bool, quiet: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,7 @@ def carry_out(session: Session, order: Order, force: bool, tell: Callable[[str],
     """
     tried: set[str] = set()
     todo = session.todo.jobs
+    check(order, todo)
     while todo:
         tried |= {t.id for job in todo for t in job.trials}
         parts = _send(session.path, todo, order, force, tell)
@@ -79,13 +81,19 @@ def leftovers(path: Path) -> list[Path]:
     return sorted(p.parent for p in (path / FOLDER).glob("*/run.json"))
 
 
-def _send(path: Path, todo: Sequence[Job], order: Order, force: bool, tell: Callable[[str], None]) -> list[Path]:
-    """One cluster job a part; returns the folders of the parts once all have ended."""
+def check(order: Order, todo: Sequence[Job]) -> None:
+    """Raises UsageError where `carry_out` would, before anything is written."""
     if not order.remote and any(job.alone for job in todo):
         raise UsageError(
             "--cluster local measures side by side on this machine, which spoils times: leave --cluster away, "
             "or measure the benchmarks that take none, with --filter"
         )
+    with tempfile.TemporaryDirectory() as folder:
+        _executor(Path(folder), todo, order)
+
+
+def _send(path: Path, todo: Sequence[Job], order: Order, force: bool, tell: Callable[[str], None]) -> list[Path]:
+    """One cluster job a part; returns the folders of the parts once all have ended."""
     executor = _executor(path / FOLDER / "log", todo, order)
     count = filled(todo, order.jobs)
     turn = 1 + len({p.name.partition("-")[0] for p in (path / FOLDER).glob("*-*of*")})

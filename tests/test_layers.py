@@ -24,9 +24,11 @@ FLOORS: dict[int, str] = {
     "benchmarks.speed benchmarks.memory benchmarks.loss_curve "
     "benchmarks.pretrain benchmarks.selfcheck benchmarks.accuracy",
     5: "check selfcheck gate table grouping opening ffn correct",
-    6: "session merge resolved profile_table answer overview baseline verdicts progress decoder workshop figure error_table "
+    6: "session merge "
+    "resolved profile_table answer overview baseline verdicts progress decoder workshop figure error_table "
     "error_figure labels",
-    7: "cluster launch checkpoint distributed roofline compose training evaluation course timing gpu_timing profiling draw",
+    7: "cluster launch "
+    "checkpoint distributed roofline compose training evaluation course timing gpu_timing profiling draw",
     8: "blocks reports.text reports.html",
     9: "cli_suites cli_doctor cli_selfcheck cli_trace cli_merge",
     10: "cli_run",
