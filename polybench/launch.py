@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from polybench import session, store, team
-from polybench.errors import PolybenchError, ResultsError, UsageError
+from polybench.errors import Lost, PolybenchError, UsageError
 from polybench.gpu_state import gpus
 from polybench.opening import Session, resume
 from polybench.progress import shown
@@ -25,7 +25,7 @@ def carry_out(current: Session, quiet: bool) -> None:
 
     Raises:
         UsageError: there are fewer GPUs than processes.
-        ResultsError: a process ended early.
+        Lost: a process ended early.
         KeyboardInterrupt: after the processes were stopped.
     """
     count = current.suite.processes
@@ -43,7 +43,7 @@ def carry_out(current: Session, quiet: bool) -> None:
         process.wait()
         raise
     if code:
-        raise ResultsError(
+        raise Lost(
             f"one of {count} processes ended early (torchrun said {code}); what was measured is kept, "
             f"go on with: polybench run --resume {current.path}"
         )

@@ -168,7 +168,7 @@ def test_processes_need_a_launcher_and_as_many_gpus() -> None:
         suite(processes=2)
     assert (opening.processes(suite()), opening.processes(suite(launcher="torchrun", processes=3))) == (1, 3)
     launch.check_room("cpu", 64)
-    with pytest.raises(UsageError, match="processes: 64 is more than the [0-9]+ GPUs that are visible here"):
+    with pytest.raises(UsageError, match=r"processes: 64 is more than the [0-9]+ GPUs that are visible here"):
         launch.check_room("cuda", 64)
 
 
