@@ -12,10 +12,12 @@ from polybench.compare import Comparison, across
 from polybench.document import Finding
 from polybench.metric import Metric, scale_for
 from polybench.points import Point, matches, points, typical
+from polybench.rates import WORDS
 from polybench.stats import ALPHA, holm
 from polybench.store import Run
 from polybench.table import show
 
+_FEW_CELLS = 2  # a benchmark with no more than these keeps its sentences beside a larger one
 _MOST_SENTENCES = 4  # a question with more groups than this is answered by counting
 
 
@@ -31,6 +33,7 @@ class Question:
 QUESTIONS = (
     Question("At equal tokens", "val_loss", "the lowest held-out loss"),
     Question("At equal time", "equal_time_loss", "the lowest held-out loss"),
+    Question("At equal FLOPs", "equal_flops_loss", "the lowest held-out loss"),
     Question("In training loss", "final_train_loss", "the lowest training loss"),
     Question("In training speed", "tokens_per_s", "the most tokens a second"),
     Question("In memory of a training step", "step_peak_bytes", "the lowest peak"),
@@ -55,6 +58,7 @@ def findings(run: Run) -> tuple[Finding, ...]:
     return (*found, *_claims(run, beside))
 
 
+Winner = tuple[list[Point], Point, list[Comparison]]  # a cell's points, the best, and whom it cannot be told from
 Beside = Callable[[str, str], dict[Point, Comparison]]
 
 
@@ -69,17 +73,33 @@ def _answers(run: Run, question: Question, beside: Beside) -> list[Finding]:
     if metric is None or not contested:
         return []
     winners = [(group, *_winner(group, metric, beside)) for group in contested]
-    if len(winners) > _MOST_SENTENCES:
-        wins = Counter(best.cell.activation for _, best, rivals in winners if not rivals)
-        open_ = sum(bool(rivals) for _, _, rivals in winners)
-        parts = [f"{name} has {question.superlative} in {n}" for name, n in wins.most_common()]
-        text = f"Of {len(winners)} cells: {', '.join([*parts, f'not resolved in {open_}'] if open_ else parts)}."
-        return [Finding(question.text, text, open_ == 0)]
-    places = _places([group for group, _, _ in winners])
-    return [
+    told, counted = _told_and_counted(winners)
+    places = _places([group for group, _, _ in told])
+    sentences = [
         _sentence(question, metric, place, best, rivals, group)
-        for place, (group, best, rivals) in zip(places, winners, strict=True)
+        for place, (group, best, rivals) in zip(places, told, strict=True)
     ]
+    return [*sentences, *([_count(question, counted)] if counted else [])]
+
+
+def _told_and_counted(winners: Sequence[Winner]) -> tuple[list[Winner], list[Winner]]:
+    """Cells with a sentence each, and those that are too many for it: then small benchmarks are told before large."""
+    if len(winners) <= _MOST_SENTENCES:
+        return list(winners), []
+    sizes = Counter(group[0].benchmark for group, _, _ in winners)
+    told = [w for w in winners if sizes[w[0][0].benchmark] <= _FEW_CELLS]
+    told = told if len(told) <= _MOST_SENTENCES else []
+    return told, [w for w in winners if w not in told]
+
+
+def _count(question: Question, winners: Sequence[Winner]) -> Finding:
+    wins = Counter(best.cell.activation for _, best, rivals in winners if not rivals)
+    open_ = sum(bool(rivals) for _, _, rivals in winners)
+    parts = [f"{name} has {question.superlative} in {n}" for name, n in wins.most_common()]
+    names = list(dict.fromkeys(group[0].benchmark for group, _, _ in winners))
+    of = f" of {_and(names)}" if len(names) < 3 else ""
+    text = f"Of {len(winners)} cells{of}: {', '.join([*parts, f'not resolved in {open_}'] if open_ else parts)}."
+    return Finding(question.text, text, open_ == 0)
 
 
 def _winner(group: Sequence[Point], metric: Metric, beside: Beside) -> tuple[Point, list[Comparison]]:
@@ -167,10 +187,13 @@ def _places(groups: Sequence[Sequence[Point]]) -> list[str]:
     for axis in dict.fromkeys(a for c in cells for a, _ in c.axes):
         fields[axis] = [str(dict(c.axes).get(axis, "")) for c in cells]
     varying = {k: v for k, v in fields.items() if len(set(v)) > 1}
-    plain = ("benchmark", "level", "backend", "dtype", "corpus")
-    return [
-        ", ".join(v[i] if k in plain else f"{k} {v[i]}" for k, v in varying.items() if v[i]) for i in range(len(groups))
-    ]
+    return [", ".join(_place(k, v[i]) for k, v in varying.items() if v[i]) for i in range(len(groups))]
+
+
+def _place(field: str, value: str) -> str:
+    if field == "lr" and value in WORDS:
+        return WORDS[value]
+    return value if field in ("benchmark", "level", "backend", "dtype", "corpus") else f"{field} {value}"
 
 
 def _and(names: Sequence[str]) -> str:

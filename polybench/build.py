@@ -12,8 +12,6 @@ from polybench.errors import RegistryError
 from polybench.options import canonical
 from polybench.registry import activations, backends
 
-EQUAL = 0.01  # how far from equal the parameters of two blocks may be
-
 
 def activation(text: str, **options: object) -> nn.Module:
     """The activation called `name` or `name(option=value)`: (..., G*F) -> (..., F).
@@ -41,20 +39,6 @@ def executed(call: Call, backend: str) -> Call:
     """`call` by way of a backend. Raises Unsupported when this machine cannot."""
     served: Call = backends.load(backend).object(call)
     return served
-
-
-def hidden_width(d_model: int, gates: int) -> int:
-    """F = 8 D / (G + 1), rounded to a multiple of 8: equal parameters for gated and plain blocks.
-
-    The block has (G + 1) D F weights, so F = 4 D without a gate and 8/3 D with one. Where a multiple
-    of 8 would be more than 1 % off, a smaller power of two is taken.
-    """
-    exact = 8 * d_model / (gates + 1)
-    for multiple in (8, 4, 2):
-        width = round(exact / multiple) * multiple
-        if abs(width / exact - 1) <= EQUAL:
-            return width
-    return max(1, round(exact))
 
 
 def generator(*key: object) -> torch.Generator:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -90,6 +92,20 @@ class Trial:
     def from_json(cls, data: dict[str, Any]) -> Trial:
         cell = Cell.from_json(data["cell"])
         return cls(data["benchmark"], cell, data["seed"], data["control"], data.get("rate"))
+
+
+def told_apart(trials: Iterable[Trial]) -> Callable[[Trial], str]:
+    """Labels without the axes that all trials of a benchmark have in common."""
+    seen: dict[tuple[str, str], set[Scalar]] = defaultdict(set)
+    for trial in trials:
+        for axis, value in trial.cell.axes:
+            seen[trial.benchmark, axis].add(value)
+
+    def name(trial: Trial) -> str:
+        axes = tuple((a, v) for a, v in trial.cell.axes if seen[trial.benchmark, a] != {v})
+        return replace(trial, cell=replace(trial.cell, axes=axes)).label.replace("//", "/")
+
+    return name
 
 
 @dataclass(frozen=True)

@@ -46,8 +46,8 @@ def run(
     """
     from polybench import opening, store
     from polybench.check import load_suite
+    from polybench.parts import Shard
     from polybench.ranks import place
-    from polybench.shard import Shard
 
     if not place().leads:
         from polybench.team import follow

@@ -34,7 +34,7 @@ def plan(
 ) -> None:
     """Show what a suite would measure, how many trials that is, and about how long it takes."""
     from polybench.check import load_suite
-    from polybench.shard import Shard
+    from polybench.parts import Shard
 
     part = Shard.parse(shard) if shard else None
     show_plan_of(load_suite(suite, set_ or (), device).suite, filter, as_json, part)

@@ -18,7 +18,7 @@ from polybench.cell import Job
 from polybench.errors import UsageError
 from polybench.merge import adopt
 from polybench.opening import Session, resume
-from polybench.shard import filled, shard, times
+from polybench.parts import filled, shard, times
 
 if TYPE_CHECKING:
     import submitit

@@ -15,6 +15,7 @@ from polybench.stats import (
     ALPHA,
     Estimate,
     benjamini_hochberg,
+    holm,
     more_seeds,
     more_to_settle,
     of_launches,
@@ -33,8 +34,9 @@ class Comparison:
 
     `change` is value / against (ratio) or value - against (difference); None where there is nothing
     to compare. `outcome` has the metric's good direction applied already. `p` is that of no difference
-    beyond the margin, `q` the same after Benjamini-Hochberg over the column of its table; `settle` says
-    what would decide an unresolved one.
+    beyond the margin, `q` the same corrected for all it is compared with: of losses by Holm over the
+    activations of the cell, else by Benjamini-Hochberg over the column of its table; `settle` says what
+    would decide an unresolved one.
     """
 
     point: Point
@@ -58,7 +60,8 @@ def across(run: Run, against: str | None = None, only: str | None = None) -> lis
     """Every cell and scalar metric (or `only` one) against an activation, by default the reference.
 
     A difference counts when its interval lies beyond the margin and when it survives the correction
-    for all that is compared in its column (Benjamini-Hochberg, false discovery rate 5 %).
+    for what it is compared with: of losses Holm over the activations of its cell (family-wise error 5 %),
+    else Benjamini-Hochberg over its column (false discovery rate 5 %).
     """
     reference = against or run.suite["reference"]
     grid, metrics = Grid(run), run.metrics
@@ -72,19 +75,26 @@ def across(run: Run, against: str | None = None, only: str | None = None) -> lis
 
 
 def _discovered(found: Sequence[Comparison]) -> list[Comparison]:
-    """The comparisons with their q values; what does not survive the correction is not resolved."""
-    columns: dict[tuple[str, str], list[int]] = defaultdict(list)
+    """The comparisons with their corrected p values; what does not survive the correction is not resolved."""
+    families: dict[tuple[str, str, Cell | None], list[int]] = defaultdict(list)
     for i, c in enumerate(found):
         if c.p is not None:
-            columns[c.point.benchmark, c.metric.name].append(i)
+            # A loss is asked about once a cell, and its verdict must not hang on what other cells hold.
+            cell = c.cell.beside("") if of_losses(c.metric) else None
+            families[c.point.benchmark, c.metric.name, cell].append(i)
     judged = list(found)
-    for places in columns.values():
-        q_values = benjamini_hochberg([found[i].p or 0.0 for i in places])
-        for i, q in zip(places, q_values, strict=True):
+    for (_, _, cell), places in families.items():
+        corrected = (holm if cell else benjamini_hochberg)([found[i].p or 0.0 for i in places])
+        for i, q in zip(places, corrected, strict=True):
             lost = found[i].outcome in ("better", "worse") and q > ALPHA
             changes: dict[str, Any] = {"outcome": "unresolved"} if lost else {}
             judged[i] = replace(found[i], q=q, **changes)
     return judged
+
+
+def of_losses(metric: Metric) -> bool:
+    """Whether it is compared by differences that are paired by seed."""
+    return metric.varies_with == "seed" and metric.effect == "difference"
 
 
 def _compare(grid: Grid, point: Point, other: Point | None, metric: Metric, against: str) -> Comparison:
@@ -117,7 +127,7 @@ def _of_times(
     """Log-ratios of blocks against a margin that what equal code showed can raise."""
     metric = blank.metric
     log_ratio, limit, outcome = judge_times(launches, least, noise, metric, excess)
-    shown = replace(blank, change=log_ratio.map(_exp), outcome=outcome)
+    shown = replace(blank, change=log_ratio.map(exp), outcome=outcome)
     if metric.better == "neither":
         return shown
     if outcome == "unstable":
@@ -166,7 +176,7 @@ def _of_seeds(blank: Comparison, differences: list[float], margin: float) -> Com
         return replace(blank, outcome="unresolved", note=note)
     estimate = paired(differences)
     outcome = decide(estimate, math.log1p(margin) if ratio else 0.0, metric)
-    shown = replace(blank, change=estimate.map(_exp) if ratio else estimate, outcome=outcome)
+    shown = replace(blank, change=estimate.map(exp) if ratio else estimate, outcome=outcome)
     if len(differences) < 2:
         return replace(shown, settle="needs 2 more seeds at least")
     if ratio:
@@ -221,5 +231,6 @@ def _exact(blank: Comparison) -> Comparison:
     return replace(blank, change=Estimate(ratio, ratio, ratio, 1), outcome=outcome)
 
 
-def _exp(x: float) -> float:
+def exp(x: float) -> float:
+    """e^x, infinite where it would overflow."""
     return math.exp(x) if x < 700 else math.inf

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from polybench import roofline, selfcheck, sources
+from polybench import loss_table, roofline, selfcheck, sources, way
 from polybench.answer import findings
 from polybench.derive import with_derived
 from polybench.document import Document, Table
@@ -13,26 +13,43 @@ from polybench.error_table import error_tables
 from polybench.figure import figures
 from polybench.frame import rows
 from polybench.overview import overview
+from polybench.points import compared
 from polybench.profile_table import profile_tables
+from polybench.rate_report import rate_figures, rate_tables
+from polybench.scaling_report import scaling_figures, scaling_tables
+from polybench.spread import spread_tables
 from polybench.store import Run
 from polybench.table import tables
 
 
 def compose(run: Run) -> Document:
     """The report of a run; the same for every format."""
-    full = with_derived(run)
+    full = with_derived(compared(run))
     first = overview(full)
     profiles, lost = profile_tables(run)
     return Document(
         title=run.name,
         description=run.suite.get("description", ""),
         findings=findings(full),
-        tables=(*([first] if first else []), *error_tables(full), *tables(full), *_special(full), *profiles),
-        figures=(*figures(full), *error_figures(full)),
+        tables=(
+            *([first] if first else []),
+            *error_tables(full),
+            *_of_losses(run, full),
+            *tables(full, without=(*loss_table.TITLES, *way.METRICS)),
+            *_special(full),
+            *profiles,
+        ),
+        figures=(*figures(full), *scaling_figures(full), *rate_figures(run), *error_figures(full)),
         facts=facts(run),
         notes=(*_notes(run), *lost),
         data={"run": run.header, "values": rows(run)},
     )
+
+
+def _of_losses(run: Run, full: Run) -> tuple[Table, ...]:
+    """Tables of seeds: what is compared, and of all of the run what tuned it and where its spread comes from."""
+    compared_ones = (*loss_table.loss_tables(full), *way.way_tables(full), *scaling_tables(full))
+    return (*compared_ones, *rate_tables(run), *spread_tables(run))
 
 
 def _special(run: Run) -> tuple[Table, ...]:

@@ -7,63 +7,39 @@ count once, so that none of them can stand on both sides.
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-from pydantic import AfterValidator
+from typing import TYPE_CHECKING
 
 from polybench.errors import Unsupported
-from polybench.registry import corpora
+from polybench.pretokenized import pretokenized
+from polybench.reading import stamp
+from polybench.source import CorpusName, Documents, TokenFiles
+from polybench.stream import Tokens
+from polybench.token_cache import kept, recall, remember
+from polybench.tokenizer import Tokenizer, coder
 
 if TYPE_CHECKING:
     import numpy as np
 
-# Dimension key: N tokens of a stream; V size of the vocabulary.
+__all__ = ["HELD_OUT_SHARE", "Tokenizer", "Tokens", "documents", "held_out", "split", "tokens"]
 
 HELD_OUT_SHARE = 0.1  # of the bytes, in whole documents
-_BYTES = 256  # the byte tokenizer's tokens are the bytes, and one more ends a document
 _LAYOUT = 3  # bump when the split or the cached arrays change their meaning
 
 
-@dataclass(frozen=True)
-class Tokens:
-    """Both streams of a tokenized corpus. `bytes_V` is how many bytes each token stands for."""
-
-    train_N: np.ndarray
-    held_out_N: np.ndarray
-    bytes_V: np.ndarray
-    hash: str
-
-    @property
-    def vocabulary(self) -> int:
-        return len(self.bytes_V)
-
-
-def _known_tokenizer(text: str) -> str:
-    name, dash, size = text.partition("-")
-    if text == "bytes" or (name == "bpe" and dash and size.isdigit() and 257 <= int(size) <= 65535):
-        return text
-    raise ValueError("a tokenizer is bytes, or bpe-N with a vocabulary of N from 257 to 65535")
-
-
-Tokenizer = Annotated[str, AfterValidator(_known_tokenizer)]
-
-
 def documents(corpus: str) -> list[bytes]:
-    """Distinct documents of `name` or `name:path`, in the order of their hashes.
+    """Distinct documents of a corpus of text, in the order of their hashes.
 
     Raises:
-        Unsupported: the text is not there, or is fewer than two documents.
+        Unsupported: the text is not there, damaged, too little, or a corpus of token shards.
     """
-    name, _, path = corpus.partition(":")
-    source = corpora.load(name).object
-    found = {hashlib.sha256(d).digest(): d for d in (source(path) if path else source()) if d.strip()}
-    if len(found) < 2:
-        raise Unsupported(f"corpus {corpus} has {len(found)} document; one to train on and one to hold out are needed")
-    return [found[key] for key in sorted(found)]
+    source = _source(corpus)
+    if isinstance(source, TokenFiles):
+        raise Unsupported(f"corpus {corpus} has tokens, not documents")
+    train, held = _sides(source, corpus)
+    return _in_order(train + held)
 
 
 def split(texts: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
@@ -84,85 +60,125 @@ def split(texts: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
 
 
 def tokens(corpus: str, tokenizer: str) -> Tokens:
-    """The tokenized corpus, from the cache when the same bytes were tokenized before.
+    """The tokenized corpus; arrays and shards are mapped from disk, not read.
+
+    Text comes from the cache when the same bytes were tokenized before, and is not even read when its
+    files are as they were then.
 
     Raises:
-        Unsupported: the corpus or the tokenizers package is not there.
+        Unsupported: the corpus or a package is not there, a file is damaged, or there is too little of it.
     """
-    import numpy as np
-    from filelock import FileLock
+    source = _source(corpus)
+    if isinstance(source, TokenFiles):
+        return pretokenized(source, tokenizer, HELD_OUT_SHARE, _LAYOUT)
+    path = Path(tokenizer.partition(":")[2]) if tokenizer.startswith("file:") else None
+    files = [*source.files, *([path] if path and path.exists() else [])]
+    known = stamp(files, str(_LAYOUT), corpus, tokenizer) if source.files else ""
+    found = recall(known)
+    if found is None:
+        train, held = _sides(source, corpus)
+        made_by = f"file {coder(tokenizer, []).json}" if path else tokenizer
+        name = _digest(f"{_LAYOUT} {made_by}", *([train, held] if source.held_out else [_in_order(train + held)]))
 
-    texts = documents(corpus)
-    digest = hashlib.sha256(f"{_LAYOUT} {tokenizer}".encode())
-    for text in texts:
-        digest.update(hashlib.sha256(text).digest())
-    name = digest.hexdigest()[:16]
-    folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.npz"
-    with FileLock(folder / f"{name}.lock"):
-        arrays = _cached(path)
-        if arrays is None:
-            arrays = _tokenize(*split(texts), tokenizer)
-            partial = path.with_suffix(f".{os.getpid()}.npz")
-            np.savez(partial, **arrays)
-            os.replace(partial, path)
-    return Tokens(arrays["train_N"], arrays["held_out_N"], arrays["bytes_V"], name)
+        def make() -> tuple[dict[str, np.ndarray], str]:
+            made = coder(tokenizer, train)
+            held_N = made.encode(held)
+            arrays = {"train_N": made.encode(train), "held_out_N": held_N, "bytes_V": made.lengths(held, held_N)}
+            return {**arrays, "trained_D": _marks(train)}, made.json
 
-
-def cache_folder() -> Path:
-    """$POLYBENCH_CACHE, else polybench in the user's cache folder."""
-    given = os.environ.get("POLYBENCH_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(given) if given else Path(base) / "polybench"
+        found = kept(name, make)
+        remember(known, name)
+    return found
 
 
-def _cached(path: Path) -> dict[str, Any] | None:
-    import zipfile
+def held_out(corpus: str, tokenizer_of: Tokens) -> Tokens:
+    """The held-out side of another corpus, by the tokenizer of `tokenizer_of`; `train_N` is a part of it, of no use.
 
-    import numpy as np
+    Documents that `tokenizer_of` was trained on are left out. `hash` tells text and tokenizer.
 
+    Raises:
+        Unsupported: as `tokens`; or one is text and the other tokens whose tokenizer is not known.
+    """
+    source = _source(corpus)
+    if isinstance(source, TokenFiles):
+        if tokenizer_of.trained_D is not None:
+            raise Unsupported(f"corpus {corpus} has tokens, of which nobody knows whether they are by this tokenizer")
+        same = f"file:{tokenizer_of.tokenizer}" if tokenizer_of.tokenizer else "bytes"
+        return pretokenized(replace(source, vocabulary=tokenizer_of.vocabulary), same, HELD_OUT_SHARE, _LAYOUT)
+    if not tokenizer_of.tokenizer:
+        raise Unsupported(
+            f"corpus {corpus} is text, but the tokens trained on are by an unknown tokenizer; "
+            "name it as tokenizer: file: path/to/tokenizer.json"
+        )
+    known = stamp(source.files, str(_LAYOUT), corpus, "beside", tokenizer_of.hash) if source.files else ""
+    found = recall(known)
+    if found is None:
+        held = _sides(source, corpus)[1]
+        if tokenizer_of.trained_D is not None:
+            trained = set(tokenizer_of.trained_D.tolist())
+            held = [text for text, mark in zip(held, _marks(held).tolist(), strict=True) if mark not in trained]
+        if not held:
+            raise Unsupported(f"every held-out document of corpus {corpus} is among those trained on")
+        name = _digest(f"{_LAYOUT} beside {tokenizer_of.hash}", held)
+
+        def make() -> tuple[dict[str, np.ndarray], str]:
+            same = tokenizer_of.tokenizer
+            made = coder(same if same == "bytes" else f"file:{same}", [])
+            held_N = made.encode(held)
+            bytes_V = made.lengths(held, held_N)
+            arrays = {"train_N": held_N[:1], "held_out_N": held_N, "bytes_V": bytes_V, "trained_D": _marks(held[:1])}
+            return arrays, made.json
+
+        found = kept(name, make)
+        remember(known, name)
+    return found
+
+
+def _source(corpus: str) -> Documents | TokenFiles:
     try:
-        with np.load(path) as stored:
-            return {key: stored[key] for key in ("train_N", "held_out_N", "bytes_V")}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None  # missing or damaged: made anew
+        return CorpusName.parse(corpus).source()
+    except ValueError as problem:
+        raise Unsupported(str(problem)) from None
 
 
-def _tokenize(train: list[bytes], held_out: list[bytes], tokenizer: str) -> dict[str, Any]:
+def _sides(source: Documents, corpus: str) -> tuple[list[bytes], list[bytes]]:
+    """(training, held out), by the source's own files or else by `split`."""
+    texts = _distinct(source.read())
+    if source.held_out is None:
+        if len(texts) < 2:
+            raise Unsupported(
+                f"corpus {corpus} has {len(texts)} document; one to train on and one to hold out are needed"
+            )
+        return split(texts)
+    held = _distinct(source.held_out())
+    again = set(held)
+    train = [text for text in texts if text not in again]
+    if not train or not held:
+        raise Unsupported(f"corpus {corpus} has {len(train)} documents to train on and {len(held)} held out")
+    return train, held
+
+
+def _distinct(texts: Iterable[bytes]) -> list[bytes]:
+    found = {hashlib.sha256(text).digest(): text for text in texts if text.strip()}
+    return [found[key] for key in sorted(found)]
+
+
+def _in_order(texts: Sequence[bytes]) -> list[bytes]:
+    return sorted(texts, key=lambda text: hashlib.sha256(text).digest())
+
+
+def _marks(texts: Sequence[bytes]) -> np.ndarray:
+    """The first eight bytes of each document's SHA-256, (D,)."""
     import numpy as np
 
-    if tokenizer == "bytes":
-        end = np.array([_BYTES], dtype=np.uint16)
-
-        def stream(texts: list[bytes]) -> Any:
-            return np.concatenate([a for t in texts for a in (np.frombuffer(t, np.uint8).astype(np.uint16), end)])
-
-        lengths = np.array([1] * _BYTES + [0], dtype=np.int64)
-        return {"train_N": stream(train), "held_out_N": stream(held_out), "bytes_V": lengths}
-    return _bpe(train, held_out, int(tokenizer.partition("-")[2]))
+    return np.frombuffer(b"".join(hashlib.sha256(text).digest()[:8] for text in texts), dtype="<u8")
 
 
-def _bpe(train: list[bytes], held_out: list[bytes], size: int) -> dict[str, Any]:
-    import numpy as np
-
-    try:
-        import tokenizers
-    except ImportError:
-        raise Unsupported("BPE needs the tokenizers package: pip install tokenizers") from None
-    end = "<|end|>"
-    bpe = tokenizers.Tokenizer(tokenizers.models.BPE())
-    bpe.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
-    trainer = tokenizers.trainers.BpeTrainer(
-        vocab_size=size, special_tokens=[end], initial_alphabet=alphabet, show_progress=False
-    )
-    bpe.train_from_iterator((t.decode("utf-8", "replace") for t in train), trainer)
-
-    def stream(texts: list[bytes]) -> Any:
-        encoded = bpe.encode_batch([t.decode("utf-8", "replace") for t in texts])
-        return np.concatenate([np.array([*e.ids, bpe.token_to_id(end)], dtype=np.uint16) for e in encoded])
-
-    # In the byte-level alphabet one character stands for one byte.
-    lengths = [0 if t == end else len(t) for t in (str(bpe.id_to_token(i)) for i in range(bpe.get_vocab_size()))]
-    return {"train_N": stream(train), "held_out_N": stream(held_out), "bytes_V": np.array(lengths, dtype=np.int64)}
+def _digest(what: str, *sides: Sequence[bytes]) -> str:
+    """Sixteen digits of a hash over documents; several sides are told apart."""
+    digest = hashlib.sha256(what.encode())
+    for index, texts in enumerate(sides):
+        digest.update(b"held out" * index)
+        for text in texts:
+            digest.update(hashlib.sha256(text).digest())
+    return digest.hexdigest()[:16]

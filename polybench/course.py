@@ -9,7 +9,7 @@ from typing import Any
 from polybench import checkpoint
 from polybench.cell import Trial
 from polybench.corpus import Tokens, tokens
-from polybench.curves import GRADIENT_NORM, RATE, STEP_RATE, TRAIN_LOSS
+from polybench.curves import COMPILE, GRADIENT_NORM, RATE, STEP_RATE, TRAIN_LOSS
 from polybench.distributed import Ranks, ranks
 from polybench.errors import OverBudget, TrialError
 from polybench.language import FilledAxes, LanguageProtocol
@@ -55,8 +55,8 @@ class Course:
         self.model = set_up(self.text, axes, cell.activation, cell.backend, cell.device, cell.dtype, trial.seed)
         self.seen = Seen()
 
-    def begin(self) -> None:
-        """Set the training up, or go on with what a checkpoint holds."""
+    def begin(self) -> Measurement:
+        """Set the training up, or go on with what a checkpoint holds; returns what that took, compiling included."""
         self.training = Training(
             self.model, self.text, self.axes, self.rate or 0.0, self.trial.cell.dtype, self.trial.seed,
             self.ranks, self.protocol.parallel,
@@ -67,6 +67,7 @@ class Course:
             if state["corpus"] == self.text.hash:
                 self.training.load(state["training"])
                 self.seen = Seen(**state["seen"])
+        return Measurement(COMPILE.name, (self.training.warm_up(),))
 
     @property
     def done(self) -> int:
@@ -127,7 +128,7 @@ class Course:
             (TRAIN_LOSS, seen.losses), (GRADIENT_NORM, seen.norms), (RATE, seen.rates), (STEP_RATE, rates),
         ):  # fmt: skip
             steps, kept = thin(range(1, len(values) + 1), values)
-            yield Measurement(metric.name, tuple(kept), tuple(steps))
+            yield Measurement(metric.name, kept, steps)
 
     def _whole(self) -> dict[str, Any]:
         return {

@@ -24,4 +24,15 @@ FLOPS = Metric(
     "flops_per_token", "1", "neither", "nothing",
     "Operations of training a token: 6 a weight that it meets, and attention's.",
 )  # fmt: skip
+COMPILE = Metric(
+    "compile_time", "s", "neither", "seed", "Wall time of a first forward and backward pass, before any step is timed."
+)
+PRODUCT_RATE = Metric(
+    "product_rate", "1", "neither", "seed",
+    "Operations a second of a product of the block's own size, measured before the training.",
+)  # fmt: skip
+UTILISATION = Metric(
+    "utilisation", "1", "neither", "seed",
+    "Model FLOPs utilisation: flops_per_token times tokens_per_s, over product_rate.",
+)  # fmt: skip
 PER_STEP = (TRAIN_LOSS, GRADIENT_NORM, RATE, STEP_RATE)

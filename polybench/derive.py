@@ -1,4 +1,4 @@
-"""Quantities that follow from curves: loss at equal time, and the way to the reference's final loss."""
+"""Quantities that follow from curves: loss at equal time and FLOPs, and the way to the reference's final loss."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
+from polybench.cell import Cell
 from polybench.metric import Metric
 from polybench.points import machines
 from polybench.record import Measurement, Record, Status
@@ -15,6 +16,11 @@ from polybench.store import Run
 EQUAL_TIME = Metric(
     "equal_time_loss", "nat/token", "lower", "seed",
     "Held-out loss at the time the fastest of the activations had finished, on the line between two looks.",
+)  # fmt: skip
+EQUAL_FLOPS = Metric(
+    "equal_flops_loss", "nat/token", "lower", "seed",
+    "Held-out loss at the training FLOPs that the cheapest of the activations had spent when it had finished, on the "
+    "line between two looks.",
 )  # fmt: skip
 TOKENS_TO = Metric(
     "tokens_to_reference", "token", "lower", "seed",
@@ -28,9 +34,7 @@ TIME_TO = Metric(
     "time_to_reference", "s", "lower", "seed",
     "Training time until the held-out loss reaches the reference's final one of the same seed; inf if never.",
 )  # fmt: skip
-
-
-DERIVED = (EQUAL_TIME, STEPS_TO, TOKENS_TO, TIME_TO)
+DERIVED = (EQUAL_TIME, EQUAL_FLOPS, STEPS_TO, TOKENS_TO, TIME_TO)
 
 
 def with_derived(run: Run) -> Run:
@@ -45,17 +49,24 @@ def with_derived(run: Run) -> Run:
     added: dict[str, list[Measurement]] = {}
     reference = run.suite["reference"]
     for records in groups.values():
-        fastest = min(_values(r, "train_time")[-1] for r in records)
         together = len(machines(records)) <= 1  # seconds of two machines are not the same seconds
         goal = next((_values(r, "val_curve")[-1] for r in records if r.trial.cell.activation == reference), None)
+        spent = {r.trial.id: flops for r in records if (flops := flops_at_looks(r))}
+        seconds = {r.trial.id: _values(r, "train_time") for r in records}
+        equal = ((EQUAL_TIME, seconds if together else {}),
+                 (EQUAL_FLOPS, spent if len(spent) == len(records) else {}))  # fmt: skip
         for record in records:
             losses, times = _values(record, "val_curve"), _values(record, "train_time")
-            found = [Measurement(EQUAL_TIME.name, (between(fastest, times, losses),))] if together else []
-            axes = dict(record.trial.cell.axes)
-            curve = record.get("val_curve")
-            if goal is not None and curve and curve.steps and {"batch", "seq_len"} <= set(axes):
-                tokens = [s * int(axes["batch"]) * int(axes["seq_len"]) for s in curve.steps]
-                found.append(Measurement(STEPS_TO.name, (first_at(goal, losses, curve.steps),)))
+            found = [
+                Measurement(
+                    metric.name, (between(min(xs[-1] for xs in costs.values()), costs[record.trial.id], losses),)
+                )
+                for metric, costs in equal
+                if costs
+            ]
+            steps, tokens = record.get("val_curve"), tokens_at_looks(record)
+            if goal is not None and steps and steps.steps and tokens:
+                found.append(Measurement(STEPS_TO.name, (first_at(goal, losses, steps.steps),)))
                 found.append(Measurement(TOKENS_TO.name, (first_at(goal, losses, tokens),)))
                 if together:
                     found.append(Measurement(TIME_TO.name, (first_at(goal, losses, times),)))
@@ -67,6 +78,29 @@ def with_derived(run: Run) -> Run:
         for kind, known in run.header["metrics"].items()
     }
     return replace(run, records=extended, header={**run.header, "metrics": metrics})
+
+
+def tokens_a_step(cell: Cell) -> int:
+    """Tokens of one optimizer step, 0 for a kind that has no batches of sequences."""
+    axes = dict(cell.axes)
+    if not {"batch", "seq_len"} <= set(axes):
+        return 0
+    return int(axes["batch"]) * int(axes["seq_len"]) * int(axes.get("accumulate") or 1)
+
+
+def tokens_at_looks(record: Record) -> tuple[float, ...]:
+    """Tokens trained on up to each look at the held-out loss: as recorded, else steps of equal size."""
+    curve, seen = record.get("val_curve"), record.get("tokens_seen")
+    if seen and curve and len(seen.values) == len(curve.values):
+        return seen.values
+    size = tokens_a_step(record.trial.cell)
+    return tuple(float(s * size) for s in curve.steps) if curve and curve.steps and size else ()
+
+
+def flops_at_looks(record: Record) -> tuple[float, ...]:
+    """Training FLOPs up to each look; empty where the record does not say what a token costs."""
+    cost = record.get("flops_per_token")
+    return tuple(t * cost.values[0] for t in tokens_at_looks(record)) if cost else ()
 
 
 def between(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:

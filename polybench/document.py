@@ -81,7 +81,7 @@ class Figure:
     y_label: str
     series: tuple[Series, ...]
     baseline: float | None = None  # a line across, such as the reference's 1.00
-    logarithmic: bool = False  # both axes of curves, whose values are then above zero
+    logarithmic: Literal["", "x", "both"] = ""  # axes of curves whose values are then above zero
 
 
 @dataclass(frozen=True)

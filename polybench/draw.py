@@ -31,6 +31,7 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.
 WIDTH, HEIGHT, _BAR, _FRAME = 6.0, 4.0, 0.32, 0.95  # inches of 72 SVG units; a bar, and all that is around bars
 _FONT, _MOST_DIRECT = 11, 14  # the last: names that fit one above the other beside a picture
 _FEW_POINTS = 12  # points that all have markers
+_NEARLY = 1.1  # ratio below which two values across share a tick
 
 
 def palette_of(labels: Iterable[str]) -> dict[str, str]:
@@ -106,8 +107,10 @@ def _curves(canvas: Canvas, axes: Axes, figure: Figure, looks: Sequence[Look]) -
         if series.low:
             axes.fill_between(series.x, series.low, series.high, color=look["color"], alpha=0.1, linewidth=0)
     axes.margins(x=0.015, y=0.03)
-    if figure.logarithmic:
+    if figure.logarithmic == "both":
         _by_decades(axes)
+    elif figure.logarithmic == "x":
+        _by_values(axes, sorted({x for s in figure.series for x in s.x}))
     else:
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 50k, 1.5M
     canvas.draw_without_rendering()  # lays out, so that places can be asked for
@@ -127,6 +130,23 @@ def _by_decades(axes: Axes) -> None:
         axis.set_major_locator(LogLocator(numticks=10))
         axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(FuncFormatter(lambda value, place: power_of_ten(value)))
+
+
+def _by_values(axes: Axes, xs: Sequence[float]) -> None:
+    """A logarithmic axis across with a tick at each value, of those that nearly coincide at the first."""
+    from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, NullLocator
+
+    ticks: list[float] = []
+    for x in xs:
+        if not ticks or x > _NEARLY * ticks[-1]:
+            ticks.append(x)
+    large = EngFormatter(sep="")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(
+        FuncFormatter(lambda v, place: large(float(f"{v:.2g}")) if v >= 1000 else f"{v:.2g}")
+    )
 
 
 def _bars(canvas: Canvas, axes: Axes, figure: Figure, looks: Sequence[Look]) -> None:

@@ -48,7 +48,7 @@ def error_figures(run: Run) -> Iterator[Figure]:
                 y_label="|error| / |exact|",
                 series=tuple(lines),
                 baseline=SOUND * roundoff,
-                logarithmic=True,
+                logarithmic="both",
             )
 
 

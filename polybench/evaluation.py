@@ -25,11 +25,12 @@ class Score:
 
 
 @torch.no_grad()
-def evaluate(model: Decoder, stream_N: np.ndarray, bytes_V: np.ndarray | None, axes: FilledAxes, dtype: str) -> Score:
-    """The loss over `axes.eval_tokens` tokens of a stream, the same ones for every model.
+def evaluate(model: Decoder, text: Tokens, axes: FilledAxes, dtype: str) -> Score:
+    """The loss over `axes.eval_tokens` tokens of what a text holds out, the same ones for every model.
 
     Windows are spread evenly, so that a short evaluation sees every document's share.
     """
+    stream_N, bytes_V = text.held_out_N, text.bytes_V
     T, device = axes.seq_len, model.embedding.weight.device
     windows = max(1, min(axes.eval_tokens // T, (len(stream_N) - 1) // T))
     starts = np.linspace(0, len(stream_N) - T - 1, windows).astype(np.int64)
@@ -43,11 +44,6 @@ def evaluate(model: Decoder, stream_N: np.ndarray, bytes_V: np.ndarray | None, a
         if bytes_V is not None:
             size += int(bytes_V[y_BxT.cpu().numpy()].sum())
     return Score(nats / count, nats / math.log(2) / size if size else None)
-
-
-def held_out(model: Decoder, text: Tokens, axes: FilledAxes, dtype: str) -> Score:
-    """The loss on the text that was held out of training."""
-    return evaluate(model, text.held_out_N, text.bytes_V, axes, dtype)
 
 
 def one_step(model: Decoder, text: Tokens, axes: FilledAxes, dtype: str) -> None:

@@ -8,18 +8,19 @@ import torch
 from torch import Tensor, nn
 
 from polybench.backends.standard import Call
-from polybench.build import activation, branches, executed, hidden_width, normal_
+from polybench.build import activation, branches, executed, normal_
+from polybench.shape import hidden_width
 
 # Dimension key: B batch, T time, D model width, F hidden width, G branches of the activation.
 
 
 class FeedForward(nn.Module):
-    """w_out(activation(w_in(x))) without biases: D -> G*F -> F -> D."""
+    """w_out(activation(w_in(x))) without biases: D -> G*F -> F -> D; F gives equal parameters unless it is given."""
 
-    def __init__(self, d_model: int, spec: str, backend: str = "eager"):
+    def __init__(self, d_model: int, spec: str, backend: str = "eager", width: int | None = None):
         super().__init__()
         gates = branches(spec)
-        width = hidden_width(d_model, gates)
+        width = width or hidden_width(d_model, gates)
         self.w_in = nn.Linear(d_model, gates * width, bias=False)
         self.activation = activation(spec)
         self.w_out = nn.Linear(width, d_model, bias=False)

@@ -7,8 +7,8 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterator
 
-from polybench.cell import Cell
 from polybench.compare import Comparison, across
+from polybench.derive import tokens_a_step
 from polybench.document import Figure, Series
 from polybench.grouping import Group, grouped, held_constant, key_of, mean_over, of_seeds, sentences, title_of, troubles
 from polybench.metric import Scale, scale_for
@@ -93,7 +93,7 @@ def _curves(run: Run) -> Iterator[Figure]:
             band = "the range of the seeds" if few else f"the {CONFIDENCE_SEED:.0%} t interval of the mean"
             longest = max(len(curve) for p in found for curve in _curves_of(p, name))
             window = min(_WIDEST, 2 * (longest // _SMOOTH_FROM) + 1)
-            scale = _tokens_a_step(group[1])
+            scale = tokens_a_step(group[1])
             lines = (_line(p, name, window, few, scale or 1) for p in found)
             yield Figure(
                 key=key_of("curve", name, group, groups),
@@ -177,9 +177,3 @@ def _bars(run: Run) -> Iterator[Figure]:
 def _bar(comparison: Comparison, place: int) -> Series:
     change = comparison.change or Estimate(1.0, 1.0, 1.0, 0)
     return Series(comparison.cell.activation, (float(place),), (change.value,), *_ends(change))
-
-
-def _tokens_a_step(cell: Cell) -> int:
-    """Tokens of one optimizer step, 0 for a kind that has no batches of sequences."""
-    axes = dict(cell.axes)
-    return int(axes["batch"]) * int(axes["seq_len"]) if {"batch", "seq_len"} <= set(axes) else 0

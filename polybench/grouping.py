@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from polybench.cell import Cell
 from polybench.points import Point
+from polybench.rates import WORDS
 from polybench.store import Run
 
 Group = tuple[str, Cell]  # a benchmark, and a cell without its activation
@@ -47,7 +48,7 @@ def apart(group: Group, groups: Iterable[Group]) -> str:
         if benchmark == group[0]
     )
     differing = {k: v for k, v in own.items() if any(o.get(k) != v for o in others)}
-    return ", ".join(v if isinstance(v, str) else f"{k} {v}" for k, v in differing.items())
+    return ", ".join(WORDS.get(v, v) if isinstance(v, str) else f"{k} {v}" for k, v in differing.items())
 
 
 def held_constant(run: Run, group: Group, found: Iterable[Point]) -> str:

@@ -15,7 +15,8 @@ from polybench.cell import Trial
 from polybench.errors import RegistryError
 from polybench.metric import Metric
 from polybench.record import Artifact, Measurement
-from polybench.registry import benchmarks, corpora
+from polybench.registry import benchmarks
+from polybench.source import CorpusName
 from polybench.spec import Scalar
 
 
@@ -103,21 +104,9 @@ def kind_of(name: str) -> Kind:
 
 
 def _known_corpus(text: str) -> str:
-    name, _, rest = text.partition(":")
-    try:
-        entry = corpora.entry(name.strip())
-    except RegistryError as problem:
-        raise ValueError(str(problem)) from None
-    if bool(entry.facts.get("takes_path")) != bool(rest.strip()):
-        what = "is written text: path/or/glob" if entry.facts.get("takes_path") else "takes no path"
-        raise ValueError(f"corpus {name!r} {what}")
-    if rest:
-        from glob import glob
-        from pathlib import Path
-
-        if not any(Path(p).is_file() for p in glob(rest.strip(), recursive=True)):
-            raise ValueError(f"no file matches {rest.strip()!r} (looked from {Path.cwd()})")
-    return f"{name.strip()}:{rest.strip()}" if rest else name.strip()
+    name = CorpusName.parse(text)
+    name.check_files()
+    return str(name)
 
 
 def _known_corpora(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, fields, replace
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -16,11 +17,15 @@ from pydantic import (
 from polybench.corpus import Tokenizer
 from polybench.errors import did_you_mean
 from polybench.kind import Axes, Corpora, Corpus, Protocol
-from polybench.shape import PRESETS, Shape, of_depth
+from polybench.presets import PRESETS, recipe, shape_of_depth
+from polybench.shape import Shape
 from polybench.spec import Scalar
 
+_OF_SHAPE = tuple(f.name for f in fields(Shape))
 _OF_EXPERTS = ("top_k", "expert_coefficients")  # of a mixture only
 _DIAL = ("preset", "depth")  # what they stand for is in the other axes
+_TOY, _TOY_SEQ_LEN, _TOY_RECIPE = Shape(2, 64, 2), 64, (16, 3e-3)  # without preset or depth
+_DEPTH_SEQ_LEN = 1024
 _FLOPS_PER_CORE = 2.5e10  # of one core of a small machine, for guesses of time
 
 
@@ -30,6 +35,11 @@ def _known_preset(name: str) -> str:
     return name
 
 
+def _tokenized(corpus: str) -> bool:
+    """Whether others have tokenized it, so that `bytes` says nothing."""
+    return corpus.startswith("tokens:")
+
+
 class LanguageAxes(Axes):
     """A decoder, its text and its training.
 
@@ -37,7 +47,9 @@ class LanguageAxes(Axes):
     """
 
     corpus: Corpus = Field("sotu", description="sotu, stdlib, text:path/or/glob, or another registered source")
-    tokenizer: Tokenizer = Field("bytes", description="bytes, bpe-N for a vocabulary of N, or file:tokenizer.json")
+    tokenizer: Tokenizer | None = Field(
+        None, description="bytes, bpe-N for a vocabulary of N, or file:tokenizer.json; the preset's size, else bytes"
+    )
     eval_corpora: Corpora = Field("", description="further corpora to evaluate on, joined by +")
     preset: Annotated[str, AfterValidator(_known_preset)] | None = Field(None, description="a model by name")
     depth: PositiveInt | None = Field(None, description="one dial: width, heads, batch and rate follow from it")
@@ -46,11 +58,11 @@ class LanguageAxes(Axes):
     heads: PositiveInt | None = Field(None, description="attention heads; d_model / heads must be even")
     ffn_width: PositiveInt | None = Field(None, description="hidden width; equal parameters if left out")
     tied: bool | None = Field(None, description="whether the head is the embedding")
-    qk_norm: bool = Field(False, description="normalise queries and keys")
-    experts: NonNegativeInt = Field(0, description="experts of a mixture; 0 is a dense model")
-    top_k: PositiveInt = Field(2, description="experts a token goes to")
-    expert_coefficients: Literal["shared", "own"] = Field(
-        "shared", description="whether experts share the activation's coefficients"
+    qk_norm: bool | None = Field(None, description="whether queries and keys are normalised")
+    experts: NonNegativeInt | None = Field(None, description="experts of a mixture; 0 is a dense model")
+    top_k: PositiveInt | None = Field(None, description="experts a token goes to")
+    expert_coefficients: Literal["shared", "own"] | None = Field(
+        None, description="whether the experts of a layer share the activation's coefficients"
     )
     seq_len: PositiveInt | None = Field(None, description="tokens a sequence")
     batch: PositiveInt | None = Field(None, description="sequences a step, over all micro-batches and processes")
@@ -75,57 +87,58 @@ class LanguageAxes(Axes):
         if self.preset and self.depth:
             raise ValueError("preset and depth both say the model's shape; leave one away")
         axes = self.filled()
-        if axes.d_model % axes.heads or (axes.d_model // axes.heads) % 2:
-            raise ValueError(
-                f"d_model {axes.d_model} cannot be divided into {axes.heads} heads of even width; "
-                f"take a multiple of {2 * axes.heads}"
-            )
         if axes.batch % axes.accumulate:
             raise ValueError(f"batch {axes.batch} cannot be divided into accumulate {axes.accumulate} micro-batches")
-        if axes.experts and axes.top_k > axes.experts:
-            raise ValueError(f"top_k {axes.top_k} is more than there are experts, {axes.experts}")
+        if _tokenized(self.corpus) and axes.tokenizer.startswith("bpe-"):
+            raise ValueError(f"corpus {self.corpus} is tokenized already; leave tokenizer {axes.tokenizer} away")
         if self.warm_up + (self.decay if self.schedule == "wsd" else 0) > 1:
             raise ValueError(f"warm_up {self.warm_up} and decay {self.decay} are more than all of the steps")
         return self
 
     def filled(self) -> FilledAxes:
         """With what preset or depth stand for written out."""
-        model = PRESETS[self.preset] if self.preset else of_depth(self.depth) if self.depth else Shape(2, 64, 2)
         given = {k: v for k, v in self.__dict__.items() if v is not None and k not in _DIAL}
-        return FilledAxes.model_construct(**{**model.axes(), **given})
+        model, seq_len, tokenizer = _TOY, _TOY_SEQ_LEN, "bytes"
+        if self.preset:
+            preset = PRESETS[self.preset]
+            model, seq_len, tokenizer = preset.shape, preset.seq_len, f"bpe-{preset.vocabulary}"
+        elif self.depth:
+            model, seq_len = shape_of_depth(self.depth), _DEPTH_SEQ_LEN
+        shape = replace(model, **{k: v for k, v in given.items() if k in _OF_SHAPE})
+        seq_len = given.get("seq_len", seq_len)
+        batch, rate = recipe(shape, seq_len) if self.preset or self.depth else _TOY_RECIPE
+        tokenizer = "bytes" if _tokenized(self.corpus) else tokenizer
+        rest = {"seq_len": seq_len, "tokenizer": tokenizer, "batch": batch, "lr": rate}
+        return FilledAxes.model_construct(**{**asdict(shape), **rest, **given})
 
     def deciding(self) -> dict[str, Scalar]:
         """The model written out, without what plays no part: parts of a mixture, or of another schedule."""
         values = {k: v for k, v in self.filled().__dict__.items() if v is not None and k not in _DIAL}
-        absent = {*(() if self.experts else _OF_EXPERTS), *(() if self.schedule == "wsd" else ("decay",))}
+        absent = {*(() if values["experts"] else _OF_EXPERTS), *(() if self.schedule == "wsd" else ("decay",))}
         absent |= set() if self.eval_corpora else {"eval_corpora"}
+        absent |= {"tokenizer"} if _tokenized(self.corpus) and values["tokenizer"] == "bytes" else set()
         return {k: v for k, v in values.items() if k not in absent}
 
 
 class FilledAxes(LanguageAxes):
     """The same with nothing left open."""
 
+    tokenizer: Tokenizer
     layers: PositiveInt
     d_model: PositiveInt
     heads: PositiveInt
     tied: bool
+    qk_norm: bool
+    experts: NonNegativeInt
+    top_k: PositiveInt
+    expert_coefficients: Literal["shared", "own"]
     seq_len: PositiveInt
     batch: PositiveInt
     lr: PositiveFloat | Literal["tuned", "shared"]
 
     @property
     def shape(self) -> Shape:
-        return Shape(
-            layers=self.layers,
-            d_model=self.d_model,
-            heads=self.heads,
-            ffn_width=self.ffn_width,
-            tied=self.tied,
-            qk_norm=self.qk_norm,
-            experts=self.experts,
-            top_k=self.top_k,
-            expert_coefficients=self.expert_coefficients,
-        )
+        return Shape(**{k: getattr(self, k) for k in _OF_SHAPE})
 
     @property
     def tokens(self) -> int:

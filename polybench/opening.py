@@ -15,10 +15,10 @@ from polybench.cell import Job
 from polybench.environment import capture, choose_device, differences, fingerprint, together
 from polybench.errors import ResultsError, UsageError
 from polybench.kind import kind_of
+from polybench.parts import Shard
 from polybench.plan import Plan, plan
 from polybench.ranks import place
 from polybench.record import Record
-from polybench.shard import Shard
 from polybench.suite import Benchmark, Suite
 
 

@@ -6,11 +6,12 @@ import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from polybench.cell import Cell
 from polybench.metric import Metric
+from polybench.rates import TUNING
 from polybench.record import Record, Status
 from polybench.stats import Estimate, launch_excess, of_launches
 from polybench.store import Run
@@ -64,6 +65,27 @@ def points(run: Run, controls: bool = False) -> list[Point]:
 
     ordered = sorted(groups.items(), key=lambda item: place(item[0]))
     return [Point(b, c, tuple(sorted(rs, key=lambda r: r.trial.seed))) for (b, c), rs in ordered]
+
+
+def compared(run: Run) -> Run:
+    """The run without the trials that compare no activations: those that tune a rate, and single sources of spread.
+
+    Where a benchmark holds several values of the axis `varies`, only those stay whose seeds vary everything.
+    """
+    sources: dict[str, set[Any]] = defaultdict(set)
+    for record in run.records:
+        sources[record.trial.benchmark].add(_varies(record))
+    kept = tuple(
+        r
+        for r in run.records
+        if not r.trial.benchmark.endswith(TUNING)
+        and (len(sources[r.trial.benchmark]) == 1 or _varies(r) in ("both", None))
+    )
+    return run if len(kept) == len(run.records) else replace(run, records=kept)
+
+
+def _varies(record: Record) -> Any:
+    return dict(record.trial.cell.axes).get("varies")
 
 
 class Grid:

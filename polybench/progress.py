@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from polybench.cell import told_apart
 from polybench.environment import cores
 from polybench.opening import Session
 from polybench.runner import Advanced, Event, Finished, Started
@@ -28,6 +29,7 @@ def shown(session: Session, quiet: bool) -> Iterator[Tell]:
 def _lines(session: Session) -> Tell:
     total = session.done + len(session.todo.trials)
     count = session.done
+    name = told_apart(session.todo.trials)
 
     def tell(event: Event) -> None:
         nonlocal count
@@ -36,7 +38,7 @@ def _lines(session: Session) -> Tell:
                 count += 1
                 tail = f": {record.error}" if record.error else f" in {record.duration_s:.1f} s"
                 status = record.status.replace("_", " ")
-                print(f"[{count}/{max(total, count)}] {record.trial.label} {status}{tail}", file=sys.stderr, flush=True)
+                print(f"[{count}/{max(total, count)}] {name(record.trial)} {status}{tail}", file=sys.stderr, flush=True)
 
     return tell
 

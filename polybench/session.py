@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from polybench import store
-from polybench.cell import CHECKPOINTS, Job
+from polybench.cell import CHECKPOINTS, Job, told_apart
 from polybench.environment import capture, cores
 from polybench.errors import NothingMeasured
 from polybench.executor import Executor, WorkerProcess
@@ -67,9 +67,9 @@ def outcome(records: Sequence[Record]) -> tuple[int, str]:
     if not ok and not broken:
         raise NothingMeasured(f"nothing was measured: {records[0].error if records else 'there was no trial'}")
     if broken:
-        first = broken[0]
+        first, name = broken[0], told_apart(r.trial for r in records)
         return 3, (
-            f"{len(broken)} of {len(records)} trials failed, first {first.trial.label}: "
+            f"{len(broken)} of {len(records)} trials failed, first {name(first.trial)}: "
             f"{first.status.replace('_', ' ')}: {first.error}"
         )
     other, noted = len(records) - ok, sum(bool(r.notes) for r in records)

@@ -1,82 +1,181 @@
-"""The i-th of n disjoint parts of a plan, for n machines; the same on each of them."""
+"""A file of token ids: its format by its first bytes, then by its ending, and what is wrong with it.
+
+Formats: llm.c's (karpathy/llm.c@16635d4, dev/data/data_common.py; modded-nanogpt writes the same): 256 x int32,
+of which the first are magic, version and number of tokens, then the ids; NumPy's .npy; nanoGPT's
+(karpathy/nanoGPT@04cc18e, data/openwebtext/prepare.py): nothing but uint16.
+"""
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
-from collections.abc import Sequence
+import hashlib
+import json
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from polybench.cell import Job
-from polybench.errors import NothingMeasured, UsageError
-from polybench.kind import kind_of
+from polybench.errors import Unsupported
+from polybench.reading import head, stamp
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# Dimension key: N tokens of a file.
+
+_HEADER = 256 * 4  # bytes
+# magic: (version, type of an id, the id between documents: <|endoftext|> of GPT-2, <|begin_of_text|> of Llama 3)
+_LLM_C = {20240520: (1, "<u2", 50256), 20240801: (7, "<u4", 128000)}
+_EXAMPLES = 20240522  # llm.c's multiple-choice examples, which are no stream
+_CHUNK = 1 << 19  # tokens
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One part of several; `index` counts from 1."""
+    """Where the ids are: `count` of type `dtype` from byte `offset`; `delimiter` is the id between documents."""
 
-    index: int
+    file: Path
+    dtype: str
+    offset: int
     count: int
+    delimiter: int | None = None
 
-    @classmethod
-    def parse(cls, text: str) -> Shard:
-        """`2/3` is the second of three. Raises UsageError on anything else."""
-        found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
-        index, count = map(int, found.groups()) if found else (0, 0)
-        if not 1 <= index <= count:
-            raise UsageError(f"--shard {text}: say which part of how many, such as 2/3")
-        return cls(index, count)
+    def at(self, index: int) -> str:
+        """The place of an id, for people."""
+        import numpy as np
 
-    def __str__(self) -> str:
-        return f"{self.index}/{self.count}"
+        return f"{self.file}, byte {self.offset + index * np.dtype(self.dtype).itemsize} (token {index})"
 
-    def of(self, jobs: Sequence[Job]) -> tuple[Job, ...]:
-        """Its jobs. Raises NothingMeasured when there are fewer parts than that."""
-        chosen = shard(jobs, self.index, self.count)
-        if not chosen:
-            raise NothingMeasured(f"shard {self} is empty: these {len(jobs)} jobs fill {filled(jobs, self.count)}")
-        return chosen
+    def chunks(self, start: int = 0) -> Iterator[tuple[int, np.ndarray]]:
+        """(index of the first, ids) of pieces of the file, each good until the next one is asked for.
+
+        They are read and not mapped, into one buffer, so that memory stays flat.
+        """
+        import numpy as np
+
+        size = np.dtype(self.dtype).itemsize
+        buffer = memoryview(bytearray(_CHUNK * size))
+        with self.file.open("rb", buffering=0) as stream:
+            stream.seek(self.offset + start * size)
+            while start < self.count:
+                got = stream.readinto(buffer[: min(_CHUNK, self.count - start) * size]) // size
+                if not got:
+                    raise Unsupported(f"{self.at(start)}: the file became shorter while it was read")
+                yield start, np.frombuffer(buffer, self.dtype, got)
+                start += got
 
 
-def shard(jobs: Sequence[Job], index: int, count: int) -> tuple[Job, ...]:
-    """The jobs of part `index`, from 1, of `count`, in the order they had.
+@dataclass(frozen=True)
+class Content:
+    """What reading a whole shard tells: a hash of its ids, and the least and the largest of them."""
 
-    A job is never divided, nor are the jobs whose times are compared: all launches of one place of a timing
-    kind. The activations of one seed, whose speeds are compared too, stay together as far as they fill no more
-    than a fair part. The longest go first, each to the part that has least (Graham 1969, LPT: the longest part
-    takes at most 4/3 of the best).
+    sha256: str
+    least: int
+    largest: int
+
+
+def shard(file: Path) -> Shard:
+    """The shard in a file.
+
+    Raises:
+        Unsupported: it has no known format, is empty, shorter than it says, or holds no whole numbers.
     """
-    groups: dict[object, list[Job]] = defaultdict(list)
-    for job in jobs:
-        groups[_place(job)].append(job)
-    fair = sum(j.seconds for j in jobs) / count
-    units: list[list[Job]] = []
-    for group in groups.values():
-        whole = times(group[0]) or _seconds(group) <= fair
-        units += [group] if whole else [[job] for job in group]
-    parts: list[list[Job]] = [[] for _ in range(count)]
-    for unit in sorted(units, key=_seconds, reverse=True):
-        min(parts, key=_seconds).extend(unit)
-    chosen = {id(job) for job in parts[index - 1]}
-    return tuple(job for job in jobs if id(job) in chosen)
+    start, size = head(file), file.stat().st_size
+    if not size:
+        raise Unsupported(f"{file} is empty")
+    magic = int.from_bytes(start[:4], "little")
+    if magic in _LLM_C:
+        return _llm_c(file, magic, start, size)
+    if magic == _EXAMPLES:
+        raise Unsupported(f"{file} holds llm.c's multiple-choice examples, not a stream of tokens")
+    if start.startswith(b"\x93NUMPY"):
+        return _npy(file, size)
+    if file.suffix != ".bin":
+        raise Unsupported(f"{file} is no token shard: it begins neither as llm.c's .bin nor as .npy, and is no .bin")
+    if size % 2:
+        raise Unsupported(f"{file} has {size} bytes, an odd number, so its last uint16 at byte {size - 1} is cut off")
+    return Shard(file, "<u2", 0, size // 2)
 
 
-def filled(jobs: Sequence[Job], count: int) -> int:
-    """How many of so many parts hold any job."""
-    return sum(bool(shard(jobs, i + 1, count)) for i in range(count))
+def _llm_c(file: Path, magic: int, start: bytes, size: int) -> Shard:
+    version, dtype, delimiter = _LLM_C[magic]
+    found, count = (int.from_bytes(start[at : at + 4], "little", signed=True) for at in (4, 8))
+    if found != version:
+        raise Unsupported(f"{file}, byte 4: version {found} of the format {magic}, of which {version} is known")
+    there = (size - _HEADER) // int(dtype[-1])
+    if size < _HEADER or there < count or count < 1:
+        told = f"{there} fit into its {size} bytes" if size >= _HEADER else f"it ends inside its header, at byte {size}"
+        raise Unsupported(f"{file}, byte 8: its header says {count} tokens, but {told}")
+    return Shard(file, dtype, _HEADER, count, delimiter)
 
 
-def times(job: Job) -> bool:
-    """Whether its kind measures times, which other work beside it would spoil."""
-    return kind_of(job.trials[0].cell.kind).alone
+def _npy(file: Path, size: int) -> Shard:
+    import numpy as np
+
+    with file.open("rb") as stream:
+        try:
+            version = np.lib.format.read_magic(stream)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(stream)
+        except ValueError as problem:
+            raise Unsupported(f"{file} has a damaged .npy header: {problem}") from None
+        offset = stream.tell()
+    if dtype.kind not in "ui":
+        raise Unsupported(f"{file} holds {dtype}, but token ids are whole numbers; save it as uint16 or uint32")
+    if len(shape) != 1:
+        raise Unsupported(f"{file} has the shape {shape}, but a stream of tokens has one dimension; flatten it")
+    there = (size - offset) // dtype.itemsize
+    if there < shape[0] or not shape[0]:
+        raise Unsupported(f"{file}: its header says {shape[0]} tokens, but {there} fit into its {size} bytes")
+    return Shard(file, dtype.str, offset, int(shape[0]))
 
 
-def _place(job: Job) -> object:
-    trial = job.trials[0]
-    place = (trial.benchmark, trial.cell.dtype, trial.cell.axes)
-    return place if times(job) else (*place, trial.seed)
+def content(it: Shard, cache: Path) -> Content:
+    """What the shard holds, read through once; later asked of `cache` by path, size and times of change."""
+    from filelock import FileLock
+
+    path = cache / f"{stamp([it.file], 'shard')}.json"
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        try:
+            return Content(**json.loads(path.read_bytes()))
+        except (OSError, ValueError, TypeError):
+            pass  # missing or damaged: read anew
+        digest, least, largest = hashlib.sha256(it.dtype.encode()), 0, 0
+        for _, ids_N in it.chunks():
+            digest.update(ids_N.data)
+            least, largest = min(least, int(ids_N.min())), max(largest, int(ids_N.max()))
+        found = Content(digest.hexdigest(), least, largest)
+        partial = path.with_suffix(f".{os.getpid()}.tmp")
+        partial.write_text(json.dumps(found.__dict__), encoding="utf-8")
+        os.replace(partial, path)
+    return found
 
 
-def _seconds(jobs: Sequence[Job]) -> float:
-    return sum(j.seconds for j in jobs)
+def check_ids(it: Shard, known: Content, vocabulary: int) -> None:
+    """Raises Unsupported where an id is no member of the vocabulary, with its place."""
+    import numpy as np
+
+    if known.least >= 0 and known.largest < vocabulary:
+        return
+    for first, ids_N in it.chunks():
+        wrong = np.flatnonzero((ids_N < 0) | (ids_N >= vocabulary))
+        if len(wrong):
+            index = int(wrong[0])
+            raise Unsupported(
+                f"{it.at(first + index)}: the id {ids_N[index]} is beyond a vocabulary of {vocabulary}; "
+                f"the largest of the file is {known.largest}"
+            )
+
+
+def cut(it: Shard, at: int) -> int:
+    """The first document end from token `at` on, in the nearer half of what is left; else `at` itself."""
+    import numpy as np
+
+    if it.delimiter is not None:
+        for first, ids_N in it.chunks(at):
+            found = np.flatnonzero(ids_N == it.delimiter)
+            if len(found) or first + len(ids_N) > (at + it.count) // 2:
+                index = first + int(found[0]) if len(found) else it.count
+                return index if index <= (at + it.count) // 2 else at
+    return at

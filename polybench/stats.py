@@ -14,7 +14,7 @@ CONFIDENCE_SEED = 0.95
 ALPHA = 0.05
 _LEAST_BLOCKS = 7  # below, no order statistic of a median reaches 98 %
 _MANY_LAUNCHES = 5  # from here on launches themselves are the sample
-_SIGN_FLIP_LIMIT = 16  # 2^n sign patterns are enumerated up to here
+MOST_PAIRS = 16  # of `sign_flip`: 2^n sign patterns are enumerated up to here
 _MOST_EXCESS = 2.0  # of `launch_excess`, up to which blocks may explain how launches differ
 _STANDS_OUT = 4.0  # the same ratio of one comparison alone, by chance in 2 of 100
 _LEAST_P = 1e-12  # smaller ones are not told apart
@@ -174,7 +174,7 @@ def sign_flip(differences: Sequence[float]) -> float:
         ValueError: more than 16 pairs, where enumerating is no longer worth it.
     """
     n = len(differences)
-    if n > _SIGN_FLIP_LIMIT:
+    if n > MOST_PAIRS:
         raise ValueError(f"{n} pairs are too many to enumerate")
     seen = abs(math.fsum(differences))
     extreme = sum(

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from polybench.cell import Cell
-from polybench.compare import Comparison, Outcome, across
+from polybench.compare import Comparison, Outcome, across, of_losses
 from polybench.document import Column, Entry, Table
 from polybench.metric import Metric, Scale, places_for, scale_for
 from polybench.points import Grid, Point
@@ -21,12 +21,20 @@ _WORDS_OF_TIME: dict[Outcome, str] = {"better": "faster", "worse": "slower", "un
 MINUS = "\u2212"
 
 
-def tables(run: Run) -> tuple[Table, ...]:
-    """One table for each benchmark of the run that has records with more than curves."""
+def tables(run: Run, without: Sequence[str] = ()) -> tuple[Table, ...]:
+    """One table for each benchmark of the run that has records with more than curves.
+
+    Metrics in `without` have tables of their own; a benchmark that has nothing else gets no table here.
+    """
     groups: dict[str, list[Comparison]] = defaultdict(list)
+    elsewhere: set[str] = set()
     for comparison in across(run):
-        groups[comparison.point.benchmark].append(comparison)
-    return tuple(_table(run, name, found) for name, found in groups.items())
+        if comparison.metric.name not in without:
+            groups[comparison.point.benchmark].append(comparison)
+        elif comparison.value is not None:
+            elsewhere.add(comparison.point.benchmark)
+    bare = {n for n, found in groups.items() if n in elsewhere and not any(_shown(c.metric, found) for c in found)}
+    return tuple(_table(run, name, found) for name, found in groups.items() if name not in bare)
 
 
 def _table(run: Run, name: str, comparisons: Sequence[Comparison]) -> Table:
@@ -183,10 +191,10 @@ def _caption(run: Run, kind: str, shared: Sequence[str], metrics: Sequence[Metri
         )
     if "nothing" in ways:
         parts.append("Bytes and counts are exact.")
-    if ways - {"nothing"}:
-        parts.append(
-            f"Differences also survive Benjamini-Hochberg ({ALPHA:.0%}) over their column, or are not resolved."
-        )
+    if any(map(of_losses, metrics)):
+        parts.append(f"Differences of losses also survive Holm ({ALPHA:.0%}) over their cell, or are not resolved.")
+    if any(m.varies_with != "nothing" and m.better != "neither" and not of_losses(m) for m in metrics):
+        parts.append(f"Ratios also survive Benjamini-Hochberg ({ALPHA:.0%}) over their column, or are not resolved.")
     parts.append("Bold: best, with an interval that excludes the second.")
     return " ".join(parts)
 

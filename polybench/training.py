@@ -22,6 +22,7 @@ from polybench.decoder import Decoder
 from polybench.distributed import Ranks
 from polybench.errors import Diverged, Unsupported
 from polybench.language import FilledAxes
+from polybench.stream import Stream
 
 # Dimension key: B batch, T time, V vocabulary, N tokens of a stream.
 
@@ -89,13 +90,22 @@ class Training:
         size = (axes.steps, axes.batch)
         self._starts = torch.randint(len(text.train_N) - axes.seq_len - 1, size, generator=order).numpy()
 
+    def warm_up(self) -> float:
+        """Wall seconds of a forward and backward pass whose gradients are dropped: compiling, and first touches."""
+        start = time.perf_counter()
+        self._backward(self._starts[0])
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - start
+
     def steps(self) -> Iterator[Step]:
         """Take the steps that are left, yielding after each.
 
         Raises:
             Diverged: a loss that is no finite number.
         """
-        axes, clock = self.axes, _clock(self.device)
+        axes, clock = self.axes, clock_of(self.device)
         parameters = list(self.model.parameters())
         while self.done < axes.steps:
             started = clock()
@@ -144,7 +154,7 @@ def losses(run: Callable[..., Any], x_BxT: Tensor, y_BxT: Tensor, dtype: str) ->
     return loss, added
 
 
-def batch(stream_N: np.ndarray, starts_B: np.ndarray, time: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def batch(stream_N: Stream, starts_B: np.ndarray, time: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Tokens (B, T) from each start, and the tokens one further on."""
     rows_BxT = np.stack([stream_N[start : start + time + 1] for start in starts_B]).astype(np.int64)
     both_BxT = torch.from_numpy(rows_BxT).to(device)
@@ -182,7 +192,7 @@ def whole(value: Tensor) -> Tensor:
     return value.full_tensor() if hasattr(value, "full_tensor") else value
 
 
-def _clock(device: torch.device) -> Callable[[], float]:
+def clock_of(device: torch.device) -> Callable[[], float]:
     """Seconds: of this thread where one thread does the work, else of the wall after synchronising."""
     if device.type == "cpu" and torch.get_num_threads() == 1:
         return time.thread_time

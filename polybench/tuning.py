@@ -8,12 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from polybench.cell import Cell, Trial
-from polybench.rates import at_edge, best, shared
+from polybench.rates import TUNING, at_edge, best, shared
 from polybench.record import Record, Status
 from polybench.suite import Benchmark, Tune
 
 OWN, SHARED = "tuned", "shared"  # what the axis `lr` says instead of a number
-SUFFIX = ".tuning"  # of the name under which the tuning of a benchmark is recorded
 
 
 def asks(cell: Cell) -> bool:
@@ -32,7 +31,7 @@ class Tuning:
     @classmethod
     def of(cls, benchmark: Benchmark, objective: str, records: Iterable[Record]) -> Tuning:
         assert benchmark.tune
-        name = benchmark.name + SUFFIX
+        name = benchmark.name + TUNING
         found = {r.trial.id: _loss(r, objective) for r in records if r.trial.benchmark == name}
         return cls(name, benchmark.tune, found)
 

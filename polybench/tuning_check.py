@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from polybench.kind import Kind
 from polybench.located import Route
+from polybench.rates import TUNING
 from polybench.suite import Suite, Tune
-from polybench.tuning import OWN, SHARED, SUFFIX
+from polybench.tuning import OWN, SHARED
 
 MOST_APART = 2.0  # neighbours of the grid; a coarser one can miss the best rate by more than activations differ
 
@@ -20,8 +21,8 @@ def tuning_problems(item: dict[str, Any], kind: Kind, seeds: Any) -> Iterator[tu
     """(place within the benchmark, what is wrong), for data that may be anything."""
     matrix = item.get("matrix", {})
     asked = [w for w in (OWN, SHARED) if w in _rates(matrix)]
-    if str(item.get("name", "")).endswith(SUFFIX):
-        yield ("name",), f"a name that ends with {SUFFIX} is kept for the tuning of another benchmark"
+    if str(item.get("name", "")).endswith(TUNING):
+        yield ("name",), f"a name that ends with {TUNING} is kept for the tuning of another benchmark"
     if asked and not item.get("tune"):
         yield ("matrix", "lr"), f"lr {asked[0]} needs the benchmark's tune: with a grid, such as {{lr: [0.003, 0.006]}}"
     if item.get("tune") is None:

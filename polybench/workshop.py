@@ -7,15 +7,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from polybench.axes import LevelAxes
-from polybench.build import activation, branches, executed, hidden_width
+from polybench.build import activation, branches, executed
 from polybench.cost import Cost
 from polybench.decoder import Decoder
 from polybench.errors import TrialError
 from polybench.ffn import FeedForward
-from polybench.shape import Shape
+from polybench.shape import Shape, hidden_width
 
 # Dimension key: N tokens, B batch, T time, D model width, F hidden width, G branches, V vocabulary, L layers.
 
@@ -93,21 +92,16 @@ class Workshop:
         """Forward to the loss and backward to every parameter; the optimizer is not in it."""
         axes = self.axes
         T = axes.seq_len
-        made = Decoder(axes.vocabulary, Shape(axes.layers, axes.d_model, axes.heads), T, spec, backend).initialise(0)
-        module = made.to(self.device, self.dtype)
+        shape = Shape(axes.layers, axes.d_model, axes.heads)
+        module = Decoder(axes.vocabulary, shape, T, spec, backend).initialise(0).to(self.device, self.dtype)
         generator = torch.Generator().manual_seed(0)
         text_BxT = torch.randint(axes.vocabulary, (axes.tokens // T, T + 1), generator=generator).to(self.device)
-        x_BxT, y_N = text_BxT[:, :-1], text_BxT[:, 1:].reshape(-1)
-
-        def loss() -> Tensor:
-            return functional.cross_entropy(module(x_BxT).float().view(-1, axes.vocabulary), y_N)
-
-        # 6 a weight and token, and 12 L D T a token for attention: arXiv:2204.02311, appendix B.
-        flops = axes.tokens * (6 * _weights(module) + 12 * axes.layers * axes.d_model * T)
+        x_BxT, y_BxT = text_BxT[:, :-1], text_BxT[:, 1:]
+        flops = axes.tokens * shape.flops_per_token(T, axes.vocabulary, branches(spec))
         first = module.layers[0].ffn
         assert isinstance(first, FeedForward)
         one = torch.ones((), device=self.device)
-        return Arm(loss, tuple(module.parameters()), one, module, *first.executed, 0, flops)
+        return Arm(lambda: module(x_BxT, y_BxT)[0], tuple(module.parameters()), one, module, *first.executed, 0, flops)
 
     def tiny(self, spec: str, backend: str) -> Arm:
         """The same operators over a single token, where overhead is all there is."""

@@ -311,7 +311,7 @@ def test_the_table_says_at_a_glance_how_exact_each_is() -> None:
 def test_every_report_and_picture_renders_zeros_and_infinities() -> None:
     document = compose(accuracy_run(ZEROS))
     (figure,) = document.figures
-    assert figure.logarithmic
+    assert figure.logarithmic == "both"
     assert [s.label for s in figure.series] == ["swiglu", "polynorm"]
     assert "Exact to the last bit at every scale: relu." in figure.caption
     assert len(figure.series[1].x) == len(DECADES) - 2

@@ -7,9 +7,10 @@ import math
 import pytest
 import torch
 
-from polybench.build import activation, branches, hidden_width
+from polybench.build import activation, branches
 from polybench.ffn import FeedForward
 from polybench.registry import activations
+from polybench.shape import hidden_width
 
 # Dimension key: N rows, F hidden width, D model width, G branches, r order.
 
@@ -19,6 +20,8 @@ VARIANTS = [
     "gelu(approximate=tanh)",
     *(f"{name}(order={order})" for name in ("polyrelu", "polynorm") for order in (1, 2, 4, 5)),
     "polynorm(norm=l2)",
+    "gated_polynorm(order=1)",
+    "gated_polynorm(order=4, norm=l2)",
     "polynorm(eps=1e-5, coefficient=0.5, bias=0.25)",
     "polyrelu(coefficient=0.5, bias=0.25)",
 ]
@@ -144,6 +147,14 @@ def test_swiglu_is_swish_of_the_gate_times_the_value() -> None:
     x = x_for("swiglu", torch.float64)
     gate, value = x[:, :F], x[:, F:]
     torch.testing.assert_close(activation("swiglu")(x), gate * torch.sigmoid(gate) * value)
+
+
+def test_gated_polynorm_is_polynorm_of_the_gate_times_the_value() -> None:
+    """The formula of the Motif models: down(PolyNorm(gate) * up)."""
+    x = x_for("gated_polynorm", torch.float64)
+    gate, value = x[:, :F], x[:, F:]
+    expected = (norm(gate**3) + norm(gate**2) + norm(gate)) / 3 * value
+    torch.testing.assert_close(activation("gated_polynorm").double()(x), expected, rtol=1e-6, atol=1e-7)
 
 
 def test_relu2_and_gelu_are_their_definitions() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sysconfig
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from polybench.corpus import HELD_OUT_SHARE, documents, split, tokens
 from polybench.errors import Unsupported
+from polybench.registry import corpora
 
 WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "and", "runs", "to", "its", "river"]
 
@@ -65,12 +68,36 @@ def test_a_split_keeps_all_documents_and_both_sides(texts: list[bytes]) -> None:
 def test_the_cache_is_used_and_a_damaged_one_is_made_anew(folder: Path) -> None:
     name = f"text:{folder}/*.txt"
     first = tokens(name, "bytes")
-    (path,) = (folder / "cache").glob("*.npz")
+    (path,) = (folder / "cache").glob("*/train_N.npy")
     stamp = path.stat().st_mtime_ns
     assert np.array_equal(tokens(name, "bytes").train_N, first.train_N)
     assert path.stat().st_mtime_ns == stamp
+    whole = np.array(first.train_N)
+    del first
+    path.write_bytes(path.read_bytes()[:-1])
+    assert np.array_equal(tokens(name, "bytes").train_N, whole)
     path.write_bytes(b"damaged")
-    assert np.array_equal(tokens(name, "bytes").train_N, first.train_N)
+    assert np.array_equal(tokens(name, "bytes").train_N, whole)
+
+
+def test_cached_text_is_mapped_and_files_that_did_not_change_are_not_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"text:{folder}/*.txt"
+    first = tokens(name, "bpe-300")
+    assert isinstance(first.train_N, np.memmap)
+    monkeypatch.setattr(Path, "read_bytes", None)
+    monkeypatch.setattr("polybench.corpus._sides", None)
+    assert tokens(name, "bpe-300").hash == first.hash
+
+
+def test_a_changed_corpus_is_seen_even_at_the_same_size_and_time(folder: Path) -> None:
+    """The time of change of the inode tells, which no program sets."""
+    name, file = f"text:{folder}/*.txt", folder / "5.txt"
+    first, stat = tokens(name, "bytes").hash, file.stat()
+    file.write_bytes(file.read_bytes().replace(b"document", b"DOCUMENT"))
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert tokens(name, "bytes").hash != first
 
 
 def test_other_text_has_another_hash(folder: Path) -> None:
@@ -98,3 +125,15 @@ def test_the_built_in_corpora_are_large_enough(corpus: str) -> None:
     texts = documents(corpus)
     assert len(texts) > 100
     assert sum(map(len, texts)) > 5_000_000
+
+
+def test_site_packages_are_the_sources_without_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(corpora.load("site-packages").object().files) > 1000
+    paths = sysconfig.get_paths() | {"purelib": str(tmp_path), "platlib": str(tmp_path)}
+    monkeypatch.setattr(sysconfig, "get_paths", lambda: paths)
+    with pytest.raises(Unsupported, match="no package is installed"):
+        documents("site-packages")
+    for name in ("a/x.py", "a/y.py", "a/tests/z.py", "a/test_x.py", "a/conftest.py", "a/data.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"# {name}")
+    assert sorted(documents("site-packages")) == [b"# a/x.py", b"# a/y.py"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from builders import exact, record, run
@@ -44,6 +45,47 @@ def test_loss_at_equal_time_and_the_way_to_the_references_loss() -> None:
         "unresolved",
         "time_to_reference not reached by 1 of 1 seeds",
     )
+
+
+def spending(flops_of: dict[str, float], seen: list[float] | None = None, **axes: int) -> dict[str, float]:
+    """The loss at equal FLOPs of activations whose curves all fall alike, a look every ten steps."""
+    records = []
+    for name, flops in flops_of.items():
+        values = {"val_curve": FALLING, "train_time": [0, 1, 2, 3, 4, 5], "flops_per_token": [flops]}
+        values |= {"tokens_seen": seen} if seen else {}
+        curves_of = {"steps": [0, 10, 20, 30, 40, 50], "batch": 2, "seq_len": 8, "d_model": 8, **axes}
+        one = record("pretrain", name, values, **curves_of)
+        records.append(replace(one, measurements=tuple(
+            replace(m, steps=tuple(curves_of["steps"])) if m.metric == "tokens_seen" else m for m in one.measurements
+        )))  # fmt: skip
+    found = derive.with_derived(run(records)).records
+    return {r.trial.cell.activation: m.values[0] for r in found if (m := r.get("equal_flops_loss"))}
+
+
+def test_loss_at_equal_flops_is_read_where_the_cheapest_had_ended() -> None:
+    """A token of swiglu costs a quarter more, so it gets four fifths of the tokens: 40 of 50 steps."""
+    assert spending({"swiglu": 1.25e6, "relu": 1e6}) == {"relu": 2.5, "swiglu": pytest.approx(2.6)}
+    assert spending({"swiglu": 3.0, "relu": 3.0}) == {"relu": 2.5, "swiglu": 2.5}
+
+
+def test_recorded_tokens_count_instead_of_equal_steps() -> None:
+    """A batch that grows: half of the tokens come in the last ten steps."""
+    seen = [0.0, 100.0, 200.0, 300.0, 400.0, 800.0]
+    assert spending({"swiglu": 2.0, "relu": 1.0}, seen) == {"relu": 2.5, "swiglu": pytest.approx(2.6)}
+
+
+def test_without_the_cost_of_a_token_there_is_no_loss_at_equal_flops() -> None:
+    one = derive.with_derived(run(curves({"relu": FALLING, "swiglu": FALLING}, {"relu": 1, "swiglu": 1})))
+    assert all(r.get("equal_flops_loss") is None for r in one.records)
+
+
+def test_accumulated_batches_are_tokens_too() -> None:
+    plain = record("pretrain", "relu", {"val_curve": [3.0, 2.0]}, steps=[0, 5], batch=2, seq_len=8, d_model=8)
+    cell = plain.trial.cell
+    more = replace(cell, axes=(*cell.axes, ("accumulate", 4)))
+    assert (derive.tokens_a_step(cell), derive.tokens_a_step(more)) == (16, 64)
+    assert derive.tokens_at_looks(plain) == (0, 80)
+    assert derive.tokens_at_looks(replace(plain, trial=replace(plain.trial, cell=more))) == (0, 320)
 
 
 def test_a_run_without_curves_is_left_as_it_is() -> None:

@@ -18,7 +18,7 @@ SCRIPT = """
 import json, sys, numpy as np, torch
 from polybench.corpus import Tokens
 from polybench.distributed import ranks
-from polybench.evaluation import held_out
+from polybench.evaluation import evaluate
 from polybench.language import LanguageAxes
 from polybench.training import Training, set_up
 
@@ -34,7 +34,7 @@ for parallel in ("ddp", "fsdp"):
         model = set_up(text, axes, name, "eager", "cpu", "float64", 3)
         training = Training(model, text, axes, 0.01, "float64", 3, mine, parallel)
         losses = [step.loss for step in training.steps()]
-        found[f"{parallel} {name}"] = losses + [held_out(model, text, axes, "float64").nats]
+        found[f"{parallel} {name}"] = losses + [evaluate(model, text, axes, "float64").nats]
 with open(f"{sys.argv[1]}.{mine.rank}", "w") as file:
     json.dump({"count": mine.count, "losses": found}, file)
 if mine.count > 1:

@@ -14,21 +14,23 @@ PACKAGE = Path(__file__).parent.parent / "polybench"
 # Every module stands on one floor and imports from its own floor or below.
 FLOORS: dict[int, str] = {
     0: "errors spec metric stats document finding machine limits window probe gpu_state software survey environment "
-    "cost clocks meeting shape rates thinning curves",
-    1: "doctor_gpu doctor cell registry suite located record",
-    2: "traces executor options layers kind store explain corpus precision",
-    3: "team ranks shard sources axes language tuning points matrix runner derive frame schema catalogue rounding "
-    "backends.standard backends.liger corpora.texts activations.relu activations.gelu activations.swiglu "
-    "activations.geglu activations.polyrelu activations.polynorm",
-    4: "matrix_check tuning_check collector judgements regression plan compare build allocation worker "
+    "cost clocks meeting shape rates thinning curves stream reading",
+    1: "doctor_gpu doctor cell registry suite located record presets",
+    2: "traces executor options layers kind store explain source corpus tokenizer "
+    "token_cache shard pretokenized precision",
+    3: "team ranks parts sources axes language tuning points matrix runner derive frame schema catalogue rounding "
+    "backends.standard backends.liger corpora.texts corpora.records corpora.shards "
+    "activations.relu activations.gelu activations.swiglu "
+    "activations.geglu activations.polyrelu activations.polynorm activations.gated_polynorm",
+    4: "matrix_check tuning_check collector judgements regression plan compare build operators allocation worker "
     "benchmarks.speed benchmarks.memory benchmarks.loss_curve "
     "benchmarks.pretrain benchmarks.selfcheck benchmarks.accuracy",
-    5: "check selfcheck gate table grouping opening ffn correct",
-    6: "session merge "
-    "resolved profile_table answer overview baseline verdicts progress decoder workshop figure error_table "
+    5: "check selfcheck gate table grouping opening ffn moe correct",
+    6: "session merge resolved profile_table answer overview loss_table way spread scaling baseline verdicts progress decoder "
+    "workshop figure error_table "
     "error_figure labels",
-    7: "cluster launch "
-    "checkpoint distributed roofline compose training evaluation course timing gpu_timing profiling draw",
+    7: "cluster launch rate_report scaling_report checkpoint distributed roofline compose training evaluation course "
+    "utilisation timing gpu_timing profiling draw",
     8: "blocks reports.text reports.html",
     9: "cli_suites cli_doctor cli_selfcheck cli_trace cli_merge",
     10: "cli_run",
@@ -37,11 +39,23 @@ FLOORS: dict[int, str] = {
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 HOT = {
-    *("checkpoint", "distributed", "meeting", "evaluation", "course"),
-    *("build", "ffn", "decoder", "training", "timing", "gpu_timing", "blocks", "profiling", "workshop"),
+    *("checkpoint", "distributed", "meeting", "evaluation", "course", "utilisation"),
+    *(
+        "operators",
+        "build",
+        "ffn",
+        "moe",
+        "decoder",
+        "training",
+        "timing",
+        "gpu_timing",
+        "blocks",
+        "profiling",
+        "workshop",
+    ),
     *("allocation", "worker", "rounding", "precision", "correct", "backends.standard", "backends.liger"),
     *("activations.relu", "activations.gelu", "activations.swiglu", "activations.geglu"),
-    *("activations.polyrelu", "activations.polynorm"),
+    *("activations.polyrelu", "activations.polynorm", "activations.gated_polynorm"),
 }
 
 

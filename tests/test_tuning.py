@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from builders import suite
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from polybench import opening, session, store
 from polybench.cell import Job, Trial
@@ -18,13 +15,10 @@ from polybench.check import load_suite
 from polybench.errors import SuiteError
 from polybench.executor import Ending
 from polybench.plan import Plan, plan
-from polybench.rates import at_edge, best, mean, shared
 from polybench.record import Measurement, Record, Status
 from polybench.suite import Suite
-from polybench.thinning import thin
 
 GRID = [0.004, 0.008, 0.016]
-LAWS = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
 
 def study(**tune: Any) -> Suite:
@@ -203,31 +197,3 @@ def test_a_mistake_is_one_sentence_with_its_line(message: str, tmp_path: Path) -
     with pytest.raises(SuiteError, match=message) as caught:
         load_suite(path)
     assert all(p.line == 6 for p in caught.value.problems)
-
-
-LOSSES = st.dictionaries(st.sampled_from(GRID), st.lists(st.floats(0.1, 9) | st.just(math.inf), max_size=3), max_size=3)
-
-
-@given(LOSSES)
-@LAWS
-def test_the_best_rate_is_no_worse_than_any_other_and_failed_nowhere(losses: dict[float, list[float]]) -> None:
-    found = best(losses)
-    assert (found is None) == all(math.isinf(mean(v)) for v in losses.values())
-    if found is not None:
-        assert mean(losses[found]) <= min(map(mean, losses.values()))
-        assert at_edge(found, GRID) == {GRID[0]: "low", GRID[-1]: "high"}.get(found, "")
-        assert shared({"a": losses, "b": losses}) == found
-
-
-@given(st.lists(st.floats(allow_nan=True), max_size=400), st.integers(4, 60))
-@LAWS
-def test_a_thinned_curve_keeps_its_ends_and_extremes_and_invents_nothing(values: list[float], most: int) -> None:
-    steps, kept = thin(range(1, len(values) + 1), values, most)
-    assert len(kept) == len(steps) <= max(most, 0) or len(values) <= most
-    assert all(a < b for a, b in pairwise(steps))
-    assert all(values[s - 1] is k for s, k in zip(steps, kept, strict=True))
-    numbers = [v for v in values if v == v]
-    if values:
-        assert (steps[0], steps[-1]) == (1, len(values))
-    if numbers and len(numbers) == len(values):
-        assert (min(kept), max(kept)) == (min(values), max(values))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from polybench.cell import Trial
-from polybench.curves import CLIPPED, LEARNING_RATE, PER_STEP
+from polybench.curves import CLIPPED, COMPILE, LEARNING_RATE, PER_STEP
 from polybench.errors import Diverged, OverBudget
 from polybench.kind import Fact, Item, Progress
 from polybench.language import LanguageAxes, LanguageProtocol, training_seconds
@@ -24,7 +24,7 @@ FINAL_LOSS = Metric(
     "loss_curve",
     axes=LanguageAxes,
     protocol=LanguageProtocol,
-    metrics=(*PER_STEP, FINAL_LOSS, CLIPPED, LEARNING_RATE),
+    metrics=(*PER_STEP, FINAL_LOSS, CLIPPED, COMPILE, LEARNING_RATE),
     version=2,
     repeats="seeds",
     seconds=lambda axes, protocol: training_seconds(axes),
@@ -39,7 +39,7 @@ def loss_curve(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguagePr
     yield 0, Fact("corpus", course.text.hash)
     if trial.rate is not None:
         yield 0, Measurement(LEARNING_RATE.name, (trial.rate,))
-    course.begin()
+    yield 0, course.begin()
     problem: Exception | None = None
     try:
         for done in course.steps():

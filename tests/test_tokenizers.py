@@ -1,0 +1,160 @@
+"""Laws of tokenizers: any tokenizer.json, bytes that add up to the text, and one tokenizer over several corpora."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from polybench.corpus import held_out, tokens
+from polybench.errors import Unsupported
+from polybench.kind import kind_of
+
+tokenizers = pytest.importorskip("tokenizers")
+models, trainers, pre, decoders = (
+    tokenizers.models, tokenizers.trainers, tokenizers.pre_tokenizers, tokenizers.decoders
+)  # fmt: skip
+TEXTS = [f"Document {i}: naïve Ωords, {i * 37} of them; " + "the river runs over stones. " * (i + 2) for i in range(20)]
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("POLYBENCH_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "text").mkdir()
+    for i, text in enumerate(TEXTS):
+        (tmp_path / "text" / f"{i}.txt").write_text(text, encoding="utf-8")
+    return f"text:{tmp_path}/text"
+
+
+def byte_level(file: Path, end: str = "<|endoftext|>", extra: int = 0) -> str:
+    """Byte-level BPE as of GPT-2; `extra` unused tokens push the end's id past uint16."""
+    made = tokenizers.Tokenizer(models.BPE())
+    made.pre_tokenizer, made.decoder = pre.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(vocab_size=300, initial_alphabet=pre.ByteLevel.alphabet(), show_progress=False)
+    made.train_from_iterator(TEXTS, trainer)
+    made.add_tokens([f"<unused {i}>" for i in range(extra)])
+    made.add_special_tokens([end])
+    made.enable_truncation(5)
+    made.enable_padding(length=64)
+    made.save(str(file))
+    return f"file:{file}"
+
+
+def word_pieces(file: Path) -> str:
+    made = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    made.normalizer = tokenizers.normalizers.BertNormalizer()
+    made.pre_tokenizer = pre.BertPreTokenizer()
+    trainer = trainers.WordPieceTrainer(vocab_size=80, special_tokens=["[UNK]", "[CLS]", "[SEP]"], show_progress=False)
+    made.train_from_iterator(TEXTS, trainer)
+    made.save(str(file))
+    return f"file:{file}"
+
+
+def size(texts: list[str]) -> int:
+    return sum(len(t.encode()) for t in texts)
+
+
+def test_a_byte_level_tokenizer_json_is_exact_neither_cut_nor_padded(corpus: str, tmp_path: Path) -> None:
+    tokenizer = byte_level(tmp_path / "tokenizer.json")
+    made = tokens(corpus, tokenizer)
+    assert made.bytes_V is not None
+    assert made.bytes_V.dtype == np.int64
+    assert made.bytes_V[made.train_N].sum() + made.bytes_V[made.held_out_N].sum() == size(TEXTS)
+    inner = tokenizers.Tokenizer.from_file(tokenizer.removeprefix("file:"))
+    ends = sum(int((s == inner.token_to_id("<|endoftext|>")).sum()) for s in (made.train_N, made.held_out_N))
+    assert ends == len(TEXTS)
+    told = inner.decode(made.held_out_N.tolist())
+    assert size([told]) == made.bytes_V[made.held_out_N].sum()
+
+
+def test_ids_past_uint16_are_kept(corpus: str, tmp_path: Path) -> None:
+    made = tokens(corpus, byte_level(tmp_path / "t.json", extra=1 << 16))
+    assert made.train_N[:].dtype == np.uint32
+    assert made.train_N.max() == made.vocabulary - 1 > 1 << 16
+
+
+def test_tokens_without_a_length_of_their_own_get_the_mean(corpus: str, tmp_path: Path) -> None:
+    made = tokens(corpus, word_pieces(tmp_path / "t.json"))
+    assert made.bytes_V is not None
+    held = made.bytes_V[made.held_out_N].sum()
+    assert len(set(made.bytes_V.tolist())) == 2  # the mean, and nothing for a document's end
+    text = bytes_of_held_out(corpus)
+    assert held == pytest.approx(len(text))
+
+
+def bytes_of_held_out(corpus: str) -> bytes:
+    stream = np.asarray(tokens(corpus, "bytes").held_out_N)
+    return stream[stream < 256].astype(np.uint8).tobytes()
+
+
+def test_an_unknown_end_is_one_more_id(corpus: str, tmp_path: Path) -> None:
+    made = tokens(corpus, byte_level(tmp_path / "t.json", end="<|unheard of|>"))
+    assert made.train_N[-1] == made.vocabulary - 1
+
+
+def test_the_hash_is_of_the_tokenizer_not_of_its_place(corpus: str, tmp_path: Path) -> None:
+    first = tokens(corpus, byte_level(tmp_path / "a.json")).hash
+    assert tokens(corpus, byte_level(tmp_path / "b.json")).hash == first
+    assert tokens(corpus, byte_level(tmp_path / "a.json", end="</s>")).hash != first
+
+
+@pytest.mark.parametrize("content", ["", "{}", "{nope", json.dumps({"model": {"type": "BPE"}}), "\udcff"])
+def test_a_file_that_is_no_tokenizer_is_told(corpus: str, tmp_path: Path, content: str) -> None:
+    file = tmp_path / "t.json"
+    file.write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(Unsupported, match=r"t\.json (is no|cannot be read as a) tokenizer\.json"):
+        tokens(corpus, f"file:{file}")
+    with pytest.raises(ValueError, match="there is no file"):
+        kind_of("pretrain").axes(tokenizer=f"file:{file}.gone")
+
+
+@pytest.mark.parametrize("tokenizer", ["bytes", "bpe-300", "file"])
+def test_another_corpus_is_read_by_the_same_tokenizer(corpus: str, tmp_path: Path, tokenizer: str) -> None:
+    tokenizer = byte_level(tmp_path / "t.json") if tokenizer == "file" else tokenizer
+    trained_on = tokens(corpus, tokenizer)
+    (tmp_path / "more").mkdir()
+    for i in range(20):
+        (tmp_path / "more" / f"{i}.txt").write_text(f"{i} quite other words about boats and weather", encoding="utf-8")
+    other = held_out(f"text:{tmp_path}/more", trained_on)
+    assert other.vocabulary == trained_on.vocabulary
+    assert other.bytes_V is not None
+    assert np.array_equal(other.bytes_V, trained_on.bytes_V)
+    assert other.bytes_V[other.held_out_N].sum() == len(bytes_of_held_out(f"text:{tmp_path}/more"))
+    assert held_out(f"text:{tmp_path}/more", trained_on).hash == other.hash != trained_on.hash
+    same = held_out(corpus, trained_on)
+    assert np.array_equal(same.held_out_N, trained_on.held_out_N)
+
+
+def test_what_was_trained_on_is_not_held_out_of_another_corpus(corpus: str, tmp_path: Path) -> None:
+    trained_on = tokens(corpus, "bytes")
+    (tmp_path / "other").mkdir()
+    for i, text in enumerate(TEXTS):
+        (tmp_path / "other" / f"{i}.jsonl").write_text(json.dumps({"text": text}), encoding="utf-8")
+    (tmp_path / "other" / "val.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in TEXTS))
+    (tmp_path / "other" / "train.jsonl").write_text('{"text": "to be trained on"}')
+    other = held_out(f"jsonl:{tmp_path}/other", trained_on)
+    assert np.array_equal(other.held_out_N, trained_on.held_out_N)
+    (tmp_path / "other" / "val.jsonl").write_text(trained_json(trained_on.train_N))
+    with pytest.raises(Unsupported, match=r"every held-out document of corpus .* is among those trained on"):
+        held_out(f"jsonl:{tmp_path}/other", trained_on)
+
+
+def trained_json(stream: np.ndarray) -> str:
+    first = np.asarray(stream)[: int(np.flatnonzero(np.asarray(stream) == 256)[0])]
+    return json.dumps({"text": first.astype(np.uint8).tobytes().decode()})
+
+
+def test_shards_take_vocabulary_and_bytes_from_a_tokenizer_json(corpus: str, tmp_path: Path) -> None:
+    tokenizer = byte_level(tmp_path / "t.json")
+    text = tokens(corpus, tokenizer)
+    for name, stream in (("train", text.train_N), ("val", text.held_out_N)):
+        (tmp_path / f"{name}.bin").write_bytes(np.asarray(stream).astype("<u2").tobytes())
+    shards = tokens(f"tokens:{tmp_path}/*.bin", tokenizer)
+    assert np.array_equal(shards.held_out_N[:], text.held_out_N)
+    assert np.array_equal(shards.bytes_V, text.bytes_V)
+    beside = held_out(corpus, shards)
+    assert np.array_equal(beside.held_out_N, text.held_out_N)
+    with pytest.raises(Unsupported, match="nobody knows"):
+        held_out(f"tokens:{tmp_path}/*.bin", text)
