@@ -13,6 +13,7 @@ from typing import Any
 from polybench.spec import Scalar
 
 CHECKPOINTS = "POLYBENCH_CHECKPOINTS"  # in a job's environment: the folder for what a training leaves behind
+RENDEZVOUS = "POLYBENCH_RENDEZVOUS"  # variable: where in torchrun's store the processes of one job meet
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import signal
 import sys
 from pathlib import Path
@@ -12,18 +11,15 @@ from typing import Annotated, Literal, NoReturn
 import typer
 
 from polybench.cli_doctor import doctor
+from polybench.cli_merge import merge
+from polybench.cli_run import run
 from polybench.cli_selfcheck import selfcheck
 from polybench.cli_suites import (
-    DeviceOption,
-    Filter,
     Json,
-    Overrides,
     init,
     list_,
     plan,
     schema,
-    show_plan,
-    show_plan_of,
     validate,
 )
 from polybench.cli_trace import trace
@@ -95,63 +91,7 @@ def _root(
     pass
 
 
-@app.command()
-def run(
-    suite: Annotated[Path | None, typer.Argument(metavar="SUITE", help="a suite file")] = None,
-    resume: Annotated[str | None, typer.Option(metavar="RUN", help="go on with this run")] = None,
-    filter: Filter = None,
-    set_: Overrides = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")] = False,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="a new folder for the results")] = None,
-    device: DeviceOption = None,
-    profile: Annotated[bool, typer.Option("--profile", help="record a profiler's traces after the timing")] = False,
-    force: Annotated[bool, typer.Option("--force", help="resume although code, suite or machine changed")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
-    as_json: Json = False,
-) -> None:
-    """Measure a suite and keep every number under results/."""
-    from polybench import session, store
-    from polybench.check import load_suite
-    from polybench.progress import shown
-
-    if suite is None and resume is None:
-        raise UsageError("say which suite to run, for example polybench run suites/quick.yaml")
-    resolved = load_suite(suite, set_ or (), device).suite if suite else None
-    if resolved and profile:
-        resolved = session.profiled(resolved)
-    if resume is not None:
-        if suite is None and (set_ or device or profile):
-            raise UsageError("-s, --device and --profile need the suite beside --resume")
-        if filter or out:
-            raise UsageError("--resume keeps the run's own --filter and folder, so leave --filter and --out away")
-        current = session.resume(store.find(resume), resolved, force)
-    else:
-        assert resolved
-        if dry_run:
-            show_plan_of(resolved, filter, as_json)
-            return
-        current = session.begin(resolved, out, filter, str(suite))
-    if dry_run:
-        show_plan(current.todo, current.header["device"], as_json)
-        return
-    try:
-        with shown(current, quiet) as tell:
-            session.carry_out(current, tell)
-    except KeyboardInterrupt:
-        kept = len(store.load(current.path).records)
-        command = f"polybench run --resume {shlex.quote(str(current.path))}"
-        _end(130, f"interrupted; {kept} trials are kept in {current.path}; go on with: {command}")
-    records = store.load(current.path).records
-    code, reason = session.outcome(records)
-    if as_json:
-        print(json.dumps({"run": str(current.path), "exit_code": code, "reason": reason}))
-    else:
-        print(f"results: {current.path}")
-        if any(r.artifacts for r in records):
-            print(f"traces: polybench trace {shlex.quote(str(current.path))}")
-    if code:
-        _end(code, reason)
-    print(reason, file=sys.stderr)
+app.command()(run)
 
 
 @app.command()
@@ -240,6 +180,6 @@ def gate(
     raise typer.Exit(code)
 
 
-for command in (plan, validate, schema, init, doctor, selfcheck, trace):
+for command in (merge, plan, validate, schema, init, doctor, selfcheck, trace):
     app.command()(command)
 app.command(name="list")(list_)

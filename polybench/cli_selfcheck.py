@@ -26,8 +26,8 @@ def selfcheck(
 
     Ends with 0, or with 4 when this machine raises more false alarms than the intervals promise, or sees nothing.
     """
+    from polybench import opening, session, store
     from polybench import selfcheck as check
-    from polybench import session, store
     from polybench.compose import compose
     from polybench.progress import shown
     from polybench.reports.text import markdown, terminal
@@ -35,7 +35,7 @@ def selfcheck(
     if run is not None and out is not None:
         raise UsageError("--out is for a new measurement; leave it away to judge a run anew")
     if run is None:
-        current = session.begin(check.suite(cells, launches, blocks), out, None, check.KIND)
+        current = opening.begin(check.suite(cells, launches, blocks), out, None, check.KIND)
         with shown(current, quiet) as tell:
             session.carry_out(current, tell)
         path = current.path

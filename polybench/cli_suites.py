@@ -18,6 +18,9 @@ Filter = Annotated[
     str | None, typer.Option(metavar="GLOB", help="only trials whose label matches; keeps the reference")
 ]
 DeviceOption = Annotated[str | None, typer.Option(metavar="auto|cpu|cuda", help="where to measure")]
+ShardOption = Annotated[
+    str | None, typer.Option(metavar="I/N", help="only the I-th of N parts of the plan, such as 2/3")
+]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
@@ -26,12 +29,15 @@ def plan(
     filter: Filter = None,
     set_: Overrides = None,
     device: DeviceOption = None,
+    shard: ShardOption = None,
     as_json: Json = False,
 ) -> None:
     """Show what a suite would measure, how many trials that is, and about how long it takes."""
     from polybench.check import load_suite
+    from polybench.parts import Shard
 
-    show_plan_of(load_suite(suite, set_ or (), device).suite, filter, as_json)
+    part = Shard.parse(shard) if shard else None
+    show_plan_of(load_suite(suite, set_ or (), device).suite, filter, as_json, part)
 
 
 def validate(
@@ -86,12 +92,14 @@ def init(
     print(f"wrote {path}; measure it with: polybench run {shlex.quote(str(path))}")
 
 
-def show_plan_of(suite: Any, pattern: str | None, as_json: bool) -> None:
+def show_plan_of(suite: Any, pattern: str | None, as_json: bool, part: Any = None) -> None:
     from polybench.environment import choose_device
+    from polybench.plan import Plan
     from polybench.plan import plan as make
 
     device = choose_device(suite.device)
-    show_plan(make(suite, device, pattern), device, as_json)
+    made = make(suite, device, pattern)
+    show_plan(Plan(part.of(made.jobs)) if part else made, device, as_json)
 
 
 def show_plan(made: Any, device: str, as_json: bool) -> None:

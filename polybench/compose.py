@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from polybench import dynamics_table, loss_table, roofline, selfcheck, way
+from polybench import dynamics_table, loss_table, roofline, selfcheck, sources, way
 from polybench.answer import findings
 from polybench.derive import with_derived
 from polybench.document import Document, Table
@@ -74,6 +74,7 @@ def facts(run: Run) -> tuple[tuple[str, str], ...]:
     pairs = (
         ("run", str(run.path)),
         ("started", run.header.get("started_at", "")),
+        *sources.facts(run),
         ("device", run.header.get("device", "")),
         ("processor", f"{environment.get('cpu', '')}, {environment.get('cores', '')} cores"),
         ("clock", ", ".join(f"{k} {environment[k]}" for k in ("governor", "boost", "smt") if k in environment)),
@@ -104,11 +105,13 @@ def _notes(run: Run) -> tuple[str, ...]:
     forced = run.header.get("forced", [])
     mixed = [f"This run was resumed after changes, so its parts may not go together: {'; '.join(forced)}."]
     planned, there = run.header.get("planned", 0), len(run.records)
+    parts = sources.notes(run)
     if there >= planned:
-        return (*run.notes, *(mixed if forced else []))
+        return (*run.notes, *(mixed if forced else []), *parts)
     command = f"`polybench run --resume {run.path}`"
     return (
         *run.notes,
         *(mixed if forced else []),
         f"The run is not complete: {there} of {planned} trials are there; {command} goes on.",
+        *parts,
     )

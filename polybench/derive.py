@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from polybench.cell import Cell
 from polybench.metric import Metric
+from polybench.points import machines
 from polybench.record import Measurement, Record, Status
 from polybench.store import Run
 
@@ -48,9 +49,11 @@ def with_derived(run: Run) -> Run:
     added: dict[str, list[Measurement]] = {}
     reference = run.suite["reference"]
     for records in groups.values():
+        together = len(machines(records)) <= 1  # seconds of two machines are not the same seconds
         goal = next((_values(r, "val_curve")[-1] for r in records if r.trial.cell.activation == reference), None)
         spent = {r.trial.id: flops for r in records if (flops := flops_at_looks(r))}
-        equal = ((EQUAL_TIME, {r.trial.id: _values(r, "train_time") for r in records}),
+        seconds = {r.trial.id: _values(r, "train_time") for r in records}
+        equal = ((EQUAL_TIME, seconds if together else {}),
                  (EQUAL_FLOPS, spent if len(spent) == len(records) else {}))  # fmt: skip
         for record in records:
             losses, times = _values(record, "val_curve"), _values(record, "train_time")
@@ -65,7 +68,8 @@ def with_derived(run: Run) -> Run:
             if goal is not None and steps and steps.steps and tokens:
                 found.append(Measurement(STEPS_TO.name, (first_at(goal, losses, steps.steps),)))
                 found.append(Measurement(TOKENS_TO.name, (first_at(goal, losses, tokens),)))
-                found.append(Measurement(TIME_TO.name, (first_at(goal, losses, times),)))
+                if together:
+                    found.append(Measurement(TIME_TO.name, (first_at(goal, losses, times),)))
             added[record.trial.id] = found
     extended = tuple(replace(r, measurements=(*r.measurements, *added.get(r.trial.id, ()))) for r in run.records)
     kinds = {r.trial.cell.kind for r in run.records if r.trial.id in added}

@@ -11,7 +11,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from polybench.cell import RENDEZVOUS
 from polybench.errors import Unsupported
+from polybench.meeting import store
 
 _PATIENCE = timedelta(minutes=10)  # after which a process that waits for a dead one gives up
 
@@ -72,5 +74,7 @@ def ranks(device: str) -> Ranks:
         backend = "nccl" if device == "cuda" else "gloo"
         if device == "cuda":
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-        torch.distributed.init_process_group(backend, timeout=_PATIENCE)
+        # What one job left in torchrun's store outlives it, so each job has its own corner there.
+        kept = store(os.environ.get(RENDEZVOUS, ""), _PATIENCE)
+        torch.distributed.init_process_group(backend, store=kept, rank=rank, world_size=count, timeout=_PATIENCE)
     return Ranks(rank, count)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,7 +15,18 @@ from polybench.limits import Limits, limits
 from polybench.machine import Memory, affinity, load, memory, processor, ranges
 from polybench.software import code_hash, installed, software, version
 
-__all__ = ["capture", "choose_device", "code_hash", "cores", "differences", "room", "unrecorded", "version"]
+__all__ = [
+    "capture",
+    "choose_device",
+    "code_hash",
+    "cores",
+    "differences",
+    "fingerprint",
+    "room",
+    "together",
+    "unrecorded",
+    "version",
+]
 
 GIB = 1024**3
 
@@ -71,6 +84,27 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
         for name, field in _fields()
         if name not in left_out and one.get(field) != other.get(field)
     ]
+
+
+def fingerprint(environment: Mapping[str, Any]) -> str:
+    """Eight hex digits that two environments share when neither `differences` nor `unrecorded` fields part them."""
+    found = {name: environment[field] for name, field in _fields() if field in environment}
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def together(environments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One description of several machines: the first's, with `a / b` in each field of the fingerprint that differs.
+
+    So the times of such a run match those of no single machine.
+    """
+    found = dict(environments[0])
+    for _, field in _fields():
+        values: list[Any] = list({json.dumps(e.get(field)): e.get(field) for e in environments}.values())
+        if len(values) > 1 and all(isinstance(v, list) for v in values):
+            found[field] = [item for value in values for item in value]
+        elif len(values) > 1:
+            found[field] = " / ".join(map(str, values))
+    return found
 
 
 def unrecorded(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

@@ -6,6 +6,8 @@ PolybenchError                 one sentence for the user; `exit_code` ends the p
 ├── ResultsError               2  a results folder that cannot be read or must not be written
 ├── RegistryError              2  an unknown, doubly named or broken extension
 ├── NothingMeasured            5  nothing was measured, or nothing matched
+├── Lost                       3  a process that measured is gone; what was measured is kept
+├── Stopped                  130  interrupted; what was measured is kept
 └── TrialError                    raised inside a trial; becomes a record, never a crash
     ├── Unsupported               this backend, device or machine cannot serve the cell
     ├── Diverged                  the loss left the realm of numbers, or ended above its start
@@ -44,6 +46,18 @@ class NothingMeasured(PolybenchError):
     """Nothing was measured, or nothing matched the request."""
 
     exit_code = 5
+
+
+class Lost(PolybenchError):
+    """A process that measured is gone; what was measured is kept."""
+
+    exit_code = 3
+
+
+class Stopped(PolybenchError):
+    """Interrupted by the user; what was measured is kept."""
+
+    exit_code = 130
 
 
 class TrialError(PolybenchError):

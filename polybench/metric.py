@@ -46,6 +46,11 @@ class Metric:
         """How two values are compared."""
         return "difference" if self.unit in _DIFFERENCE_UNITS else "ratio"
 
+    @property
+    def of_time(self) -> bool:
+        """Whether it hangs on how fast the machine is."""
+        return self.unit == "s" or self.unit.endswith("/s")
+
     def improves(self, change: float) -> bool:
         """Whether a positive or negative change of value is for the better."""
         return change < 0 if self.better == "lower" else change > 0 if self.better == "higher" else False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -152,7 +152,7 @@ def block_ratios(point: Point, other: Point, metric: str) -> list[list[float]]:
 
 
 def seed_differences(point: Point, other: Point, metric: Metric) -> list[float]:
-    """value - other, or their log-ratio, of every seed that both finished on the same data.
+    """value - other, or their log-ratio, of every seed that both finished on the same data, times on one machine.
 
     Beside a value of exactly 0 a log-ratio is infinite, unless both are 0 and so equal.
     """
@@ -161,7 +161,8 @@ def seed_differences(point: Point, other: Point, metric: Metric) -> list[float]:
     for record in point.ok():
         twin = beside.get(record.trial.seed)
         mine, theirs = record.get(metric.name), twin.get(metric.name) if twin else None
-        if twin and mine and theirs and dict(twin.facts) == dict(record.facts):
+        elsewhere = metric.of_time and twin and len(machines([twin, record])) > 1
+        if twin and mine and theirs and not elsewhere and dict(twin.facts) == dict(record.facts):
             a, b = statistics.fmean(mine.values), statistics.fmean(theirs.values)
             if metric.effect == "ratio" and 0 < a < math.inf and 0 < b < math.inf:
                 found.append(math.log(a) - math.log(b))  # a / b may be out of range
@@ -170,6 +171,11 @@ def seed_differences(point: Point, other: Point, metric: Metric) -> list[float]:
             else:
                 found.append(a - b)
     return found
+
+
+def machines(records: Iterable[Record]) -> set[str]:
+    """The fingerprints of where they were measured, of those that say so."""
+    return {r.machine for r in records} - {""}
 
 
 def matches(point: Point, where: dict[str, Any]) -> bool:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 from polybench.cell import told_apart
 from polybench.environment import cores
+from polybench.opening import Session
 from polybench.runner import Advanced, Event, Finished, Started
-from polybench.session import Session
 
 Tell = Callable[[Event], None]
 

@@ -77,7 +77,8 @@ class Record:
 
     Trials of one job share `started_at` (UTC, ISO 8601), which is how blocks are known to be paired.
     `facts` are exact strings that decide comparability, such as the hash of a corpus. `notes` tell
-    what went wrong after everything was measured, so that the status need not.
+    what went wrong after everything was measured, so that the status need not. `machine` is the
+    fingerprint of where it was measured: times of two machines are not compared.
     """
 
     trial: Trial
@@ -89,13 +90,14 @@ class Record:
     duration_s: float = 0.0
     artifacts: tuple[Artifact, ...] = ()
     notes: tuple[str, ...] = ()
+    machine: str = ""
 
     def get(self, metric: str) -> Measurement | None:
         return next((m for m in self.measurements if m.metric == metric), None)
 
     def to_json(self) -> dict[str, Any]:
         """Artifacts by name only: their data is for files."""
-        rare = {"artifacts": [a.name for a in self.artifacts], "notes": list(self.notes)}
+        rare = {"artifacts": [a.name for a in self.artifacts], "notes": list(self.notes), "machine": self.machine}
         return {
             **{key: value for key, value in rare.items() if value},
             "trial": self.trial.to_json(),
@@ -120,6 +122,7 @@ class Record:
             duration_s=data["duration_s"],
             artifacts=tuple(map(Artifact, data.get("artifacts", ()))),
             notes=tuple(data.get("notes", ())),
+            machine=data.get("machine", ""),
         )
 
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveFloat
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from polybench.spec import Scalar
 
@@ -95,10 +105,18 @@ class Suite(_Part):
     reference: str = Field(description="the activation every other is divided by")
     seeds: list[NonNegativeInt] = Field([0, 1, 2], min_length=1, description="repeats of everything random")
     device: Device = Field("auto", description="where to measure; auto takes a GPU if there is one")
+    launcher: Literal["torchrun"] | None = Field(None, description="who starts the processes that train one model")
+    processes: PositiveInt = Field(1, description="how many of them the launcher starts on this machine")
     margin: Share = Field(0.03, description="the least ratio of times that matters")
     benchmarks: list[Benchmark] = Field(min_length=1, description="what is measured")
     claims: list[Claim] = Field([], description="judged within the run")
     gate: list[Rule] = Field([], description="judged against a baseline by `polybench gate`")
+
+    @model_validator(mode="after")
+    def _launched(self) -> Suite:
+        if self.processes > 1 and not self.launcher:
+            raise ValueError(f"processes: {self.processes} needs launcher: torchrun beside it")
+        return self
 
     @property
     def tunes(self) -> bool:

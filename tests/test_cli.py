@@ -52,7 +52,20 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_help_version_list_and_schema_say_what_is_there(capsys: Capture) -> None:
     assert call("--help") == 0
     shown = capsys.readouterr().out
-    commands = ("run", "report", "plan", "validate", "list", "gate", "schema", "init", "doctor", "selfcheck", "trace")
+    commands = (
+        "run",
+        "merge",
+        "report",
+        "plan",
+        "validate",
+        "list",
+        "gate",
+        "schema",
+        "init",
+        "doctor",
+        "selfcheck",
+        "trace",
+    )
     assert all(f"  {command} " in shown for command in commands)
     for command in commands:
         assert call(command, "-h") == 0
@@ -85,7 +98,25 @@ def test_a_suite_is_validated_resolved_and_planned(capsys: Capture) -> None:
     assert made["cells"] == len(made["trials"]) and made["device"] == "cpu"
     assert call("run", "--dry-run", "--device", "cpu", "--filter", "memory", QUICK) == 0
     assert capsys.readouterr().out.splitlines() == made["trials"]
+    parts = []
+    for i in range(1, 4):
+        assert call("plan", "--device", "cpu", "--filter", "memory", "--shard", f"{i}/3", QUICK) == 0
+        parts += capsys.readouterr().out.splitlines()
+    assert sorted(parts) == sorted(made["trials"])
     assert not Path("results").exists()
+
+
+def test_parts_are_merged_and_what_is_missing_is_listed(capsys: Capture) -> None:
+    of = suite(benchmarks=[{"name": "memory", "kind": "memory"}])
+    for name in ("relu", "swiglu"):
+        save(run(exact({name: 1}), of), Path(name), filter=None, shard="1/3")
+    assert call("merge", "relu", "swiglu", "--out", "both") == 0
+    out, err = capsys.readouterr()
+    assert out == "results: both\n"
+    assert "missing: memory/polynorm/" in err
+    assert err.splitlines()[-1] == "2 of 3 trials; go on with: polybench run --resume both"
+    assert call("merge", "relu", "swiglu", "--out", "both") == 2
+    assert "is not empty, so nothing was written" in capsys.readouterr().err
 
 
 def test_mistakes_of_several_suites_are_told_together(capsys: Capture) -> None:
@@ -126,6 +157,17 @@ WRONG: list[tuple[Sequence[str], str]] = [
     (["run", "--resume", "nowhere"], "there is no run 'nowhere'"),
     (["run", "--resume", "foreign", "--filter", "x"], "leave --filter and --out away"),
     (["run", "--resume", "foreign"], "holds no run"),
+    (["run", QUICK, "--shard", "4/3"], "such as 2/3"),
+    (["plan", QUICK, "--shard", "2"], "such as 2/3"),
+    (["run", "--resume", "kept", "--shard", "1/2"], "say both --shard and --out"),
+    (["run", QUICK, "--cluster", "pbs"], "say slurm, or local"),
+    (["run", QUICK, "--cluster", "slurm"], "say --device cpu or cuda"),
+    (["run", QUICK, "--cluster", "local", "--device", "cpu"], "which spoils times"),
+    (["run", QUICK, "--cluster", "local", "--shard", "1/2"], "makes the parts itself"),
+    (["run", QUICK, "--cluster-option", "a=b"], "needs --cluster"),
+    (["merge", "kept"], "Missing option '--out'"),
+    (["merge", "nowhere", "--out", "x"], "there is no run 'nowhere'"),
+    (["merge", "kept", "torn", "--out", "x"], "is damaged"),
     (["report"], "there is no run under results/ yet"),
     (["report", "nowhere"], "there is no run 'nowhere'"),
     (["report", "foreign"], "holds no run"),

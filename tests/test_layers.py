@@ -14,31 +14,31 @@ PACKAGE = Path(__file__).parent.parent / "polybench"
 # Every module stands on one floor and imports from its own floor or below.
 FLOORS: dict[int, str] = {
     0: "errors spec metric stats document finding machine limits window probe gpu_state software survey environment "
-    "cost clocks shape rates thinning curves stream reading dynamics_metrics",
+    "cost clocks meeting shape rates thinning curves stream reading dynamics_metrics",
     1: "doctor_gpu doctor cell registry suite located record presets",
     2: "traces executor options layers kind store explain source corpus tokenizer "
     "token_cache shard pretokenized precision",
-    3: "axes language tuning points matrix runner derive frame schema catalogue rounding "
+    3: "team ranks parts sources axes language tuning points matrix runner derive frame schema catalogue rounding "
     "backends.standard backends.liger corpora.texts corpora.records corpora.shards "
     "activations.relu activations.gelu activations.swiglu "
     "activations.geglu activations.polyrelu activations.polynorm activations.gated_polynorm",
     4: "matrix_check tuning_check collector judgements regression plan compare build operators allocation worker "
     "benchmarks.speed benchmarks.memory benchmarks.loss_curve "
     "benchmarks.pretrain benchmarks.selfcheck benchmarks.accuracy",
-    5: "check selfcheck gate table grouping session ffn moe correct",
-    6: "resolved profile_table answer overview loss_table way spread scaling baseline verdicts progress decoder "
-    "workshop figure error_table "
-    "error_figure dynamics_figure dynamics_table labels",
-    7: "rate_report scaling_report checkpoint distributed roofline compose training evaluation course "
+    5: "check selfcheck gate table grouping opening ffn moe correct",
+    6: "session merge resolved profile_table answer overview loss_table way spread scaling "
+    "baseline verdicts progress decoder workshop figure error_table error_figure dynamics_figure dynamics_table labels",
+    7: "cluster launch rate_report scaling_report checkpoint distributed roofline compose training evaluation course "
     "utilisation timing gpu_timing profiling draw dynamics",
     8: "blocks reports.text reports.html",
-    9: "cli_suites cli_doctor cli_selfcheck cli_trace",
-    10: "cli",
-    11: "__main__ __init__",
+    9: "cli_suites cli_doctor cli_selfcheck cli_trace cli_merge",
+    10: "cli_run",
+    11: "cli",
+    12: "__main__ __init__",
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 HOT = {
-    *("checkpoint", "distributed", "evaluation", "course", "utilisation", "dynamics"),
+    *("checkpoint", "distributed", "meeting", "evaluation", "course", "utilisation", "dynamics"),
     *(
         "operators",
         "build",

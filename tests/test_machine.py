@@ -15,7 +15,7 @@ from builders import MACHINE
 from builders import run as made
 from test_runner import Fake
 
-from polybench import session, store
+from polybench import opening, session, store
 from polybench.compose import facts
 from polybench.environment import FINGERPRINT, GIB, capture, choose_device, differences, room, unrecorded
 from polybench.errors import UsageError
@@ -310,7 +310,7 @@ def test_a_run_keeps_the_machine_before_and_after_and_what_happened_meanwhile(tm
         {"suite": "toy", "device": "cpu", "activations": ["relu", "swiglu"], "reference": "swiglu",
          "benchmarks": [{"name": "memory", "kind": "memory"}]}
     )  # fmt: skip
-    current = session.begin(suite, tmp_path / "run", None, "toy.yaml")
+    current = opening.begin(suite, tmp_path / "run", None, "toy.yaml")
     session.carry_out(current, make_executor=Fake)
     found = store.load(tmp_path / "run")
     after = found.header["environment_after"]

@@ -30,12 +30,12 @@ from polybench.compose import compose
 from polybench.errors import UsageError
 from polybench.executor import WorkerProcess
 from polybench.kind import Measured
+from polybench.opening import profiled
 from polybench.plan import plan
 from polybench.profiling import CALLS, name, trace, traces
 from polybench.record import Artifact, Status
 from polybench.registry import activations, backends
 from polybench.runner import perform
-from polybench.session import profiled
 from polybench.store import load
 from polybench.suite import Suite
 from polybench.traces import FOLDER, SUFFIX, read, summarise

@@ -1,0 +1,85 @@
+"""A run over cluster jobs: submitit's local executor stands in for SLURM."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import toy_kind
+from builders import suite
+
+from polybench import cluster
+from polybench.cluster import Order
+from polybench.errors import UsageError
+from polybench.plan import plan
+from polybench.sources import missing
+from polybench.store import load
+
+SUITE = """
+suite: toy
+activations: [relu, swiglu]
+reference: relu
+device: cpu
+seeds: [1, 2]
+benchmarks:
+  - {name: toy, kind: toy, matrix: {kills: 2}}
+"""
+
+
+def test_parts_are_cluster_jobs_and_what_a_lost_one_leaves_out_is_sent_in_again(tmp_path: Path) -> None:
+    variables = {**os.environ, **toy_kind.install(tmp_path)}
+    (tmp_path / "toy.yaml").write_text(SUITE)
+
+    def polybench(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "polybench", "run", *arguments, "--cluster", "local", "--cluster-jobs", "2"]
+        return subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True)
+
+    ran = polybench("toy.yaml", "--out", "run")
+    assert ran.returncode == 3, ran.stderr
+    run = load(tmp_path / "run")
+    assert [(r.trial.seed, r.measurements[0].values) for r in run.records] == [(1, (10.0,))] * 2
+    assert len(missing(run)) == 2 and all("seed=2" in label for label in missing(run))
+    assert "part 1-1of2: 2 trials measured" in ran.stderr and "part 1-2of2: ended with -9" in ran.stderr
+    last = ran.stderr.splitlines()[-1]
+    assert last.startswith(f"2 of 4 trials are missing, first {missing(run)[0]}; ")
+    assert last.endswith("go on with: polybench run --resume run --cluster local")
+    again = polybench("--resume", "run")
+    assert again.returncode == 0, again.stderr
+    whole = load(tmp_path / "run")
+    assert [(r.trial.seed, r.measurements[0].values) for r in whole.records] == [(1, (10.0,))] * 2 + [(2, (20.0,))] * 2
+    assert missing(whole) == [] and len({r.machine for r in whole.records}) == 1
+    assert {Path(s["run"]).name for s in whole.header["sources"]} == {"1-1of2", "2-1of2", "2-2of2"}
+
+
+JOBS = plan(suite(benchmarks=[{"name": "memory", "kind": "memory"}]), "cpu").jobs
+TIMES = plan(suite(benchmarks=[{"name": "speed", "kind": "speed"}]), "cpu").jobs
+OPTIONS = ("timeout_min=7", "slurm_partition=gpu", "slurm_exclusive=false")
+
+
+def test_options_are_typed_as_submitit_wants_them() -> None:
+    order = Order.of("local", 3, OPTIONS)
+    assert order.options == (("timeout_min", 7), ("slurm_partition", "gpu"), ("slurm_exclusive", False))
+    cluster.check(order, JOBS)
+
+
+def test_what_cannot_be_sent_in_is_one_sentence() -> None:
+    for executor, options, jobs, words in [
+        ("pbs", (), JOBS, "say slurm, or local"),
+        ("local", ("timeout_min",), JOBS, "write it as key=value"),
+        ("local", ("bogus=1",), JOBS, "'bogus' need to be prefixed"),
+        ("local", ("timeout_min=soon",), JOBS, "expected type"),
+        ("local", (), TIMES, "which spoils times"),
+        ("slurm", (), JOBS, "srun"),
+    ]:  # fmt: skip
+        with pytest.raises(UsageError) as caught:
+            cluster.check(Order.of(executor, 2, options), jobs)
+        assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_without_submitit_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(UsageError, match=r"pip install 'torch-polybench\[cluster\]'"):
+        cluster.check(Order.of("local", 2, ()), JOBS)

@@ -1,0 +1,150 @@
+"""The parts of a plan: disjoint, together whole, balanced, and never between times that are compared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from builders import MACHINE, suite
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from polybench import opening, session, store
+from polybench.cell import Job
+from polybench.compose import compose
+from polybench.errors import NothingMeasured, UsageError
+from polybench.executor import Ending, Message
+from polybench.parts import Shard, shard
+from polybench.plan import Plan, plan
+
+BENCHMARKS = [
+    {"name": "sp", "kind": "speed", "backends": ["eager", "checkpoint"], "matrix": {"tokens": [64, 128, 256]},
+     "protocol": {"launches": 3, "profile": True}},
+    {"name": "mem", "kind": "memory", "matrix": {"tokens": [64, 128]}},
+    {"name": "pre", "kind": "pretrain", "matrix": {"corpus": "stdlib", "lr": [0.01, 0.02]}},
+]  # fmt: skip
+SUITE = suite(benchmarks=BENCHMARKS)
+FULL = plan(SUITE, "cpu").jobs
+LAWS = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+SECONDS = st.lists(st.floats(0.1, 100), min_size=len(FULL), max_size=len(FULL))
+
+
+def ids(jobs: Sequence[Job]) -> list[str]:
+    return [t.id for job in jobs for t in job.trials]
+
+
+@LAWS
+@given(SECONDS, st.integers(1, 12))
+def test_every_job_lies_in_exactly_one_part_in_the_order_it_had(seconds: list[float], count: int) -> None:
+    jobs = [replace(j, seconds=s) for j, s in zip(FULL, seconds, strict=True)]
+    parts = [shard(jobs, i + 1, count) for i in range(count)]
+    assert sorted(i for part in parts for i in ids(part)) == sorted(ids(jobs))
+    places = {i: n for n, i in enumerate(ids(jobs))}
+    for part in parts:
+        found = [places[i] for i in ids(part)]
+        assert found == sorted(found)
+    assert parts == [shard(list(jobs), i + 1, count) for i in range(count)]
+
+
+@LAWS
+@given(SECONDS, st.integers(1, 12))
+def test_all_launches_of_one_place_of_a_timing_kind_lie_in_one_part(seconds: list[float], count: int) -> None:
+    jobs = [replace(j, seconds=s) for j, s in zip(FULL, seconds, strict=True)]
+    where: dict[object, set[int]] = {}
+    for i in range(count):
+        for job in shard(jobs, i + 1, count):
+            if job.trials[0].benchmark == "sp":
+                where.setdefault((job.trials[0].cell.axes, job.trials[0].cell.dtype), set()).add(i)
+    assert len(where) == 3
+    assert all(len(found) == 1 for found in where.values())
+
+
+@LAWS
+@given(st.lists(st.floats(0.1, 100), min_size=4, max_size=4), st.integers(1, 6))
+def test_losses_are_spread_so_that_no_part_is_late_by_more_than_one_job(seconds: list[float], count: int) -> None:
+    """Whatever a group of seeds weighs, one that fills more than a fair part is taken apart."""
+    jobs = [j for j in FULL if j.trials[0].benchmark == "pre"]
+    jobs = [replace(j, seconds=seconds[i % 4]) for i, j in enumerate(jobs)]
+    loads = [sum(j.seconds for j in shard(jobs, i + 1, count)) for i in range(count)]
+    fair = sum(loads) / count
+    assert max(loads) <= 2 * fair + max(j.seconds for j in jobs)
+    if count == 1:
+        assert loads == [pytest.approx(sum(j.seconds for j in jobs))]
+
+
+def test_the_activations_of_a_seed_stay_together_where_there_is_room() -> None:
+    jobs = [j for j in FULL if j.trials[0].benchmark == "pre"]
+    for count, together in ((2, 1), (len(jobs), 3)):
+        parts = [shard(jobs, i + 1, count) for i in range(count)]
+        seeds = [{(j.trials[0].cell.axes, j.trials[0].seed) for j in part} for part in parts]
+        first = next(iter(seeds[0]))
+        assert sum(first in found for found in seeds) == together
+
+
+def test_on_a_gpu_losses_are_spread_too() -> None:
+    jobs = [j for j in plan(SUITE, "cuda").jobs if j.trials[0].benchmark == "pre"]
+    assert all(j.alone for j in jobs)
+    assert all(len(shard(jobs, i + 1, len(jobs))) == 1 for i in range(len(jobs)))
+
+
+@pytest.mark.parametrize("text", ["", "2", "0/3", "4/3", "1/0", "-1/3", "a/b", "1/3/5", "1.5/3", "１/３"])
+def test_a_part_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"say which part of how many, such as 2/3"):
+        Shard.parse(text)
+
+
+def test_a_part_beyond_the_last_job_is_empty_and_said_so() -> None:
+    assert str(Shard.parse("2/3")) == "2/3"
+    with pytest.raises(NothingMeasured, match="shard 9/9 is empty: these 2 jobs fill 2"):
+        Shard(9, 9).of(FULL[-2:])
+
+
+class Fake:
+    """Measures one byte for every trial."""
+
+    def run(self, job: Job, on_message: Callable[[Message], None]) -> Ending:
+        for i in range(len(job.trials)):
+            on_message({"trial": i, "measurement": {"metric": "saved_bytes", "values": [1.0]}})
+        return Ending()
+
+    def stop(self) -> None:
+        pass
+
+
+def test_a_part_is_a_run_that_can_be_resumed_and_says_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "capture", lambda: MACHINE)
+    memory = suite(benchmarks=[BENCHMARKS[1]])
+    current = opening.begin(memory, tmp_path / "run", None, "toy.yaml", Shard(2, 3))
+    assert current.header["planned"] == len(current.todo.trials) == 2
+    session.carry_out(replace(current, todo=Plan(current.todo.jobs[:1])), make_executor=Fake)
+    again = opening.resume(tmp_path / "run", None, force=False)
+    assert ids(again.todo.jobs) == ids(current.todo.jobs[1:])
+    assert (again.done, again.header["shard"], again.header["planned"]) == (1, "2/3", 2)
+    session.carry_out(again, make_executor=Fake)
+    assert not opening.resume(tmp_path / "run", None, force=False).todo.jobs
+    run = store.load(tmp_path / "run")
+    assert {r.machine for r in run.records} == {current.machine} != {""}
+    document = compose(run)
+    assert ("part", "2/3 of the plan") in document.facts
+    assert [n for n in document.notes if "part 2/3" in n and "polybench merge" in n]
+    assert not [n for n in document.notes if "not complete" in n]
+
+
+def test_a_part_of_what_is_left_leaves_the_run_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "capture", lambda: MACHINE)
+    whole = opening.begin(suite(benchmarks=[BENCHMARKS[1]]), tmp_path / "run", None, "toy.yaml")
+    session.carry_out(replace(whole, todo=Plan(whole.todo.jobs[:2])), make_executor=Fake)
+    before = (tmp_path / "run" / "records.jsonl").read_bytes()
+    monkeypatch.setattr(opening, "capture", lambda: {**MACHINE, "cpu": "of a node"})
+    rest = opening.resume(tmp_path / "run", None, force=False, elsewhere=True)
+    parts = [opening.part_of(rest, Shard(i, 2), tmp_path / f"part{i}") for i in (1, 2)]
+    assert sorted(i for part in parts for i in ids(part.todo.jobs)) == sorted(ids(whole.todo.jobs[2:]))
+    header = json.loads((tmp_path / "part1" / "run.json").read_text())
+    assert (header["shard"], header["environment"]["cpu"]) == ("1/2", "of a node")
+    assert ids(opening.resume(tmp_path / "part1", None, force=False).todo.jobs) == ids(parts[0].todo.jobs)
+    assert (tmp_path / "run" / "records.jsonl").read_bytes() == before

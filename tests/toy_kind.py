@@ -1,0 +1,46 @@
+"""A kind that trains nothing: it says which process it ran in, or fails where its axes say so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SOURCE = r'''
+import os, signal
+from pydantic import Field
+from polybench.kind import Axes, Fact, Protocol
+from polybench.metric import Metric
+from polybench.record import Measurement
+from polybench.registry import benchmarks
+
+class ToyAxes(Axes):
+    fails: str = Field("", description="rank/seed of the process that fails")
+    kills: int = Field(-1, description="seed whose first trial takes the whole program with it, once")
+
+SCORE = Metric("score", "1", "lower", "seed", "Ten times the seed.")
+
+@benchmarks.register("toy", axes=ToyAxes, protocol=Protocol, metrics=(SCORE,), version=1, repeats="seeds",
+                     seconds=lambda axes, protocol: 1.0)
+def toy(trials, axes, protocol):
+    """Says where it ran."""
+    rank, seed = os.environ.get("RANK", "0"), trials[0].seed
+    with open(os.environ["TOY_LOG"], "a") as file:
+        file.write(f"{rank}/{os.environ.get('WORLD_SIZE', '1')} {trials[0].cell.activation} {seed}\n")
+    if axes.fails == f"{rank}/{seed}":
+        raise ValueError("planted")
+    if axes.kills == seed and not os.path.exists(os.environ["TOY_LOG"] + ".killed"):
+        open(os.environ["TOY_LOG"] + ".killed", "w").close()
+        os.kill(os.getppid(), signal.SIGKILL)
+        signal.pause()
+    yield 0, Fact("rank", rank)
+    yield 0, Measurement("score", (10.0 * seed,))
+'''
+
+
+def install(folder: Path) -> dict[str, str]:
+    """Put the package into a folder; variables for the processes that shall have it."""
+    (folder / "polybench_toy.py").write_text(SOURCE.replace("\\\\n", "\\n"), encoding="utf-8")
+    info = folder / "polybench_toy-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: polybench-toy\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text("[polybench]\ntoy = polybench_toy\n", encoding="utf-8")
+    return {"PYTHONPATH": f"{folder}:{Path(__file__).parent.parent}", "TOY_LOG": str(folder / "log.txt")}
