@@ -99,3 +99,9 @@ def test_a_single_way_to_choose_the_rate_goes_without_saying() -> None:
     one = studies.study(studies.compared(lr="tuned"))
     (told,) = [f for f in findings(one) if f.question == "At equal tokens"]
     assert "rate" not in told.text
+
+
+@pytest.mark.parametrize(("seeds", "told"), [(2, "none of which is compared"), (101, "of which 100 are compared too")])
+def test_seeds_that_both_tune_and_compare_are_told(seeds: int, told: str) -> None:
+    one = studies.study([*studies.tuned(rates=(1e-3,), seeds=seeds), *studies.compared(seeds=3)])
+    assert told in rate_tables(one)[0].caption
