@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from polybench.stats import Estimate, of_launches, settled
+from polybench.stats import Estimate, of_launches
+from polybench.stopping import settled
 from polybench.timing import Sample, Timer
 from polybench.workshop import Arm, Yardstick
 

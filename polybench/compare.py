@@ -16,13 +16,12 @@ from polybench.stats import (
     Estimate,
     benjamini_hochberg,
     holm,
-    more_seeds,
-    more_to_settle,
     of_launches,
     p_beyond,
     paired,
     t_test,
 )
+from polybench.stopping import more_seeds, more_to_settle
 from polybench.store import Run
 
 Outcome = Literal["better", "worse", "same", "unresolved", "unstable", "none"]

@@ -14,7 +14,8 @@ from polybench.cell import Cell
 from polybench.compare import judge_times
 from polybench.document import Column, Entry, Table
 from polybench.record import Record, Status
-from polybench.stats import clopper_pearson, launch_excess, of_launches, settled
+from polybench.stats import clopper_pearson, launch_excess, of_launches
+from polybench.stopping import settled
 from polybench.store import Run
 from polybench.suite import Suite
 

@@ -7,18 +7,16 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal
 
 CONFIDENCE_TIME = 0.98
 CONFIDENCE_SEED = 0.95
 ALPHA = 0.05
-_LEAST_BLOCKS = 7  # below, no order statistic of a median reaches 98 %
-_MANY_LAUNCHES = 5  # from here on launches themselves are the sample
+LEAST_BLOCKS = 7  # below, no order statistic of a median reaches 98 %
+MANY_LAUNCHES = 5  # from here on launches themselves are the sample
 MOST_PAIRS = 16  # of `sign_flip`: 2^n sign patterns are enumerated up to here
-_MOST_EXCESS = 2.0  # of `launch_excess`, up to which blocks may explain how launches differ
-_STANDS_OUT = 4.0  # the same ratio of one comparison alone, by chance in 2 of 100
+MOST_EXCESS = 2.0  # of `launch_excess`, up to which blocks may explain how launches differ
+STANDS_OUT = 4.0  # the same ratio of one comparison alone, by chance in 2 of 100
 _LEAST_P = 1e-12  # smaller ones are not told apart
-_MOST_LAUNCHES, _MOST_FOLD = 60, 1000.0  # more than this nobody measures
 
 
 @dataclass(frozen=True)
@@ -65,11 +63,11 @@ def of_launches(
     value, n = statistics.fmean(medians), sum(map(len, kept))
     if len(kept) == 1:
         low, high = median_interval(kept[0], confidence)
-    elif len(kept) >= _MANY_LAUNCHES:
+    elif len(kept) >= MANY_LAUNCHES:
         half = t_quantile(len(kept) - 1, confidence) * statistics.stdev(medians) / math.sqrt(len(medians))
         low, high = value - half, value + half
     else:
-        if min(map(len, kept)) < _LEAST_BLOCKS:
+        if min(map(len, kept)) < LEAST_BLOCKS:
             return Estimate(value, -math.inf, math.inf, n)
         half = _few(kept, medians, confidence, excess)
         low, high = min(value - half, *medians), max(value + half, *medians)
@@ -99,9 +97,9 @@ def launch_excess(arms: Sequence[Sequence[Sequence[float]]]) -> float | None:
     """
     between, within = 0.0, 0.0
     for launches in arms:
-        if len(launches) > 1 and min(map(len, launches)) >= _LEAST_BLOCKS:
+        if len(launches) > 1 and min(map(len, launches)) >= LEAST_BLOCKS:
             between += statistics.variance([statistics.median(v) for v in launches])
-            within += statistics.fmean(_variance_of_median(v) for v in launches)
+            within += statistics.fmean(variance_of_median(v) for v in launches)
     return between / within if within else None
 
 
@@ -118,14 +116,14 @@ def _few(
     """
     count = len(launches)
     between = statistics.variance(medians)
-    within = statistics.fmean(_variance_of_median(v) for v in launches)
+    within = statistics.fmean(variance_of_median(v) for v in launches)
     own = between / within if within else math.inf
-    used = own if excess is None else max(excess / _MOST_EXCESS, own / _STANDS_OUT)
+    used = own if excess is None else max(excess / MOST_EXCESS, own / STANDS_OUT)
     degrees = count - 1.0 + max(0.0, 1 - used) * sum(len(v) - 1 for v in launches)
     return t_quantile(degrees, confidence) * math.sqrt(max(between, within) / count)
 
 
-def _variance_of_median(values: Sequence[float]) -> float:
+def variance_of_median(values: Sequence[float]) -> float:
     """From the exact 90 % interval of the median, as if it were normal."""
     low, high = median_interval(values, 0.9)
     return ((high - low) / 2 / statistics.NormalDist().inv_cdf(0.95)) ** 2
@@ -194,18 +192,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def more_seeds(differences: Sequence[float], confidence: float = CONFIDENCE_SEED, most: int = 1000) -> int | None:
-    """How many more pairs of this mean and spread would make the interval exclude zero; None beyond `most`."""
-    n = len(differences)
-    if n < 2 or statistics.fmean(differences) == 0:
-        return None
-    mean, spread = abs(statistics.fmean(differences)), statistics.stdev(differences)
-    for total in range(n + 1, most + 1):
-        if t_quantile(total - 1, confidence) * spread / math.sqrt(total) < mean:
-            return total - n
-    return None
-
-
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     """Adjusted p values that keep the false discovery rate (Benjamini, Hochberg 1995), in the given order."""
     count = len(p_values)
@@ -236,47 +222,6 @@ def p_beyond(interval: Callable[[float], Estimate], margin: float) -> float:
         middle = (low + high) / 2
         low, high = (low, middle) if excludes(math.exp(middle)) else (middle, high)
     return math.exp(high)
-
-
-def settled(change: Estimate, margin: float) -> bool:
-    """Whether measuring on would change little: beyond the margin, within it, or narrower than a third of it."""
-    inside = -margin < change.low and change.high < margin
-    return change.low > margin or change.high < -margin or inside or change.half_width < margin / 3
-
-
-@dataclass(frozen=True)
-class More:
-    """How much more of what would settle a comparison."""
-
-    count: int
-    what: Literal["blocks", "launches"]
-
-
-def more_to_settle(launches: Sequence[Sequence[float]], margin: float, excess: float | None = None) -> More | None:
-    """How many more blocks a launch, or launches, would bring the interval clear of the margin's edges.
-
-    The interval shrinks with the root of the blocks while blocks explain how launches differ; where
-    launches differ by more than their blocks do, only more launches help. None where that would be
-    over a thousand-fold, because the ratio lies at the margin itself, or with too few blocks to tell.
-    """
-    now = of_launches(launches, excess=excess)
-    room = abs(abs(now.value) - margin)
-    blocks = min(len(v) for v in launches if v)
-    if not now.known:
-        return More(_LEAST_BLOCKS - blocks, "blocks") if blocks < _LEAST_BLOCKS else None
-    if room == 0:
-        return None
-    medians = [statistics.median(v) for v in launches if v]
-    apart = statistics.stdev(medians) if len(medians) > 1 else 0.0
-    within = statistics.fmean(_variance_of_median(v) for v in launches if v)
-    own = apart**2 / within if within else math.inf if apart else 0.0
-    if own > (1.0 if excess is None else _STANDS_OUT) or (excess and excess > _MOST_EXCESS):
-        for total in range(max(_MANY_LAUNCHES, len(medians) + 1), _MOST_LAUNCHES + 1):
-            if t_quantile(total - 1, CONFIDENCE_TIME) * apart / math.sqrt(total) < room:
-                return More(total - len(medians), "launches")
-        return None
-    factor = (now.half_width / room) ** 2
-    return More(max(1, math.ceil(blocks * (factor - 1))), "blocks") if factor < _MOST_FOLD else None
 
 
 def clopper_pearson(hits: int, trials: int, confidence: float = CONFIDENCE_SEED) -> tuple[float, float]:

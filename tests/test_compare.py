@@ -9,7 +9,7 @@ from builders import exact, losses, record, run, suite, times
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polybench import stats
+from polybench import stats, stopping
 from polybench.answer import findings
 from polybench.compare import Comparison, across
 from polybench.points import points
@@ -179,7 +179,7 @@ def test_what_is_not_resolved_says_what_would_settle_it(differences: list[float]
     mine = [b + d for b, d in zip(base, differences, strict=True)]
     found = beside(run(losses({"relu": mine, "swiglu": base})), "val_loss")["relu"]
     assert found.outcome == "unresolved"
-    more = stats.more_seeds([a - b for a, b in zip(mine, base, strict=True)])
+    more = stopping.more_seeds([a - b for a, b in zip(mine, base, strict=True)])
     assert found.settle == (f"about {more} more seeds" if more else "over 1000 more seeds")
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from polybench import stats
+from polybench import stats, stopping
 from polybench.stats import Estimate
 
 LAWS = settings(max_examples=80, deadline=None, derandomize=True, database=None)
@@ -164,7 +164,7 @@ def test_the_difference_of_two_runs_is_odd(old: list[list[float]], new: list[lis
 @LAWS
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=9))
 def test_so_many_more_seeds_settle_it_and_one_fewer_does_not(differences: list[float]) -> None:
-    more, n = stats.more_seeds(differences), len(differences)
+    more, n = stopping.more_seeds(differences), len(differences)
     mean, spread = abs(statistics.fmean(differences)), statistics.stdev(differences)
 
     def half(total: int) -> float:
@@ -235,7 +235,7 @@ def test_what_would_settle_it_does(value: float) -> None:
     generator = np.random.default_rng(3)
     z = generator.normal(size=4000)
     few = [[value + sd * v for v in z[:60]]]
-    more = stats.more_to_settle(few, margin)
+    more = stopping.more_to_settle(few, margin)
     assert more is not None
     assert more.what == "blocks"
     grown = stats.of_launches([[value + sd * v for v in z[: 60 + 2 * more.count]]])
@@ -244,10 +244,10 @@ def test_what_would_settle_it_does(value: float) -> None:
 
 def test_launches_that_differ_ask_for_more_launches_and_few_blocks_for_more_blocks() -> None:
     apart = [[c + 0.001 * (k % 5) for k in range(20)] for c in (0.0, 0.05, 0.1)]
-    more = stats.more_to_settle(apart, math.log1p(0.03))
+    more = stopping.more_to_settle(apart, math.log1p(0.03))
     assert more is not None
     assert more.what == "launches"
-    assert stats.more_to_settle([[0.1, 0.2]], 0.03) == stats.More(5, "blocks")
+    assert stopping.more_to_settle([[0.1, 0.2]], 0.03) == stopping.More(5, "blocks")
 
 
 def test_the_excess_of_launches_is_about_one_where_they_agree() -> None:
