@@ -30,7 +30,7 @@ def load(run: str | os.PathLike[str] | None = None) -> pandas.DataFrame:
     """The records of a run (a folder, `suite/run`, or the latest), one row a measured value.
 
     Columns: benchmark, kind, activation, backend, device, dtype, seed, control, status, error,
-    metric, unit, step (of curves, else the index of the sample), value, and one column an axis.
+    metric, unit, step (of curves, or the layer, else the index of the sample), value, and one column an axis.
 
     Raises:
         polybench.errors.ResultsError: there is no such run, or it is damaged.

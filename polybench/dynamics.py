@@ -147,14 +147,14 @@ def statistics(y_V: Tensor) -> tuple[float, float, float]:
 def coefficients(activation: nn.Module) -> dict[int, float]:
     """The learned numbers of an activation: a_i by i, for activations that are polynomials.
 
-    `bias` is number 0. All others count from the last, which is 1, up to `HIGHEST`: the checkpoints of
-    arXiv:2411.03884 hold a_r first. A longer parameter, of one number a channel, counts as its mean.
+    `bias`, wherever it sits, is number 0. All others count from the last, which is 1, up to `HIGHEST`:
+    the checkpoints of arXiv:2411.03884 hold a_r first. A longer parameter, of one number a channel,
+    counts as its mean.
     """
-    named = activation.named_parameters()  # of a module inside as `inner.bias`
-    parts = {name.rpartition(".")[2]: whole(p).detach().double().flatten() for name, p in named}
-    bias = parts.pop("bias", None)
+    parts = {name: whole(p).detach().double().flatten() for name, p in activation.named_parameters()}
+    biases = [parts.pop(name).mean().item() for name in list(parts) if name.split(".")[-1] == "bias"]
     others = [n for p in parts.values() for n in (p.tolist() if len(p) <= metrics.HIGHEST else [p.mean().item()])]
-    found = {} if bias is None else {0: bias.mean().item()}
+    found = {0: fmean(biases)} if biases else {}
     return found | dict(enumerate(others[: -metrics.HIGHEST - 1 : -1], 1))
 
 

@@ -35,7 +35,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Measurement:
-    """Raw values of one metric in its own unit; `steps` name the step of each value of a curve."""
+    """Raw values of one metric in its own unit; `steps` name the step, or layer, of each value of a curve."""
 
     metric: str
     values: tuple[float, ...]

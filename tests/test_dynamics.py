@@ -10,20 +10,19 @@ import pytest
 import torch
 from torch import nn
 
-from polybench.build import generator
+from polybench.build import activation, generator
 from polybench.corpus import Tokens
 from polybench.decoder import Decoder
 from polybench.dynamics import Observer, coefficients, effective_rank, matrices, overheard, statistics
 from polybench.dynamics_metrics import BY_LAYER, DYNAMICS, HIGHEST, SCALARS
 from polybench.evaluation import sample
-from polybench.ffn import FeedForward
 from polybench.language import LanguageAxes
 from polybench.record import Measurement
 from polybench.registry import activations
 from polybench.training import Training, set_up
 
 NAMES = activations.names()
-LEARNED = {"gated_polynorm": 4, "polynorm": 4, "polyrelu": 4}  # numbers that an activation learns
+LEARNED = ("polynorm", "polyrelu", "gated_polynorm")
 AXES = LanguageAxes(d_model=16, layers=3, heads=2, seq_len=8, batch=4, steps=4, lr=0.01, eval_tokens=64).filled()
 V, LAYERS = 17, 3
 
@@ -43,8 +42,10 @@ def normal(*shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=generator("dynamics", *shape), dtype=torch.float64)
 
 
-def observed(text: Tokens, name: str, backend: str = "eager", dtype: str = "float32") -> tuple[Decoder, Observer]:
-    model = set_up(text, AXES, name, backend, "cpu", dtype, 0)
+def observed(
+    text: Tokens, name: str, backend: str = "eager", dtype: str = "float32", **changes: object
+) -> tuple[Decoder, Observer]:
+    model = set_up(text, AXES.model_copy(update=changes), name, backend, "cpu", dtype, 0)
     return model, Observer(model, sample(text.held_out_N, AXES, torch.device("cpu")), dtype)
 
 
@@ -92,7 +93,7 @@ def test_every_activation_has_every_measurement_once(name: str, text: Tokens) ->
     observer.look(0)
     values = list(observer.measurements())
     names = [m.metric for m in values]
-    learned = LEARNED.get(name, 0)
+    learned = sum(p.numel() for p in activation(name).parameters())
     assert len(set(names)) == len(names) == len(SCALARS) + len(BY_LAYER) + 2 * learned
     assert set(names) <= {m.name for m in DYNAMICS}
     for m in values:
@@ -163,14 +164,14 @@ def test_other_types_are_observed_too(dtype: str, text: Tokens) -> None:
     assert values[1]["layer_rms"] == pytest.approx(values[0]["layer_rms"], rel=0.02)
 
 
-@pytest.mark.parametrize("name", sorted(LEARNED))
+@pytest.mark.parametrize("name", LEARNED)
 def test_coefficients_start_at_a_third_and_move(name: str, text: Tokens) -> None:
     model, observer = observed(text, name)
     observer.look(0)
     for i in range(1, 4):
         assert found(observer)[f"layer_coefficient_{i}"].values == pytest.approx([1 / 3] * LAYERS)
+    weight, bias = model.layers[2].ffn.activation.parameters()
     with torch.no_grad():
-        weight, bias = model.layers[2].ffn.activation.parameters()
         weight.copy_(torch.tensor([3.0, 2.0, 1.0]))  # a_3, a_2, a_1
         bias.fill_(0.6)
     resumed = Observer(model, observer.tokens_BxT, looks=dict(observer.looks))
@@ -191,25 +192,28 @@ def test_coefficients_beyond_the_highest_are_left_out_and_long_parameters_count_
 
 
 @pytest.mark.parametrize(("name", "branches"), [("relu", 1), ("swiglu", 2)])
-def test_branches_and_experts_are_matrices_of_their_own(name: str, branches: int) -> None:
-    block = FeedForward(12, name).initialise(0)
-    layer = nn.Module()
-    layer.ffn = block
-    w_in, w_out = matrices(layer)
+def test_branches_and_experts_are_matrices_of_their_own(name: str, branches: int, text: Tokens) -> None:
+    dense, _ = observed(text, name)
+    mixed, _ = observed(text, name, experts=3)
+    w_in, w_out = matrices(dense.layers[0])
     assert (len(w_in), len(w_out)) == (branches, 1)
-    assert torch.equal(torch.cat(list(w_in)), block.w_in.weight)
-    experts = nn.Module()
-    experts.w_in = nn.Parameter(torch.stack([block.w_in.weight, 2 * block.w_in.weight]))
-    experts.w_out = nn.Parameter(torch.stack([block.w_out.weight] * 2))
-    layer.ffn = experts
-    torch.testing.assert_close(effective_rank(matrices(layer)[0]), effective_rank(w_in).repeat(2))
-    assert len(matrices(layer)[1]) == 2
+    assert torch.equal(torch.cat(list(w_in)), dense.layers[0].ffn.w_in.weight)
+    w_in, w_out = matrices(mixed.layers[0])
+    assert (len(w_in), len(w_out)) == (3 * branches, 3)
+    assert torch.equal(torch.cat(list(w_in[branches : 2 * branches])), mixed.layers[0].ffn.w_in[1])
 
 
-def test_experts_are_all_heard() -> None:
-    experts, heard = nn.Module(), []
-    experts.__dict__["_runs"] = runs = [torch.relu, torch.tanh]
-    with pytest.raises(KeyError), overheard(experts, heard.append):
-        assert [run(torch.ones(2)).shape for run in experts.__dict__["_runs"]] == [(2,), (2,)]
-        raise KeyError
-    assert len(heard) == 2 and experts.__dict__["_runs"] is runs
+@pytest.mark.parametrize("owned", ["shared", "own"])
+def test_all_experts_are_heard_and_their_coefficients_averaged(owned: str, text: Tokens) -> None:
+    model, observer = observed(text, "relu", experts=4, top_k=2, expert_coefficients=owned)
+    assert found(observer)["layer_zeros"].values == pytest.approx([0.5] * LAYERS, abs=0.06)
+    model, observer = observed(text, "polynorm", experts=4, top_k=2, expert_coefficients=owned)
+    each = list(model.layers[0].ffn.activation.modules())[-1]  # the last expert's, or that of all
+    with torch.no_grad():
+        each.bias.fill_(1.0)
+    assert found(observer)["layer_coefficient_0"].values == pytest.approx([0.25 if owned == "own" else 1, 0, 0])
+    rows = observer.tokens_BxT.numel() * 2
+    heard: list[int] = []
+    with overheard(model.layers[1].ffn, lambda y: heard.append(len(y))):
+        model(observer.tokens_BxT)
+    assert sum(heard) == rows and len(heard) == (4 if owned == "own" else 1)

@@ -1,0 +1,141 @@
+"""What was observed inside of decoders reaches the report: tables and pictures of their own."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from builders import changed, losses, record, run, suite
+from test_checkpoint import items
+
+from polybench.cell import CHECKPOINTS
+from polybench.compose import compose
+from polybench.document import Document, Figure
+from polybench.draw import svg
+from polybench.dynamics_metrics import BY_LAYER, DYNAMICS, SCALARS
+from polybench.kind import Progress
+from polybench.metric import Metric
+from polybench.plan import plan
+from polybench.record import Measurement, Record
+
+RANK = {"relu": 0.9, "swiglu": 0.8, "polynorm": 0.95}
+
+
+def observed(name: str, seed: int) -> Record:
+    """Numbers that differ by a little from seed to seed, and coefficients of polynorm alone."""
+    shift = 0.01 * seed
+    values = {m.name: [RANK[name] + shift] for m in SCALARS}
+    values["activation_zeros"] = [0.5 + shift if name == "relu" else 0.0]
+    values |= {m.name: [RANK[name] + shift, 0.5 + shift, 0.4 + shift] for m in BY_LAYER}
+    values["layer_zeros"] = [values["activation_zeros"][0]] * 3
+    if name == "polynorm":
+        values |= {"coefficient_3": [1 / 3, 0.2, 0.1 + shift], "layer_coefficient_3": [0.0, 0.1 + shift, 0.2 + shift]}
+    return record("pretrain", name, {"val_loss": [3 + shift], **values}, seed=seed, steps=[1, 2, 3])
+
+
+RECORDS = [observed(name, seed) for name in RANK for seed in range(3)]
+DOCUMENT = compose(run(RECORDS))
+
+
+def picture(document: Document, metric: str) -> Figure:
+    (found,) = [f for f in document.figures if metric.replace("_", "-") in f.key]
+    return found
+
+
+def test_a_metric_of_an_older_run_runs_along_its_steps() -> None:
+    for metric in DYNAMICS:
+        assert Metric(**metric.to_json()) == metric
+    old = {k: v for k, v in Metric("m", "1", "lower", "seed", "", curve=True).to_json().items() if k != "along"}
+    assert Metric(**old).along == "step"
+
+
+def test_the_scalars_have_a_table_of_their_own_with_paired_intervals() -> None:
+    names = {m.name for m in SCALARS}
+    (table,) = [t for t in DOCUMENT.tables if names & {c.name for c in t.columns}]
+    assert table.key == "pretrain-dynamics"
+    at = {c.name: i for i, c in enumerate(table.columns)}
+    rows = {row[0].text: row for row in table.rows}
+    assert list(rows) == list(RANK)
+    share = rows["relu"][at["effective_rank over swiglu's"]]
+    ratios = [(0.9 + 0.01 * s) / (0.8 + 0.01 * s) for s in range(3)]
+    assert share.value == pytest.approx(math.prod(ratios) ** (1 / 3))
+    assert share.low and share.high and share.low < share.value < share.high
+    zeros = rows["relu"][at["activation_zeros less swiglu's"]]
+    assert zeros.value == pytest.approx(0.51) and zeros.outcome == ""
+    assert rows["polynorm"][at["activation_zeros less swiglu's"]].value == 0
+    assert rows["swiglu"][at["neighbour_cosine less swiglu's"]].text == "0"
+
+
+def test_coefficients_are_told_of_those_that_learn_some() -> None:
+    (table,) = [t for t in DOCUMENT.tables if t.key == "pretrain-coefficients"]
+    assert [c.name for c in table.columns] == ["activation", "a_3"]
+    ((name, entry),) = table.rows
+    assert (name.text, entry.text) == ("polynorm", "0.107 (0 to 0.210)")
+
+
+def test_every_metric_by_layer_has_a_picture_across_layers() -> None:
+    for metric in BY_LAYER:
+        figure = picture(DOCUMENT, metric.name)
+        assert figure.x_label == "Layer"
+        assert [s.label for s in figure.series] == list(RANK)
+        assert all(s.x == (1, 2, 3) and len(s.low) == len(s.high) == 3 for s in figure.series)
+        assert svg(figure)
+    relu = picture(DOCUMENT, "w_in_rank").series[0]
+    assert (relu.y[0], relu.low[0], relu.high[0]) == pytest.approx((0.91, 0.90, 0.92))
+    assert not [f for f in DOCUMENT.figures if f.key.startswith("curve") and f.x_label != "Optimizer steps"]
+    assert not [f for f in DOCUMENT.figures if f.key.startswith("curve-layer")]
+
+
+def test_coefficients_are_drawn_over_steps_from_the_start() -> None:
+    figure = picture(DOCUMENT, "coefficient_3")
+    assert figure.x_label == "Optimizer steps" and figure.title == "Learned coefficient a_3"
+    ((label, x, y),) = [(s.label, s.x, s.y) for s in figure.series]
+    assert (label, x, y) == ("polynorm", (1, 2, 3), pytest.approx((1 / 3, 0.2, 0.11)))
+
+
+def test_a_run_that_was_not_observed_has_none_of_it() -> None:
+    document = compose(run(losses({"relu": [3.0, 3.1], "swiglu": [3.0, 3.2]})))
+    assert not [t for t in document.tables if t.key.endswith(("dynamics", "coefficients"))]
+    assert not [f for f in document.figures if f.key.startswith("dynamics")]
+
+
+def test_a_value_that_is_not_finite_is_left_out_of_the_picture() -> None:
+    broken = record("pretrain", "relu", {"layer_rms": [1.0, math.nan, 3.0]}, seed=0, steps=[1, 2, 3])
+    figure = picture(compose(changed(run([broken]))), "layer_rms")
+    assert figure.series[0].x == (1, 3) and figure.series[0].low == ()
+    assert svg(figure)
+
+
+def test_observing_through_the_kind_changes_no_loss_and_survives_a_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLYBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv(CHECKPOINTS, str(tmp_path / "kept"))
+    for i in range(3):
+        (tmp_path / f"{i}.txt").write_text(f"words of document {i} " * 40, encoding="utf-8")
+    matrix = {"corpus": f"text:{tmp_path}/*.txt", "d_model": 8, "heads": 1, "layers": 2, "seq_len": 8, "batch": 2,
+              "steps": 10, "eval_tokens": 64}  # fmt: skip
+    asked = suite(activations=["polynorm", "swiglu"], benchmarks=[{"name": "p", "kind": "pretrain", "matrix": matrix}])
+    trial = plan(asked, "cpu").trials[0]
+    torch.set_num_threads(1)
+
+    def measured(**protocol: object) -> dict[str, Measurement]:
+        found = list(items(trial, evaluations=5, **protocol))
+        assert not [i for i in found if isinstance(i, Exception)]
+        return {i.metric: i for i in found if isinstance(i, Measurement)}
+
+    plain, watched = measured(), measured(dynamics=True)
+    assert set(watched) - set(plain) <= {m.name for m in DYNAMICS} and not set(plain) - set(watched)
+    assert watched["coefficient_1"].steps == plain["val_curve"].steps == (0, 2, 4, 6, 8, 10)
+    assert watched["coefficient_1"].values[0] == pytest.approx(1 / 3)
+    for name in ("val_curve", "train_loss", "gradient_norm"):
+        assert watched[name] == plain[name]
+    steps = (i for i in items(trial, evaluations=5, dynamics=True, checkpoint_every=3) if isinstance(i, Progress))
+    for _ in range(7):
+        next(steps)
+    steps.close()
+    resumed = measured(dynamics=True, checkpoint_every=3)
+    for name in {m.name for m in DYNAMICS} & set(watched):
+        assert resumed[name] == watched[name], name
