@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "polybench"
 
 # Every module stands on one floor and imports from its own floor or below.
 FLOORS: dict[int, str] = {
-    0: "errors spec metric stats stopping document finding machine limits window probe gpu_state software survey environment "
-    "cost clocks meeting shape rates thinning curves stream reading dynamics_metrics",
+    0: "errors spec metric stats stopping document finding machine limits window probe gpu_state software survey "
+    "environment cost clocks meeting shape rates thinning curves stream reading dynamics_metrics",
     1: "doctor_gpu doctor cell registry suite located record presets",
     2: "traces executor options layers kind store explain source corpus tokenizer "
     "token_cache shard pretokenized precision",
