@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,7 @@ _END = "<|end|>"  # of a document, of a BPE trained here
 # What ends a document in the tokenizers of others: GPT-2 and Pythia; Llama 3; Llama 2, T5; Gemma; BERT; Qwen, SmolLM.
 _ENDS = (_END, "<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "[SEP]", "<|im_end|>")
 _BATCH = 4 << 20  # bytes of text that are encoded at a time
+_LEARN = 32 << 20  # bytes of text that a BPE is trained on at most; documents come in the order of their hashes
 
 
 def _known_tokenizer(text: str) -> str:
@@ -173,7 +175,9 @@ def _bpe(train: Sequence[bytes], size: int) -> str:
         initial_alphabet=package.pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    bpe.train_from_iterator((t.decode("utf-8", "replace") for t in train), trainer)
+    starts = accumulate(map(len, train), initial=0)
+    sample = (t for t, start in zip(train, starts, strict=False) if start < _LEARN)
+    bpe.train_from_iterator((t.decode("utf-8", "replace") for t in sample), trainer)
     return str(bpe.to_str())
 
 
