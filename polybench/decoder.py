@@ -75,8 +75,8 @@ class Attention(nn.Module):
 
     The weights stand as in LLaMA, where position t turns numbers i and i + K/2 of a head as a pair. The
     forward pass orders the rows that make q and k so that pairs are neighbours, unless it is compiled: the
-    products of q and k stay the same. With `qk_norm`, q and k are normalised over their whole width before they are turned,
-    as in OLMoE (arXiv:2409.02060).
+    products of q and k stay the same. With `qk_norm`, q and k are normalised over their whole width
+    before they are turned, as in OLMoE (arXiv:2409.02060).
     """
 
     def __init__(self, d_model: int, heads: int, qk_norm: bool):
