@@ -49,6 +49,11 @@ def paired(rows_D: Tensor, heads: int) -> Tensor:
     return rows_D.unflatten(0, (heads, 2, -1)).transpose(1, 2).flatten(0, 2)
 
 
+def as_is(rows_D: Tensor, heads: int) -> Tensor:
+    """Rows of each head as LLaMA orders them, for `turned_halves`."""
+    return rows_D
+
+
 def turned(x_BxTxD: Tensor, cos_TxK: Tensor, sin_TxK: Tensor) -> Tensor:
     """Turn each pair of neighbours by its position's angle: one complex product, a single pass over memory."""
     wide = torch.promote_types(x_BxTxD.dtype, torch.float32)
@@ -58,13 +63,21 @@ def turned(x_BxTxD: Tensor, cos_TxK: Tensor, sin_TxK: Tensor) -> Tensor:
     return torch.view_as_real(pairs * angle_TxD).flatten(-2).to(x_BxTxD.dtype)
 
 
+def turned_halves(x_BxTxD: Tensor, cos_TxK: Tensor, sin_TxK: Tensor) -> Tensor:
+    """Turn numbers i and i + K/2 of each head: the real arithmetic that torch.compile fuses, unlike a complex one."""
+    cos_Tx1xK, sin_Tx1xK = cos_TxK[:, None], sin_TxK[:, None]
+    a, b = x_BxTxD.unflatten(-1, (-1, 2, cos_TxK.shape[-1])).unbind(-2)
+    both = (a * cos_Tx1xK - b * sin_Tx1xK, a * sin_Tx1xK + b * cos_Tx1xK)
+    return torch.stack(both, dim=-2).flatten(-3)
+
+
 class Attention(nn.Module):
     """Causal self-attention with rotary positions, no biases.
 
     The weights stand as in LLaMA, where position t turns numbers i and i + K/2 of a head as a pair. The
-    forward pass orders the rows that make q and k so that pairs are neighbours: the products of q and k
-    stay the same. With `qk_norm`, q and k are normalised over their whole width before they are turned,
-    as in OLMoE (arXiv:2409.02060).
+    forward pass orders the rows that make q and k so that pairs are neighbours, unless it is compiled: the
+    products of q and k stay the same. With `qk_norm`, q and k are normalised over their whole width
+    before they are turned, as in OLMoE (arXiv:2409.02060).
     """
 
     def __init__(self, d_model: int, heads: int, qk_norm: bool):
@@ -77,14 +90,15 @@ class Attention(nn.Module):
 
     def forward(self, x_BxTxD: Tensor, cos_TxK: Tensor, sin_TxK: Tensor) -> Tensor:
         D, H = x_BxTxD.shape[-1], self.heads
+        order, turn = (as_is, turned_halves) if torch.compiler.is_compiling() else (paired, turned)
         w_qk, w_v = self.w_qkv.weight.split((2 * D, D))
-        qkv = functional.linear(x_BxTxD, torch.cat((paired(w_qk, 2 * H), w_v)))
+        qkv = functional.linear(x_BxTxD, torch.cat((order(w_qk, 2 * H), w_v)))
         qk, v = qkv.split((2 * D, D), dim=-1)
         if self.q_norm is not None and self.k_norm is not None:
             q, k = qk.chunk(2, dim=-1)
-            q = self.q_norm.scaled(q, paired(self.q_norm.scale, H))
-            qk = torch.cat((q, self.k_norm.scaled(k, paired(self.k_norm.scale, H))), dim=-1)
-        q, k = turned(qk, cos_TxK, sin_TxK).chunk(2, dim=-1)
+            q = self.q_norm.scaled(q, order(self.q_norm.scale, H))
+            qk = torch.cat((q, self.k_norm.scaled(k, order(self.k_norm.scale, H))), dim=-1)
+        q, k = turn(qk, cos_TxK, sin_TxK).chunk(2, dim=-1)
         q, k, v = (each.unflatten(-1, (H, -1)).transpose(1, 2) for each in (q, k, v))
         y_BxHxTxK = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         out_BxTxD: Tensor = self.w_out(y_BxHxTxK.transpose(1, 2).flatten(-2))

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from polybench.build import activation, branches, generator
 from polybench.decoder import Decoder
+from polybench.operators import cross_entropy, rms_norm
 from polybench.presets import PRESETS, recipe, shape_of_depth
 from polybench.registry import activations
 from polybench.shape import Shape
@@ -102,6 +103,29 @@ def test_with_targets_the_loss_is_the_cross_entropy_of_the_logits(shape: Shape) 
     assert loss.dtype == auxiliary.dtype == torch.float32
     assert (auxiliary > 0) == (shape.experts > 0)
     assert model.double()(x_BxT, y_BxT)[0].dtype == torch.float64
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_what_is_compiled_computes_the_same(shape: Shape, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under torch.compile the decoder turns halves and takes torch's own norm and loss."""
+    model = Decoder(V, shape, T, "swiglu").initialise(0).double()
+    results = []
+    for compiling in (False, True):
+        monkeypatch.setattr(torch.compiler, "is_compiling", lambda compiling=compiling: compiling)
+        loss, _ = model(text()[:, :-1], text()[:, 1:])
+        results.append((loss, *torch.autograd.grad(loss, list(model.parameters()))))
+    for mine, other in zip(*results, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-9, atol=1e-12)
+
+
+def test_the_norm_and_the_loss_have_right_gradients() -> None:
+    x_NxD = torch.randn(6, 5, generator=generator("x"), dtype=torch.float64).requires_grad_()
+    scale_D = torch.rand(5, generator=generator("scale"), dtype=torch.float64).requires_grad_()
+    targets_N = torch.arange(6) % 5
+    assert torch.autograd.gradcheck(rms_norm, (x_NxD, scale_D, 1e-6))
+    assert torch.autograd.gradcheck(lambda x: cross_entropy(x, targets_N), (x_NxD,))
+    torch.testing.assert_close(rms_norm(x_NxD, scale_D, 1e-6), functional.rms_norm(x_NxD, (5,), scale_D, 1e-6))
+    torch.testing.assert_close(cross_entropy(x_NxD, targets_N), functional.cross_entropy(x_NxD, targets_N))
 
 
 @pytest.mark.parametrize("tied", [True, False])
