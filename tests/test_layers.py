@@ -26,7 +26,8 @@ FLOORS: dict[int, str] = {
     "benchmarks.speed benchmarks.memory benchmarks.loss_curve "
     "benchmarks.pretrain benchmarks.selfcheck benchmarks.accuracy",
     5: "check selfcheck gate table grouping opening ffn moe correct",
-    6: "session merge resolved profile_table answer overview loss_table way spread scaling baseline verdicts progress decoder "
+    6: "session merge "
+    "resolved profile_table answer overview loss_table way spread scaling baseline verdicts progress decoder "
     "workshop figure error_table "
     "error_figure labels",
     7: "cluster launch rate_report scaling_report checkpoint distributed roofline compose training evaluation course "
