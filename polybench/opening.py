@@ -21,7 +21,6 @@ from polybench.ranks import place
 from polybench.record import Record
 from polybench.suite import Benchmark, Suite
 
-
 _OF_THE_WHOLE = ("sources", "missing", "finished_at", "environment_after")  # in a header; no part inherits it
 
 
