@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from polybench.cell import Cell
 from polybench.metric import Metric
@@ -87,8 +87,9 @@ def _discovered(found: Sequence[Comparison]) -> list[Comparison]:
         corrected = (holm if cell else benjamini_hochberg)([found[i].p or 0.0 for i in places])
         for i, q in zip(places, corrected, strict=True):
             lost = found[i].outcome in ("better", "worse") and q > ALPHA
-            changes: dict[str, Any] = {"outcome": "unresolved"} if lost else {}
-            judged[i] = replace(found[i], q=q, **changes)
+            outcome: Outcome = "unresolved" if lost else found[i].outcome
+            settle = found[i].settle if outcome == "unresolved" else ""
+            judged[i] = replace(found[i], q=q, outcome=outcome, settle=settle)
     return judged
 
 
@@ -118,7 +119,7 @@ def _compare(grid: Grid, point: Point, other: Point | None, metric: Metric, agai
             return replace(found, outcome="unresolved", p=None, settle=settle)
         return found
     differences = seed_differences(point, other, metric)
-    return _of_seeds(blank, differences, margin) if differences else blank
+    return _of_seeds(blank, differences, margin, grid.rivals(point)) if differences else blank
 
 
 def _of_times(
@@ -165,8 +166,8 @@ def _blocks(launches: list[list[float]], limit: float, excess: float | None) -> 
     return f"about {more.count} more {more.what if more.count > 1 else more.what.removesuffix('s')}{per}"
 
 
-def _of_seeds(blank: Comparison, differences: list[float], margin: float) -> Comparison:
-    """Paired differences or log-ratios, a seed each."""
+def _of_seeds(blank: Comparison, differences: list[float], margin: float, rivals: int) -> Comparison:
+    """Paired differences or log-ratios, a seed each; what would settle it must pass the strictest step of Holm."""
     metric, point, ratio = blank.metric, blank.point, blank.metric.effect == "ratio"
     if not all(map(math.isfinite, differences)):
         missed = sum(not math.isfinite(v) for v in point.values(metric.name))
@@ -183,12 +184,9 @@ def _of_seeds(blank: Comparison, differences: list[float], margin: float) -> Com
         limit = math.log1p(margin)
         tested = metric.better != "neither"
         return replace(shown, p=p_beyond(lambda confidence: paired(differences, confidence), limit) if tested else None)
-    p = t_test(differences)
-    if outcome != "unresolved":
-        return replace(shown, p=p)
-    more = more_seeds(differences)
+    more = more_seeds(differences, 1 - ALPHA / rivals)
     settle = f"about {more} more seed{'s' if more > 1 else ''}" if more else "over 1000 more seeds"
-    return replace(shown, p=p, settle=settle)
+    return replace(shown, p=t_test(differences), settle=settle)
 
 
 def decide(change: Estimate, margin: float, metric: Metric, same: float | None = None) -> Outcome:

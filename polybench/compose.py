@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from polybench import loss_table, roofline, selfcheck, sources, way
+from polybench import dynamics_table, loss_table, roofline, selfcheck, sources, way
 from polybench.answer import findings
 from polybench.derive import with_derived
 from polybench.document import Document, Table
+from polybench.dynamics_figure import dynamics_figures
 from polybench.error_figure import error_figures
 from polybench.error_table import error_tables
 from polybench.figure import figures
@@ -35,11 +36,18 @@ def compose(run: Run) -> Document:
             *([first] if first else []),
             *error_tables(full),
             *_of_losses(run, full),
-            *tables(full, without=(*loss_table.TITLES, *way.METRICS)),
+            *tables(full, without=(*loss_table.TITLES, *way.METRICS, *dynamics_table.METRICS)),
+            *dynamics_table.dynamics_tables(full),
             *_special(full),
             *profiles,
         ),
-        figures=(*figures(full), *scaling_figures(full), *rate_figures(run), *error_figures(full)),
+        figures=(
+            *figures(full),
+            *scaling_figures(full),
+            *rate_figures(run),
+            *error_figures(full),
+            *dynamics_figures(full),
+        ),
         facts=facts(run),
         notes=(*_notes(run), *lost),
         data={"run": run.header, "values": rows(run)},

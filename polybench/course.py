@@ -27,6 +27,7 @@ class Seen:
     rates: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     looks: dict[str, list[float]] = field(default_factory=dict)
+    coefficients: dict[str, list[float]] = field(default_factory=dict)
 
     def look(self, **values: float) -> None:
         for name, value in values.items():

@@ -113,6 +113,7 @@ def _curves(canvas: Canvas, axes: Axes, figure: Figure, looks: Sequence[Look]) -
         _by_values(axes, sorted({x for s in figure.series for x in s.x}))
     else:
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 50k, 1.5M
+        axes.locator_params(axis="x", integer=True)  # steps, tokens, layers
     canvas.draw_without_rendering()  # lays out, so that places can be asked for
     if len(looks) <= _MOST_DIRECT:
         label_ends(axes, figure.series, looks)

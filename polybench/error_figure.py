@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import defaultdict
 from collections.abc import Iterator
 
 from polybench.benchmarks.accuracy import FORWARD_CURVE, GRADIENT_CURVE, ROUNDOFF, SOUND
 from polybench.document import Figure, Series
-from polybench.grouping import grouped, held_constant, key_of, sentences, title_of, troubles
+from polybench.grouping import by_step, grouped, held_constant, key_of, sentences, title_of, troubles
 from polybench.metric import Metric
 from polybench.points import Point, points
 from polybench.store import Run
@@ -56,7 +55,7 @@ def _line(point: Point, metric: Metric) -> Series:
     """Geometric mean and range at the scales where every seed has an error above zero and below infinity."""
     rows = [
         (10.0**step, statistics.geometric_mean(values), min(values), max(values))
-        for step, values in _by_step(point, metric).items()
+        for step, values in by_step(point, metric).items()
         if all(0 < v < math.inf for v in values)
     ]
     x, y, low, high = zip(*rows, strict=True) if rows else ((), (), (), ())
@@ -64,14 +63,4 @@ def _line(point: Point, metric: Metric) -> Series:
 
 
 def _exact(point: Point, metric: Metric) -> bool:
-    return all(v == 0 for values in _by_step(point, metric).values() for v in values)
-
-
-def _by_step(point: Point, metric: Metric) -> dict[int, list[float]]:
-    """The values of the seeds by log10 of the scale."""
-    found: dict[int, list[float]] = defaultdict(list)
-    for record in point.ok():
-        curve = record.get(metric.name)
-        for step, value in zip(curve.steps or (), curve.values, strict=True) if curve else ():
-            found[step].append(value)
-    return found
+    return all(v == 0 for values in by_step(point, metric).values() for v in values)

@@ -11,6 +11,7 @@ import torch
 from polybench.corpus import Tokens
 from polybench.decoder import Decoder
 from polybench.language import FilledAxes
+from polybench.stream import Stream
 from polybench.training import batch, losses
 
 # Dimension key: N tokens of a stream, V vocabulary.
@@ -33,7 +34,7 @@ def evaluate(model: Decoder, text: Tokens, axes: FilledAxes, dtype: str) -> Scor
     stream_N, bytes_V = text.held_out_N, text.bytes_V
     T, device = axes.seq_len, model.embedding.weight.device
     windows = max(1, min(axes.eval_tokens // T, (len(stream_N) - 1) // T))
-    starts = np.linspace(0, len(stream_N) - T - 1, windows).astype(np.int64)
+    starts = _spread(stream_N, windows, T)
     rows = axes.batch // axes.accumulate
     nats, count, size = 0.0, 0, 0
     for at in range(0, windows, rows):
@@ -46,6 +47,12 @@ def evaluate(model: Decoder, text: Tokens, axes: FilledAxes, dtype: str) -> Scor
     return Score(nats / count, nats / math.log(2) / size if size else None)
 
 
+def sample(stream_N: Stream, axes: FilledAxes, device: torch.device) -> torch.Tensor:
+    """Tokens (B, T) of one micro-batch, spread over a stream, the same ones for every model."""
+    starts = _spread(stream_N, axes.batch // axes.accumulate, axes.seq_len)
+    return batch(stream_N, starts, axes.seq_len, device)[0]
+
+
 def one_step(model: Decoder, text: Tokens, axes: FilledAxes, dtype: str) -> None:
     """Forward and backward of a micro-batch, for measuring memory; gradients are dropped."""
     starts = np.arange(axes.batch // axes.accumulate) % (len(text.train_N) - axes.seq_len - 1)
@@ -53,3 +60,7 @@ def one_step(model: Decoder, text: Tokens, axes: FilledAxes, dtype: str) -> None
     loss, added = losses(model, x_BxT, y_BxT, dtype)
     torch.autograd.backward(loss + added)
     model.zero_grad(set_to_none=True)
+
+
+def _spread(stream_N: Stream, windows: int, time: int) -> np.ndarray:
+    return np.linspace(0, len(stream_N) - time - 1, windows).astype(np.int64)

@@ -87,7 +87,8 @@ def _ends(estimate: Estimate) -> tuple[tuple[float, ...], tuple[float, ...]]:
 def _curves(run: Run) -> Iterator[Figure]:
     """Losses as training goes on: mean and band over the seeds that ended well."""
     every = grouped(points(run))
-    metrics = {m.name: m for ms in run.metrics.values() for m in ms.values() if m.curve and m.effect == "difference"}
+    curves = [m for ms in run.metrics.values() for m in ms.values() if m.curve and m.along == "step"]
+    metrics = {m.name: m for m in curves if m.effect == "difference"}
     for name, metric in metrics.items():
         groups = {g: kept for g, ps in every.items() if (kept := [p for p in ps if _curves_of(p, name)])}
         for group, found in groups.items():

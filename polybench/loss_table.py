@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from polybench.cell import Cell
 from polybench.compare import Comparison, across
 from polybench.document import Column, Entry, Table
+from polybench.grouping import of_seeds
 from polybench.metric import Metric, significant
 from polybench.points import Grid, Point, seed_differences
-from polybench.stats import ALPHA, CONFIDENCE_SEED, MOST_PAIRS, holm, more_seeds, sign_flip
+from polybench.stats import ALPHA, CONFIDENCE_SEED, MOST_PAIRS, holm, sign_flip
 from polybench.store import Run
 from polybench.table import change_entry, field_of, status_word, varying_axes
 
@@ -58,7 +59,7 @@ def _table(run: Run, grid: Grid, benchmark: str, name: str, found: Sequence[Comp
     )
     rows = []
     for c in found:
-        values, tested = c.point.values(name), c.q is not None
+        values, tested = of_seeds(c.point, name), c.q is not None
         rows.append((
             Entry(c.cell.activation), *(Entry(field_of(c.cell, axis)) for axis in varying),
             Entry(f"{c.value:.4f}", c.value) if c.value is not None else Entry(status_word(c.point)),
@@ -66,7 +67,7 @@ def _table(run: Run, grid: Grid, benchmark: str, name: str, found: Sequence[Comp
             change_entry(c, reference),
             p_entry(c.q if tested else None), p_entry(flips.get(c.point)),
             Entry(str(c.change.n if c.change else len(values))),
-            Entry(_more(grid, c, sum(o.q is not None and o.cell.beside("") == c.cell.beside("") for o in found))),
+            Entry(c.settle.replace(" more seeds", "").replace(" more seed", "")),
             Entry(_diverged(c.point)),
         ))  # fmt: skip
     lost = {c.cell.activation: c.point.trouble() for c in found if c.point.trouble()} if name in _MEASURED else {}
@@ -114,15 +115,6 @@ def differences_of(grid: Grid, point: Point, against: str, metric: Metric) -> li
     """value - other of every seed that both activations finished; none without the other."""
     other = grid.beside(point, against)
     return seed_differences(point, other, metric) if other else []
-
-
-def _more(grid: Grid, comparison: Comparison, tests: int) -> str:
-    if comparison.outcome != "unresolved" or not comparison.change:
-        return ""
-    if comparison.change.n < 2:
-        return "2 at least"
-    more = more_seeds(differences(grid, comparison), 1 - ALPHA / max(1, tests))
-    return f"about {more}" if more else "over 1000"
 
 
 def _diverged(point: Point) -> str:

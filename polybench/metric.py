@@ -18,16 +18,17 @@ _PREFIXES: dict[str, tuple[tuple[float, str], ...]] = {
     "token": ((1e9, "G token"), (1e6, "M token"), (1e3, "k token"), (1.0, "token")),
 }
 # Losses live on a logarithmic scale already, so activations are compared by difference, not by ratio.
-_DIFFERENCE_UNITS = {"nat/token", "bit/byte"}
+# Cosines and shares may be 0, to which there is no ratio.
+_DIFFERENCE_UNITS = {"nat/token", "bit/byte", "cosine", "share"}
 
 
 @dataclass(frozen=True)
 class Metric:
     """One measured quantity.
 
-    `unit` is an SI base unit or one of B, token/s, nat/token, bit/byte, 1. `varies_with` picks the
-    statistic: *sample* for times, *seed* for losses, *nothing* for exact counts. A `curve` has one
-    value a step and is drawn, not compared.
+    `unit` is an SI base unit or one of B, token/s, nat/token, bit/byte, cosine, share, 1. `varies_with`
+    picks the statistic: *sample* for times, *seed* for losses, *nothing* for exact counts. A `curve` has
+    one value a step, or a layer where it runs `along` the layers, and is drawn, not compared.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Metric:
     source: str = ""
     version: int = 1
     curve: bool = False
+    along: Literal["step", "layer"] = "step"
 
     @property
     def effect(self) -> Literal["ratio", "difference"]:

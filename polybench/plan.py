@@ -16,7 +16,7 @@ from polybench.record import Record
 from polybench.suite import Benchmark, Suite
 from polybench.tuning import SHARED, Tuning, asks
 
-# A training's guess is for a core; a data-centre GPU does some ten thousand times as much, after some seconds of compiling.
+# A training's guess is for a core; a data-centre GPU does ten thousand times as much, after some compiling.
 _GPU_OVER_CORE, _GPU_START_S = 10000.0, 15.0
 
 

@@ -111,6 +111,10 @@ class Grid:
         """The same cell for another activation."""
         return self.cells.get((point.benchmark, point.cell.beside(activation)))
 
+    def rivals(self, point: Point) -> int:
+        """How many others it is compared with in its cell, one at least."""
+        return max(1, len(self._groups[point.benchmark, point.cell.beside("")]) - 1)
+
     def excess(self, base: Point, metric: str) -> float | None:
         """How much launches differ beyond their blocks, over all that was measured beside `base`."""
         key = base.benchmark, base.cell, metric

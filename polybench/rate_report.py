@@ -81,9 +81,9 @@ def _tables(run: Run, benchmark: str, places: Mapping[Cell, Tuning]) -> Iterator
         key=f"{benchmark}-rates".replace(".", "-"),
         title=f"Learning rates ({benchmark})",
         caption=f"On {', '.join([run.header['device'], *same])}. The best rate has the least mean {first.name} over "
-        f"{seeds} tuning seed{'s' * (seeds > 1)}, which are not those of the comparison; a rate at which a seed "
-        "diverged or failed does not count. Sensitivity: the larger rise of the loss when the rate is halved or "
-        "doubled, as far as these were tried. At an edge, a better rate may lie beyond.",
+        f"{seeds} tuning seed{'s' * (seeds > 1)}, {_fresh(run, benchmark)}; a rate at which a seed diverged or failed "
+        "does not count. Sensitivity: the larger rise of the loss when the rate is halved or doubled, as far as these "
+        "were tried. At an edge, a better rate may lie beyond.",
         columns=(
             *names, Column("best rate"), Column("loss there", first.unit, first.definition),
             Column("at half", first.unit), Column("at double", first.unit), Column("sensitivity", first.unit),
@@ -105,6 +105,14 @@ def _tables(run: Run, benchmark: str, places: Mapping[Cell, Tuning]) -> Iterator
             if p.trouble()
         ),
     )
+
+
+def _fresh(run: Run, benchmark: str) -> str:
+    """Whether the comparison has seeds that its rates were not chosen on, which would flatter the chosen."""
+    seeds = [{r.trial.seed for r in run.records if r.trial.benchmark == name}
+             for name in (benchmark, benchmark.removesuffix(rates.TUNING))]  # fmt: skip
+    both = sorted(set.intersection(*seeds))
+    return f"of which {', '.join(map(str, both))} are compared too" if both else "none of which is compared"
 
 
 def _best(losses: rates.Losses) -> tuple[Entry, ...]:

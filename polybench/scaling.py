@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from polybench.cell import Cell
-from polybench.grouping import PARAMETERS
+from polybench.grouping import PARAMETERS, of_seeds
 from polybench.points import Grid, Point, seed_differences
 from polybench.stats import CONFIDENCE_SEED, Estimate, t_quantile
 from polybench.store import Run
@@ -32,14 +32,14 @@ class Ladder:
     @property
     def sizes(self) -> list[float]:
         """Parameters of each."""
-        return [max(p.values(PARAMETERS)) for p in self.rungs]
+        return [max(of_seeds(p, PARAMETERS)) for p in self.rungs]
 
 
 def ladders(run: Run) -> dict[Family, list[Ladder]]:
     """Families that hold at least three sizes of the reference and of another activation."""
     found: dict[Family, list[Point]] = defaultdict(list)
     for point in Grid(run).cells.values():
-        if point.values(LOSS) and point.values(PARAMETERS):
+        if of_seeds(point, LOSS) and of_seeds(point, PARAMETERS):
             found[point.benchmark, _without(point.cell, (*SIZE_AXES, *_ALONG))].append(point)
     whole: dict[Family, list[Ladder]] = {}
     for family, members in found.items():
@@ -60,12 +60,12 @@ def _ladders(members: Sequence[Point]) -> list[Ladder]:
     of: dict[str, list[Point]] = defaultdict(list)
     for point in members:
         of[point.cell.activation].append(point)
-    return [Ladder(name, tuple(sorted(ps, key=lambda p: max(p.values(PARAMETERS))))) for name, ps in of.items()]
+    return [Ladder(name, tuple(sorted(ps, key=lambda p: max(of_seeds(p, PARAMETERS))))) for name, ps in of.items()]
 
 
 def _one_each(members: Sequence[Point]) -> bool:
     """Whether no activation has two points of one size."""
-    sizes = [(p.cell.activation, max(p.values(PARAMETERS))) for p in members]
+    sizes = [(p.cell.activation, max(of_seeds(p, PARAMETERS))) for p in members]
     return len(set(sizes)) == len(sizes)
 
 
@@ -111,7 +111,7 @@ def trends(run: Run, ladder: Ladder, reference: Ladder) -> list[float]:
     if len(pairs) < LEAST_SIZES:
         return []
     metric = run.metrics[ladder.rungs[0].cell.kind][LOSS]
-    xs = [math.log10(max(p.values(PARAMETERS))) for p, _ in pairs]
+    xs = [math.log10(max(of_seeds(p, PARAMETERS))) for p, _ in pairs]
     by_seed: list[Mapping[int, float]] = []
     for point, other in pairs:
         seeds = {r.trial.seed for r in point.ok()} & {r.trial.seed for r in other.ok()}

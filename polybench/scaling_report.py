@@ -69,7 +69,7 @@ def _tables(
 
 
 def _row(name: str, size: float, point: Point, comparison: Comparison, reference: str) -> tuple[Entry, ...]:
-    mean = paired(point.values(LOSS))
+    mean = paired(of_seeds(point, LOSS))
     return (
         Entry(name), Entry(f"{size:,.0f}", size), Entry(show(mean), mean.value, mean.low, mean.high),
         Entry(str(mean.n)), change_entry(comparison, reference),
@@ -77,7 +77,7 @@ def _row(name: str, size: float, point: Point, comparison: Comparison, reference
 
 
 def _exponent(ladder: Ladder) -> Entry:
-    found = exponent(ladder.sizes, [fmean(p.values(LOSS)) for p in ladder.rungs])
+    found = exponent(ladder.sizes, [fmean(of_seeds(p, LOSS)) for p in ladder.rungs])
     return Entry(show(found), found.value, found.low, found.high)
 
 
@@ -119,8 +119,8 @@ def scaling_figures(run: Run) -> Iterator[Figure]:
 
 
 def _line(ladder: Ladder, few: bool) -> Series:
-    means = [paired(p.values(LOSS)) for p in ladder.rungs]
-    low = tuple(min(p.values(LOSS)) if few else m.low for p, m in zip(ladder.rungs, means, strict=True))
-    high = tuple(max(p.values(LOSS)) if few else m.high for p, m in zip(ladder.rungs, means, strict=True))
+    means = [paired(of_seeds(p, LOSS)) for p in ladder.rungs]
+    low = tuple(min(of_seeds(p, LOSS)) if few else m.low for p, m in zip(ladder.rungs, means, strict=True))
+    high = tuple(max(of_seeds(p, LOSS)) if few else m.high for p, m in zip(ladder.rungs, means, strict=True))
     bands = (low, high) if all(m.n > 1 for m in means) else ()
     return Series(ladder.activation, tuple(ladder.sizes), tuple(m.value for m in means), *bands)

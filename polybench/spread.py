@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from polybench.document import Column, Entry, Table
+from polybench.grouping import of_seeds
 from polybench.loss_table import differences_of
 from polybench.points import Grid, Point
 from polybench.stats import CONFIDENCE_SEED, Estimate
@@ -39,7 +40,7 @@ def spread_tables(run: Run) -> tuple[Table, ...]:
     found: dict[tuple[str, str], list[Point]] = defaultdict(list)
     for point in grid.cells.values():
         for loss in _LOSSES:
-            if dict(point.cell.axes).get("varies") in SOURCES and point.values(loss):
+            if dict(point.cell.axes).get("varies") in SOURCES and of_seeds(point, loss):
                 found[point.benchmark, loss].append(point)
     apart = {key: [p for p in ps if len(_sources(p, ps)) > 1] for key, ps in found.items()}
     return tuple(_table(run, grid, *key, ps) for key, ps in apart.items() if ps)
@@ -69,7 +70,7 @@ def _table(run: Run, grid: Grid, benchmark: str, loss: str, found: Sequence[Poin
     for point in sorted(found, key=rank.__getitem__):
         where = (Entry(field_of(point.cell, axis)) for axis in axes)
         apart = [] if point.cell.activation == reference else differences_of(grid, point, reference, metric)
-        own = point.values(loss)
+        own = of_seeds(point, loss)
         rows.append((
             Entry(point.cell.activation), *where, Entry(SOURCES[str(point.cell.axis("varies"))]),
             _entry(own), Entry(str(len(own))), _entry(apart),
@@ -92,5 +93,5 @@ def _table(run: Run, grid: Grid, benchmark: str, loss: str, found: Sequence[Poin
 
 
 def _entry(values: Sequence[float]) -> Entry:
-    found = deviation(values)
+    found = deviation([v for v in values if math.isfinite(v)])
     return Entry(show(found), found.value, found.low, found.high) if found else Entry("–")

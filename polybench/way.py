@@ -102,14 +102,18 @@ def way_of(point: Point, grid: Grid, reference: str, metric: Metric, total: Call
 
 
 def _p_values(ways: Sequence[Way], reference: str) -> dict[Point, float]:
-    """Of the t test that an activation spends as much as the reference, after Holm over those of its cell."""
+    """Of the t test that an activation spends as much as the reference, after Holm over those of its cell.
+
+    What has no ratio counts as tested and not told apart, since the ratios there are chose themselves.
+    """
     families: dict[Cell, list[Way]] = defaultdict(list)
     for way in ways:
-        if len(way.logs()) > 1 and way.point.cell.activation != reference:
+        if way.point.cell.activation != reference:
             families[way.point.cell.beside("")].append(way)
     found: dict[Point, float] = {}
     for members in families.values():
-        found |= zip((w.point for w in members), holm([t_test(w.logs()) for w in members]), strict=True)
+        ps = holm([t_test(w.logs()) for w in members])  # 1 for fewer than two
+        found |= {w.point: p for w, p in zip(members, ps, strict=True) if len(w.logs()) > 1}
     return found
 
 

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "polybench"
 # Every module stands on one floor and imports from its own floor or below.
 FLOORS: dict[int, str] = {
     0: "errors spec metric stats document finding machine limits window probe gpu_state software survey environment "
-    "cost clocks meeting shape rates thinning curves stream reading",
+    "cost clocks meeting shape rates thinning curves stream reading dynamics_metrics",
     1: "doctor_gpu doctor cell registry suite located record presets",
     2: "traces executor options layers kind store explain source corpus tokenizer "
     "token_cache shard pretokenized precision",
@@ -26,12 +26,10 @@ FLOORS: dict[int, str] = {
     "benchmarks.speed benchmarks.memory benchmarks.loss_curve "
     "benchmarks.pretrain benchmarks.selfcheck benchmarks.accuracy",
     5: "check selfcheck gate table grouping opening ffn moe correct",
-    6: "session merge "
-    "resolved profile_table answer overview loss_table way spread scaling baseline verdicts progress decoder "
-    "workshop figure error_table "
-    "error_figure labels",
+    6: "session merge resolved profile_table answer overview loss_table way spread scaling "
+    "baseline verdicts progress decoder workshop figure error_table error_figure dynamics_figure dynamics_table labels",
     7: "cluster launch rate_report scaling_report checkpoint distributed roofline compose training evaluation course "
-    "utilisation timing gpu_timing profiling draw",
+    "utilisation timing gpu_timing profiling draw dynamics",
     8: "blocks reports.text reports.html",
     9: "cli_suites cli_doctor cli_selfcheck cli_trace cli_merge",
     10: "cli_run",
@@ -40,7 +38,7 @@ FLOORS: dict[int, str] = {
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 HOT = {
-    *("checkpoint", "distributed", "meeting", "evaluation", "course", "utilisation"),
+    *("checkpoint", "distributed", "meeting", "evaluation", "course", "utilisation", "dynamics"),
     *(
         "operators",
         "build",

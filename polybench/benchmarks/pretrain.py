@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from polybench.cell import Trial
 from polybench.curves import CLIPPED, COMPILE, FLOPS, LEARNING_RATE, PER_STEP, PRODUCT_RATE, UTILISATION
+from polybench.dynamics_metrics import DYNAMICS
 from polybench.errors import Diverged, OverBudget
 from polybench.kind import Fact, Item, Progress
 from polybench.language import LanguageAxes, LanguageProtocol, training_seconds
@@ -44,7 +45,7 @@ TRAIN_TIME = Metric(
     protocol=LanguageProtocol,
     metrics=(
         VAL_LOSS, BITS_PER_BYTE, OTHERS, THROUGHPUT, UTILISATION, PEAK, PARAMETERS, FLOPS, LEARNING_RATE, CLIPPED,
-        COMPILE, PRODUCT_RATE, VAL_CURVE, TRAIN_TIME, OTHER_LOSSES, *PER_STEP,
+        COMPILE, PRODUCT_RATE, VAL_CURVE, TRAIN_TIME, OTHER_LOSSES, *PER_STEP, *DYNAMICS,
     ),
     version=2,
     repeats="seeds",
@@ -57,7 +58,8 @@ def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProt
     from polybench.build import branches
     from polybench.corpus import held_out as other_text
     from polybench.course import Course
-    from polybench.evaluation import evaluate, one_step
+    from polybench.dynamics import Observer
+    from polybench.evaluation import evaluate, one_step, sample
     from polybench.utilisation import product_rate
 
     (trial,) = trials
@@ -81,6 +83,10 @@ def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProt
     yield 0, Measurement(PRODUCT_RATE.name, (rate,))
 
     yield 0, course.begin()
+    observer = None
+    if protocol.dynamics:
+        tokens_BxT = sample(text.held_out_N, filled, course.training.device)
+        observer = Observer(model, tokens_BxT, dtype, course.seen.coefficients)
     wanted = {max(1, round(axes.steps * (i + 1) / protocol.evaluations)) for i in range(protocol.evaluations)}
 
     def look(done: int) -> None:
@@ -89,6 +95,8 @@ def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProt
             course.seen.look(step=done, nats=score.nats, seconds=course.seconds)
             if score.bits is not None:
                 course.seen.look(bits=score.bits)
+            if observer:
+                observer.look(done)
 
     problem: Exception | None = None
     if not course.done:
@@ -122,3 +130,5 @@ def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProt
     if others:
         yield 0, Measurement(OTHER_LOSSES.name, tuple(others), tuple(range(1, len(others) + 1)))
         yield 0, Measurement(OTHERS.name, (sum(others) / len(others),))
+    for found in observer.measurements() if observer else ():
+        yield 0, found

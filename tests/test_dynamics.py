@@ -1,0 +1,215 @@
+"""Laws of what is measured inside of a decoder: ranks, cosines, activations; and that looking changes nothing."""
+
+from __future__ import annotations
+
+import math
+from statistics import fmean
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from polybench.build import generator
+from polybench.corpus import Tokens
+from polybench.decoder import Decoder
+from polybench.dynamics import Observer, coefficients, effective_rank, matrices, overheard, statistics
+from polybench.dynamics_metrics import BY_LAYER, DYNAMICS, HIGHEST, SCALARS
+from polybench.evaluation import sample
+from polybench.ffn import FeedForward
+from polybench.language import LanguageAxes
+from polybench.record import Measurement
+from polybench.registry import activations
+from polybench.training import Training, set_up
+
+NAMES = activations.names()
+LEARNED = {"gated_polynorm": 4, "polynorm": 4, "polyrelu": 4}  # numbers that an activation learns
+AXES = LanguageAxes(d_model=16, layers=3, heads=2, seq_len=8, batch=4, steps=4, lr=0.01, eval_tokens=64).filled()
+V, LAYERS = 17, 3
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def text() -> Tokens:
+    stream = np.random.default_rng(0).integers(0, V, 2000).astype(np.uint16)
+    return Tokens(stream[:1500], stream[1500:], np.ones(V, dtype=np.int64), "test")
+
+
+def normal(*shape: int) -> torch.Tensor:
+    return torch.randn(shape, generator=generator("dynamics", *shape), dtype=torch.float64)
+
+
+def observed(text: Tokens, name: str, backend: str = "eager", dtype: str = "float32") -> tuple[Decoder, Observer]:
+    model = set_up(text, AXES, name, backend, "cpu", dtype, 0)
+    return model, Observer(model, sample(text.held_out_N, AXES, torch.device("cpu")), dtype)
+
+
+def found(observer: Observer) -> dict[str, Measurement]:
+    return {m.metric: m for m in observer.measurements()}
+
+
+@pytest.mark.parametrize("width", [1, 5, 24])
+def test_the_rank_of_orthogonal_matrices_is_their_width_and_of_an_outer_product_one(width: int) -> None:
+    q, _ = torch.linalg.qr(normal(2 * width, width))
+    assert effective_rank(q[None]).item() == pytest.approx(width)
+    assert effective_rank(torch.outer(normal(7), normal(width))[None]).item() == pytest.approx(1)
+
+
+def test_the_rank_is_known_for_given_singular_values() -> None:
+    halves = torch.diag(torch.tensor([2.0, 1.0, 1.0, 0.0]))[None]  # entropy of 1/2, 1/4, 1/4
+    assert effective_rank(halves).item() == pytest.approx(math.exp(1.5 * math.log(2)))
+
+
+def test_the_rank_ignores_scale_rotation_and_transposition() -> None:
+    w = normal(2, 9, 6)
+    left, _ = torch.linalg.qr(normal(9, 9))
+    right, _ = torch.linalg.qr(normal(6, 6))
+    for same in (1e-6 * w, -3e4 * w, left @ w @ right, w.mT):
+        torch.testing.assert_close(effective_rank(same), effective_rank(w))
+    assert ((effective_rank(w) > 1) & (effective_rank(w) < 6)).all()
+
+
+def test_matrices_of_zeros_have_rank_0_and_broken_ones_none() -> None:
+    assert effective_rank(torch.zeros(1, 3, 4)).tolist() == [0.0]
+    assert effective_rank(torch.full((2, 3, 4), math.inf)).isnan().all()
+
+
+def test_statistics_of_known_values() -> None:
+    rms, kurtosis, zeros = statistics(torch.tensor([0.0, 0.0, 2.0, -2.0]))
+    assert (rms, kurtosis, zeros) == (pytest.approx(math.sqrt(2)), pytest.approx(2), 0.5)
+    rms, kurtosis, zeros = statistics(3 * normal(200_000))
+    assert (rms, kurtosis, zeros) == (pytest.approx(3, rel=0.01), pytest.approx(3, rel=0.02), 0)
+    assert math.isnan(statistics(torch.ones(5))[1])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_activation_has_every_measurement_once(name: str, text: Tokens) -> None:
+    model, observer = observed(text, name)
+    observer.look(0)
+    values = list(observer.measurements())
+    names = [m.metric for m in values]
+    learned = LEARNED.get(name, 0)
+    assert len(set(names)) == len(names) == len(SCALARS) + len(BY_LAYER) + 2 * learned
+    assert set(names) <= {m.name for m in DYNAMICS}
+    for m in values:
+        assert all(map(math.isfinite, m.values)), m
+        if m.metric in {b.name for b in BY_LAYER} or m.metric.startswith("layer_"):
+            assert m.steps == (1, 2, 3)
+    by_name = {m.metric: m.values for m in values}
+    ranks = [r for layer in model.layers for w in matrices(layer) for r in effective_rank(w).tolist()]
+    assert by_name["effective_rank"][0] == pytest.approx(fmean(ranks) / 16)
+    assert by_name["effective_rank_kept"][0] == pytest.approx(1)
+    for scalar, layered in (("neighbour_cosine", "layer_cosine"), ("activation_kurtosis", "layer_kurtosis")):
+        assert by_name[scalar][0] == pytest.approx(fmean(by_name[layered]))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_looking_changes_no_bit_of_the_training(name: str, text: Tokens) -> None:
+    def losses(watch: bool) -> tuple[list[float], dict[str, torch.Tensor]]:
+        model, observer = observed(text, name)
+        training, got = Training(model, text, AXES, 0.01, "float32", 0), []
+        for step in training.steps():
+            got.append(step.loss)
+            if watch:
+                observer.look(training.done)
+                list(observer.measurements())
+        return got, model.state_dict()
+
+    (plain, one), (watched, other) = losses(False), losses(True)
+    assert plain == watched
+    assert all(torch.equal(one[k], other[k]) for k in one)
+
+
+def test_hooks_modes_gradients_and_generators_are_as_before(text: Tokens) -> None:
+    model, observer = observed(text, "polynorm")
+    model.layers[1].eval()
+    model(observer.tokens_BxT).sum().backward()
+    modes = [m.training for m in model.modules()]
+    gradients = [p.grad.clone() for p in model.parameters()]
+    state, runs = torch.get_rng_state(), [layer.ffn.executed for layer in model.layers]
+    list(observer.measurements())
+    assert [m.training for m in model.modules()] == modes
+    assert all(torch.equal(p.grad, g) for p, g in zip(model.parameters(), gradients, strict=True))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [layer.ffn.executed for layer in model.layers] == runs
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def test_layers_that_add_nothing_have_cosine_1(text: Tokens) -> None:
+    model, observer = observed(text, "gelu")
+    with torch.no_grad():
+        for layer in model.layers:
+            layer.attention.w_out.weight.zero_()
+            layer.ffn.w_out.weight.zero_()
+    values = found(observer)
+    assert values["layer_cosine"].values == pytest.approx([1.0] * LAYERS)
+    assert values["w_out_rank"].values == (0.0,) * LAYERS
+
+
+@pytest.mark.parametrize(("name", "share"), [("relu", 0.5), ("relu2", 0.5), ("gelu", 0), ("swiglu", 0)])
+@pytest.mark.parametrize("backend", ["eager", "checkpoint"])
+def test_half_of_the_outputs_of_relu_are_zero_at_the_start(name: str, share: float, backend: str, text: Tokens) -> None:
+    _, observer = observed(text, name, backend)
+    assert found(observer)["layer_zeros"].values == pytest.approx([share] * LAYERS, abs=0.05)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+def test_other_types_are_observed_too(dtype: str, text: Tokens) -> None:
+    values = [{k: m.values for k, m in found(observed(text, "relu", dtype=d)[1]).items()} for d in ("float32", dtype)]
+    assert values[1]["layer_rms"] == pytest.approx(values[0]["layer_rms"], rel=0.02)
+
+
+@pytest.mark.parametrize("name", sorted(LEARNED))
+def test_coefficients_start_at_a_third_and_move(name: str, text: Tokens) -> None:
+    model, observer = observed(text, name)
+    observer.look(0)
+    for i in range(1, 4):
+        assert found(observer)[f"layer_coefficient_{i}"].values == pytest.approx([1 / 3] * LAYERS)
+    with torch.no_grad():
+        weight, bias = model.layers[2].ffn.activation.parameters()
+        weight.copy_(torch.tensor([3.0, 2.0, 1.0]))  # a_3, a_2, a_1
+        bias.fill_(0.6)
+    resumed = Observer(model, observer.tokens_BxT, looks=dict(observer.looks))
+    resumed.look(7)
+    values = found(resumed)
+    assert values["layer_coefficient_3"].values == pytest.approx([1 / 3, 1 / 3, 3])
+    assert values["layer_coefficient_0"].values == pytest.approx([0, 0, 0.6])
+    assert values["coefficient_2"] == Measurement("coefficient_2", pytest.approx((1 / 3, 8 / 9)), (0, 7))
+
+
+def test_coefficients_beyond_the_highest_are_left_out_and_long_parameters_count_once() -> None:
+    module = nn.Module()
+    module.many = nn.Parameter(torch.arange(HIGHEST + 3.0))
+    module.single = nn.ParameterList(torch.tensor([float(i)]) for i in range(HIGHEST))
+    assert coefficients(module) == {i: float(HIGHEST - i) for i in range(1, HIGHEST + 1)}
+    assert coefficients(nn.PReLU(40)) == {1: 0.25}
+    assert coefficients(nn.ReLU()) == {}
+
+
+@pytest.mark.parametrize(("name", "branches"), [("relu", 1), ("swiglu", 2)])
+def test_branches_and_experts_are_matrices_of_their_own(name: str, branches: int) -> None:
+    block = FeedForward(12, name).initialise(0)
+    layer = nn.Module()
+    layer.ffn = block
+    w_in, w_out = matrices(layer)
+    assert (len(w_in), len(w_out)) == (branches, 1)
+    assert torch.equal(torch.cat(list(w_in)), block.w_in.weight)
+    experts = nn.Module()
+    experts.w_in = nn.Parameter(torch.stack([block.w_in.weight, 2 * block.w_in.weight]))
+    experts.w_out = nn.Parameter(torch.stack([block.w_out.weight] * 2))
+    layer.ffn = experts
+    torch.testing.assert_close(effective_rank(matrices(layer)[0]), effective_rank(w_in).repeat(2))
+    assert len(matrices(layer)[1]) == 2
+
+
+def test_experts_are_all_heard() -> None:
+    experts, heard = nn.Module(), []
+    experts.__dict__["_runs"] = runs = [torch.relu, torch.tanh]
+    with pytest.raises(KeyError), overheard(experts, heard.append):
+        assert [run(torch.ones(2)).shape for run in experts.__dict__["_runs"]] == [(2,), (2,)]
+        raise KeyError
+    assert len(heard) == 2 and experts.__dict__["_runs"] is runs

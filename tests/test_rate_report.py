@@ -1,0 +1,107 @@
+"""Learning rates in the report: the best, what missing it costs, and nothing of it in the comparison."""
+
+from __future__ import annotations
+
+import pytest
+import studies
+
+from polybench.answer import findings
+from polybench.compose import compose
+from polybench.document import Document, Entry, Table
+from polybench.draw import svg
+from polybench.rate_report import rate_figures, rate_tables
+from polybench.record import Record
+
+
+def rates_of(records: list[Record]) -> tuple[dict[str, dict[str, Entry]], Table, Table]:
+    best, every = rate_tables(studies.study(records))
+    rows = {row[0].text: {c.name: e for c, e in zip(best.columns, row, strict=True)} for row in best.rows}
+    return rows, best, every
+
+
+def test_the_best_rate_its_losses_and_its_sensitivity() -> None:
+    rows, best, every = rates_of(studies.tuned())
+    assert {name: row["best rate"].value for name, row in rows.items()} == studies.BEST
+    for row in rows.values():
+        rises = [row[side].value - row["loss there"].value for side in ("at half", "at double")]
+        assert row["sensitivity"].value == pytest.approx(max(rises))
+        assert max(rises) == pytest.approx(0.03)
+        assert row["edge"].text == ""
+    assert "4" in best.notes[0] and "0.004" in best.notes[0]
+    assert [c.name for c in every.columns[1:]] == ["0.001", "0.002", "0.004", "0.008", "0.016", "0.032"]
+    assert [sum(e.best for e in row) for row in every.rows] == [1, 1, 1]
+    assert every.rows[0][-1].text == "2 of 2 lost"
+    assert any("relu at 0.032" in note and "nan" in note for note in every.notes)
+
+
+@pytest.mark.parametrize(
+    ("grid", "edge", "half"),
+    [((4e-3, 8e-3), "lowest tried", "–"), ((1e-3, 2e-3, 4e-3), "highest tried", None), ((4e-3,), "lowest tried", "–")],
+)
+def test_an_edge_is_told_and_what_was_not_tried_is_a_dash(grid: tuple[float, ...], edge: str, half: str | None) -> None:
+    rows, _, _ = rates_of(studies.tuned(rates=grid))
+    row = rows["swiglu"]
+    assert row["edge"].text == edge
+    assert row["at half"].text == half or (half is None and row["at half"].value is not None)
+    assert (row["sensitivity"].text == "–") == (len(grid) == 1)
+
+
+def test_what_diverges_at_double_the_rate_is_sensitive_beyond_numbers() -> None:
+    records = [r for r in studies.tuned() if r.trial.cell.axis("lr") in (1e-3, 2e-3)]
+    records += [studies.lost("small.tuning", "relu", s, lr=4e-3) for s in (0, 1)]
+    rows, _, _ = rates_of(records)
+    assert rows["relu"]["sensitivity"].text == "diverges"
+    assert rows["relu"]["at double"].text == "2 of 2 lost"
+    assert rows["relu"]["edge"].text == ""
+
+
+def test_an_activation_that_survives_no_rate_has_none() -> None:
+    rows, best, _ = rates_of(studies.tuned(rates=(3.2e-2,)))
+    assert rows["relu"]["best rate"].text == "none"
+    assert "none" in best.notes[0]
+
+
+def test_the_picture_leaves_out_what_diverged_and_says_so() -> None:
+    (figure,) = rate_figures(studies.study(studies.tuned()))
+    assert {s.label: s.x for s in figure.series} == {
+        "relu": studies.GRID[:-1], "swiglu": studies.GRID, "polynorm": studies.GRID}  # fmt: skip
+    assert figure.logarithmic == "x"
+    assert "relu at 0.032" in figure.caption
+    picture = svg(figure)
+    assert all(f">{rate:.2g}<" in picture for rate in studies.GRID)
+
+
+@pytest.fixture(scope="module")
+def whole() -> Document:
+    return compose(studies.everything())
+
+
+def test_tuning_answers_no_question_and_makes_no_other_table_or_picture(whole: Document) -> None:
+    of_tuning = [t.key for t in whole.tables if "tuning" in t.key]
+    assert of_tuning == ["small-tuning-rates", "small-tuning"]
+    assert [f.key for f in whole.figures if "tuning" in f.key] == ["rates-val-loss-small-tuning"]
+    assert not any("tuning" in f.text for f in whole.findings)
+    assert len({t.key for t in whole.tables}) == len(whole.tables)
+    alone = compose(studies.study(studies.tuned()))
+    assert alone.findings == () and len(alone.tables) == 2 and len(alone.figures) == 1
+
+
+def test_answers_tell_the_own_from_the_shared_rate(whole: Document) -> None:
+    for question in ("At equal tokens", "At equal time", "At equal FLOPs"):
+        told = [f for f in whole.findings if f.question == question]
+        shared, own, sizes = told
+        assert "(all at the shared rate)" in shared.text and "not resolved" in shared.text and not shared.resolved
+        assert "polynorm has the lowest held-out loss (each at its own best rate)" in own.text and own.resolved
+        assert sizes.text.startswith("Of 4 cells of sizes")
+
+
+def test_a_single_way_to_choose_the_rate_goes_without_saying() -> None:
+    one = studies.study(studies.compared(lr="tuned"))
+    (told,) = [f for f in findings(one) if f.question == "At equal tokens"]
+    assert "rate" not in told.text
+
+
+@pytest.mark.parametrize(("seeds", "told"), [(2, "none of which is compared"), (101, "of which 100 are compared too")])
+def test_seeds_that_both_tune_and_compare_are_told(seeds: int, told: str) -> None:
+    one = studies.study([*studies.tuned(rates=(1e-3,), seeds=seeds), *studies.compared(seeds=3)])
+    assert told in rate_tables(one)[0].caption
