@@ -12,7 +12,7 @@ from polybench.derive import tokens_a_step
 from polybench.document import Figure, Series
 from polybench.grouping import Group, grouped, held_constant, key_of, mean_over, of_seeds, sentences, title_of, troubles
 from polybench.metric import Scale, scale_for
-from polybench.points import Point, points
+from polybench.points import Point, machines, points
 from polybench.stats import CONFIDENCE_SEED, CONFIDENCE_TIME, Estimate, paired
 from polybench.store import Run
 
@@ -34,7 +34,10 @@ def _fronts(run: Run) -> Iterator[Figure]:
     every = grouped(points(run))
     for metric, what, axis in _COSTS:
         both = {g: [p for p in ps if of_seeds(p, LOSS) and of_seeds(p, metric)] for g, ps in every.items()}
-        groups = {g: ps for g, ps in both.items() if ps}
+        alike = [
+            g for g, ps in both.items() if metric != THROUGHPUT or len(machines(r for p in ps for r in p.records)) < 2
+        ]
+        groups = {g: both[g] for g in alike if both[g]}
         for group, found in groups.items():
             costs = [_cost(p, metric) for p in found]
             scale = scale_for("s" if metric == THROUGHPUT else "B", (c.value for c in costs))

@@ -21,6 +21,8 @@ from polybench.ranks import place
 from polybench.record import Record
 from polybench.suite import Benchmark, Suite
 
+_OF_THE_WHOLE = ("sources", "missing", "finished_at", "environment_after")  # in a header; no part inherits it
+
 
 @dataclass(frozen=True)
 class Session:
@@ -88,7 +90,7 @@ def part_of(whole: Session, part: Shard, out: Path) -> Session:
         ResultsError: the folder holds something already, or cannot be made.
         NothingMeasured: the part is empty.
     """
-    kept = {k: v for k, v in whole.header.items() if k not in ("sources", "finished_at", "environment_after")}
+    kept = {k: v for k, v in whole.header.items() if k not in _OF_THE_WHOLE}
     now = datetime.now(UTC).isoformat(timespec="seconds")
     header = {**kept, "environment": capture(), "started_at": now, "part_of": str(whole.path.resolve())}
     return _opened(_part(replace(whole, path=out, header=header, done=0), part))

@@ -15,6 +15,7 @@ from polybench.compose import compose
 from polybench.derive import with_derived
 from polybench.environment import fingerprint, together
 from polybench.errors import ResultsError
+from polybench.figure import figures
 from polybench.merge import adopt, merge, unite
 from polybench.record import Artifact, Record, Status
 from polybench.sources import missing
@@ -139,7 +140,7 @@ def speeds(first: str, second: str) -> Run:
     for name, speed in (("relu", 2.0), ("swiglu", 1.0)):
         for seed, machine in ((0, first), (1, first if name == "relu" else second)):
             loss = 3 + 1 / speed
-            values = {"val_loss": [loss], "tokens_per_s": [speed], "val_curve": [5, loss],
+            values = {"val_loss": [loss], "tokens_per_s": [speed], "step_peak_bytes": [9], "val_curve": [5, loss],
                       "train_time": [0, 1 / speed]}  # fmt: skip
             one = record("pretrain", name, values, seed=seed, steps=[0, 8], batch=2, seq_len=4)
             made.append(replace(one, machine=machine))
@@ -157,6 +158,9 @@ def test_times_of_different_machines_are_never_compared_but_losses_are() -> None
     assert counts["m1", "m2"]["val_loss"] == counts["m1", "m2"]["tokens_to_reference"] == 2
     for name in ("tokens_per_s", "equal_time_loss", "time_to_reference"):
         assert counts["m1", "m2"][name] == 1
+    pictures = {m: {f.x_label.split(",")[0] for f in figures(speeds(*m)) if f.kind == "pareto"} for m in counts}
+    assert pictures["m1", "m1"] - pictures["m1", "m2"] == {"Training time a token"}
+    assert pictures["m1", "m2"] == {"Peak memory of a training step"}
 
 
 def test_blocks_of_different_machines_are_never_paired(tmp_path: Path) -> None:

@@ -142,9 +142,11 @@ def test_a_part_of_what_is_left_leaves_the_run_as_it_is(tmp_path: Path, monkeypa
     before = (tmp_path / "run" / "records.jsonl").read_bytes()
     monkeypatch.setattr(opening, "capture", lambda: {**MACHINE, "cpu": "of a node"})
     rest = opening.resume(tmp_path / "run", None, force=False, elsewhere=True)
+    rest = replace(rest, header={**rest.header, "sources": [], "missing": ["x"]})
     parts = [opening.part_of(rest, Shard(i, 2), tmp_path / f"part{i}") for i in (1, 2)]
     assert sorted(i for part in parts for i in ids(part.todo.jobs)) == sorted(ids(whole.todo.jobs[2:]))
     header = json.loads((tmp_path / "part1" / "run.json").read_text())
     assert (header["shard"], header["environment"]["cpu"]) == ("1/2", "of a node")
+    assert not {"sources", "missing"} & set(header)
     assert ids(opening.resume(tmp_path / "part1", None, force=False).todo.jobs) == ids(parts[0].todo.jobs)
     assert (tmp_path / "run" / "records.jsonl").read_bytes() == before
