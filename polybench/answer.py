@@ -105,13 +105,14 @@ def _count(question: Question, winners: Sequence[Winner]) -> Finding:
 def _winner(group: Sequence[Point], metric: Metric, beside: Beside) -> tuple[Point, list[Comparison]]:
     """The best point, and the comparisons with those it cannot be told from."""
     sign = -1 if metric.better == "higher" else 1
-    # A mean over the seeds that survived flatters who lost some, so that one cannot win.
-    sound = [p for p in group if not p.trouble()] or group
+    # A mean over the seeds that survived flatters who lost some, so that one cannot win; a count is what it is.
+    exact = metric.varies_with == "nothing"
+    sound = [p for p in group if exact or not p.trouble()] or group
     best = min(sound, key=lambda p: sign * (typical(p, metric) or 0.0))
     others = [c for p in group if p is not best and (c := beside(best.cell.activation, metric.name).get(p))]
     tested = [c for c in others if c.p is not None]
     adjusted = dict(zip((id(c) for c in tested), holm([c.p or 0.0 for c in tested]), strict=True))
-    doubtful = bool(best.trouble())
+    doubtful = bool(best.trouble()) and not exact
     rivals = [c for c in others if doubtful or c.outcome != "worse" or adjusted.get(id(c), 0.0) > ALPHA]
     return best, rivals
 

@@ -151,6 +151,7 @@ def gate(
     from polybench.derive import with_derived
     from polybench.environment import unrecorded
     from polybench.gate import between, exit_code
+    from polybench.points import compared
     from polybench.verdicts import as_text, to_json
 
     if inconclusive not in ("report", "pass", "fail"):
@@ -159,10 +160,10 @@ def gate(
         raise UsageError("say --baseline RUN to judge a run, or --save DIR to keep one as a baseline")
     found = store.load(store.find(run))
     if save:
-        print(f"kept {keep(with_derived(found), save)} records in {save}")
+        print(f"kept {keep(with_derived(compared(found)), save)} records in {save}")
         return
     before = store.load(store.find(baseline))
-    verdicts = between(with_derived(before), with_derived(found))
+    verdicts = between(*(with_derived(compared(one)) for one in (before, found)))
     if unknown := unrecorded(before.environment, found.environment):
         print(f"not compared, since one of the runs does not record it: {', '.join(unknown)}", file=sys.stderr)
     how: Literal["report", "pass", "fail"] = inconclusive  # type: ignore[assignment]

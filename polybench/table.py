@@ -15,7 +15,10 @@ from polybench.stats import ALPHA, CONFIDENCE_SEED, CONFIDENCE_TIME, Estimate
 from polybench.store import Run
 
 # Shown by the table of limits, or only of use between runs.
-_HIDDEN = (*("copy_time", "product_time", "copy_bytes", "product_flops", "least_bytes", "flops", "launch_time"),)
+_HIDDEN = {
+    *("copy_time", "product_time", "copy_bytes", "product_flops", "least_bytes", "flops", "launch_time"),
+    "product_rate",
+}
 _WORDS: dict[Outcome, str] = {"unresolved": "not resolved", "none": ""}
 _WORDS_OF_TIME: dict[Outcome, str] = {"better": "faster", "worse": "slower", "unresolved": "inconclusive", "none": ""}
 MINUS = "\u2212"

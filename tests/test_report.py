@@ -137,6 +137,12 @@ def test_equal_bytes_are_shared_and_fewer_win_even_at_zero(least: int) -> None:
     assert text.startswith("relu has the fewest bytes") and "ahead of all 1 others" in text
 
 
+def test_exact_counts_are_compared_where_something_else_failed() -> None:
+    peaks = exact({"relu": 5, "swiglu": 9, "polynorm": 7}, status=Status.FAILED, error="later")
+    text, resolved = answers(peaks)["In memory kept for backward"]
+    assert resolved and "ahead of all 2 others" in text
+
+
 @pytest.mark.parametrize(
     ("polynorm", "verdict", "resolved"),
     [
