@@ -12,6 +12,7 @@ from typing import Annotated, Literal, NoReturn
 import typer
 
 from polybench.cli_doctor import doctor
+from polybench.cli_eval import evaluate
 from polybench.cli_selfcheck import selfcheck
 from polybench.cli_suites import (
     DeviceOption,
@@ -242,4 +243,5 @@ def gate(
 
 for command in (plan, validate, schema, init, doctor, selfcheck, trace):
     app.command()(command)
+app.command(name="eval")(evaluate)
 app.command(name="list")(list_)

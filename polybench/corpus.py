@@ -25,17 +25,22 @@ if TYPE_CHECKING:
 
 HELD_OUT_SHARE = 0.1  # of the bytes, in whole documents
 _BYTES = 256  # the byte tokenizer's tokens are the bytes, and one more ends a document
+END = "<|end|>"  # of a document, in a BPE trained here
 _LAYOUT = 3  # bump when the split or the cached arrays change their meaning
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Both streams of a tokenized corpus. `bytes_V` is how many bytes each token stands for."""
+    """Both streams of a tokenized corpus. `bytes_V` is how many bytes each token stands for.
+
+    `tokenizer` is `bytes`, or the JSON of the tokenizers package.
+    """
 
     train_N: np.ndarray
     held_out_N: np.ndarray
     bytes_V: np.ndarray
     hash: str
+    tokenizer: str = "bytes"
 
     @property
     def vocabulary(self) -> int:
@@ -107,7 +112,7 @@ def tokens(corpus: str, tokenizer: str) -> Tokens:
             partial = path.with_suffix(f".{os.getpid()}.npz")
             np.savez(partial, **arrays)
             os.replace(partial, path)
-    return Tokens(arrays["train_N"], arrays["held_out_N"], arrays["bytes_V"], name)
+    return Tokens(arrays["train_N"], arrays["held_out_N"], arrays["bytes_V"], name, str(arrays["tokenizer"]))
 
 
 def cache_folder() -> Path:
@@ -124,7 +129,7 @@ def _cached(path: Path) -> dict[str, Any] | None:
 
     try:
         with np.load(path) as stored:
-            return {key: stored[key] for key in ("train_N", "held_out_N", "bytes_V")}
+            return {key: stored[key] for key in ("train_N", "held_out_N", "bytes_V", "tokenizer")}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None  # missing or damaged: made anew
 
@@ -139,7 +144,8 @@ def _tokenize(train: list[bytes], held_out: list[bytes], tokenizer: str) -> dict
             return np.concatenate([a for t in texts for a in (np.frombuffer(t, np.uint8).astype(np.uint16), end)])
 
         lengths = np.array([1] * _BYTES + [0], dtype=np.int64)
-        return {"train_N": stream(train), "held_out_N": stream(held_out), "bytes_V": lengths}
+        named = np.array(tokenizer)
+        return {"train_N": stream(train), "held_out_N": stream(held_out), "bytes_V": lengths, "tokenizer": named}
     return _bpe(train, held_out, int(tokenizer.partition("-")[2]))
 
 
@@ -150,19 +156,20 @@ def _bpe(train: list[bytes], held_out: list[bytes], size: int) -> dict[str, Any]
         import tokenizers
     except ImportError:
         raise Unsupported("BPE needs the tokenizers package: pip install tokenizers") from None
-    end = "<|end|>"
     bpe = tokenizers.Tokenizer(tokenizers.models.BPE())
     bpe.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = tokenizers.decoders.ByteLevel()
     alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
     trainer = tokenizers.trainers.BpeTrainer(
-        vocab_size=size, special_tokens=[end], initial_alphabet=alphabet, show_progress=False
+        vocab_size=size, special_tokens=[END], initial_alphabet=alphabet, show_progress=False
     )
     bpe.train_from_iterator((t.decode("utf-8", "replace") for t in train), trainer)
 
     def stream(texts: list[bytes]) -> Any:
         encoded = bpe.encode_batch([t.decode("utf-8", "replace") for t in texts])
-        return np.concatenate([np.array([*e.ids, bpe.token_to_id(end)], dtype=np.uint16) for e in encoded])
+        return np.concatenate([np.array([*e.ids, bpe.token_to_id(END)], dtype=np.uint16) for e in encoded])
 
     # In the byte-level alphabet one character stands for one byte.
-    lengths = [0 if t == end else len(t) for t in (str(bpe.id_to_token(i)) for i in range(bpe.get_vocab_size()))]
-    return {"train_N": stream(train), "held_out_N": stream(held_out), "bytes_V": np.array(lengths, dtype=np.int64)}
+    lengths = [0 if t == END else len(t) for t in (str(bpe.id_to_token(i)) for i in range(bpe.get_vocab_size()))]
+    bytes_V, json = np.array(lengths, dtype=np.int64), np.array(bpe.to_str())
+    return {"train_N": stream(train), "held_out_N": stream(held_out), "bytes_V": bytes_V, "tokenizer": json}

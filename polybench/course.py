@@ -135,5 +135,6 @@ class Course:
             "axes": self.axes.deciding(),
             "vocabulary": self.text.vocabulary,
             "corpus": self.text.hash,
+            "tokenizer": self.text.tokenizer,
             "model": self.model.state_dict(),
         }

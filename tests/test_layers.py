@@ -24,17 +24,18 @@ FLOORS: dict[int, str] = {
     "benchmarks.speed benchmarks.memory benchmarks.loss_curve "
     "benchmarks.pretrain benchmarks.selfcheck benchmarks.accuracy",
     5: "check selfcheck gate table grouping session ffn correct",
-    6: "resolved profile_table answer overview baseline verdicts progress decoder workshop figure error_table "
+    6: "resolved scores profile_table answer overview baseline verdicts progress decoder workshop figure error_table "
     "error_figure labels",
-    7: "checkpoint distributed roofline compose training evaluation course timing gpu_timing profiling draw",
-    8: "blocks reports.text reports.html",
-    9: "cli_suites cli_doctor cli_selfcheck cli_trace",
+    7: "checkpoint distributed roofline codec harness_tasks compose training evaluation course timing gpu_timing "
+    "profiling draw",
+    8: "harness blocks reports.text reports.html",
+    9: "cli_suites cli_doctor cli_eval cli_selfcheck cli_trace",
     10: "cli",
     11: "__main__ __init__",
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 HOT = {
-    *("checkpoint", "distributed", "evaluation", "course"),
+    *("checkpoint", "distributed", "evaluation", "course", "harness"),
     *("build", "ffn", "decoder", "training", "timing", "gpu_timing", "blocks", "profiling", "workshop"),
     *("allocation", "worker", "rounding", "precision", "correct", "backends.standard", "backends.liger"),
     *("activations.relu", "activations.gelu", "activations.swiglu", "activations.geglu"),
