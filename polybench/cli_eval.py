@@ -44,7 +44,7 @@ def evaluate(
     from polybench.store import find, load, make_folder
 
     if not sys.stderr.isatty():
-        os.environ.setdefault("TQDM_DISABLE", "1")
+        os.environ.setdefault("TQDM_DISABLE", "1")  # the bars of lm-eval and of datasets
     chosen = choose_device(device or "auto")
     alone = Path(model).is_file() or model.endswith(".pt")
     run = None if alone else load(find(model))
@@ -70,9 +70,9 @@ def evaluate(
         found = Scored(kept.trial, tuple(asked.put_to(kept, limit, num_fewshot)))
         _keep((out or path.parent) / f"{path.name.removesuffix('.pt').removesuffix('.model')}{SCORES}", found, limit)
         if kept.cut:
-            who = f"{kept.trial.cell.activation}, seed {kept.trial.seed}"
-            notes.append(f"{who}: {kept.cut} texts were longer than {kept.max_length} tokens and lost their beginning.")
+            notes.append(f"{kept.cut} requests of a model were longer than {kept.max_length} tokens: cut from the left.")
         scored.append(found)
+    notes = list(dict.fromkeys(notes))
     if not scored:
         raise ResultsError(f"no model of {model} could be asked; {notes[0]}")
     if run is None:

@@ -42,7 +42,7 @@ class Wish:
 class KeptModel(TemplateLM):
     """The model of a checkpoint, on `device`, computed eagerly in the precision that it was trained in.
 
-    A context longer than the model's sequence loses its beginning; `cut` counts those.
+    Progress is shown on a terminal only. A context longer than the model's sequence loses its beginning; `cut` counts those.
 
     Raises:
         TrialError: the file is no checkpoint of a whole model, or carries no tokenizer.
@@ -79,6 +79,11 @@ class KeptModel(TemplateLM):
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: object) -> list[int]:
         return self.codec.encode(string)
 
+    def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[Scored]:
+        """How likely each continuation is after its context, in nats; encoding shows no progress of its own."""
+        found: list[Scored] = super().loglikelihood(requests, disable_tqdm=True)
+        return found
+
     def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[float]:
         """Nats of whole texts, each from the end of another document on."""
         pairs = [(r.args, [self.codec.end], self.codec.encode(r.args[0])) for r in requests]
@@ -91,7 +96,7 @@ class KeptModel(TemplateLM):
         windows = [(i, *pair) for i, r in enumerate(requests) for pair in self._windows(r[1], r[2])]
         windows.sort(key=lambda window: -len(window[1]))
         nats, greedy = [0.0] * len(requests), [True] * len(requests)
-        for at in tqdm(range(0, len(windows), self.batch_size), desc="batches", disable=disable_tqdm):
+        for at in tqdm(range(0, len(windows), self.batch_size), desc="batches", disable=disable_tqdm or None):
             some = windows[at : at + self.batch_size]
             logits_BxTxV = self._logits([inputs for _, inputs, _ in some])
             for (i, inputs, targets), logits_TxV in zip(some, logits_BxTxV, strict=True):
@@ -126,7 +131,7 @@ class KeptModel(TemplateLM):
         wishes = [self._wish(*r.args) for r in requests]
         order = sorted(range(len(wishes)), key=lambda i: -len(wishes[i].ids))
         texts = [""] * len(wishes)
-        for at in tqdm(range(0, len(order), self.batch_size), desc="batches", disable=disable_tqdm):
+        for at in tqdm(range(0, len(order), self.batch_size), desc="batches", disable=disable_tqdm or None):
             some = order[at : at + self.batch_size]
             for i, text in zip(some, self._continued([wishes[i] for i in some]), strict=True):
                 texts[i] = text
