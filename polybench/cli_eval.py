@@ -70,7 +70,7 @@ def evaluate(
         found = Scored(kept.trial, tuple(asked.put_to(kept, limit, num_fewshot)))
         _keep((out or path.parent) / f"{path.name.removesuffix('.pt').removesuffix('.model')}{SCORES}", found, limit)
         if kept.cut:
-            notes.append(f"{kept.cut} requests of a model were longer than {kept.max_length} tokens: cut from the left.")
+            notes.append(f"{kept.cut} requests of a model were longer than {kept.max_length} tokens: cut on the left.")
         scored.append(found)
     notes = list(dict.fromkeys(notes))
     if not scored:

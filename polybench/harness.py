@@ -42,7 +42,8 @@ class Wish:
 class KeptModel(TemplateLM):
     """The model of a checkpoint, on `device`, computed eagerly in the precision that it was trained in.
 
-    Progress is shown on a terminal only. A context longer than the model's sequence loses its beginning; `cut` counts those.
+    Progress is shown on a terminal only. A context longer than the model's sequence loses its beginning;
+    `cut` counts those.
 
     Raises:
         TrialError: the file is no checkpoint of a whole model, or carries no tokenizer.

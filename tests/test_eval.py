@@ -184,7 +184,7 @@ def test_the_command_gives_the_accuracy_counted_by_hand(tmp_path: Path, capsys: 
     shown = capsys.readouterr().out
     row = next(line.split() for line in shown.splitlines() if line.startswith("own"))
     assert row[:2] == ["own", "acc"] and row[4] == "2" and "Examples before the question: 2." in shown
-    assert "were longer than 12 tokens: cut from the left" in shown
+    assert "were longer than 12 tokens: cut on the left" in shown
     kept = json.loads((tmp_path / "a.eval.json").read_text())
     assert [(s["task"], s["limit"], s["shots"]) for s in kept["scores"]] == [("own", 2, 2)]
 
