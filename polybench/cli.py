@@ -11,6 +11,7 @@ from typing import Annotated, Literal, NoReturn
 import typer
 
 from polybench.cli_doctor import doctor
+from polybench.cli_eval import evaluate
 from polybench.cli_merge import merge
 from polybench.cli_run import run
 from polybench.cli_selfcheck import selfcheck
@@ -183,4 +184,5 @@ def gate(
 
 for command in (merge, plan, validate, schema, init, doctor, selfcheck, trace):
     app.command()(command)
+app.command(name="eval")(evaluate)
 app.command(name="list")(list_)

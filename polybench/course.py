@@ -137,5 +137,6 @@ class Course:
             "axes": self.axes.deciding(),
             "vocabulary": self.text.vocabulary,
             "corpus": self.text.hash,
+            "tokenizer": self.text.tokenizer_json,
             "model": self.model.state_dict(),
         }

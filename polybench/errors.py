@@ -5,6 +5,7 @@ PolybenchError                 one sentence for the user; `exit_code` ends the p
 ├── UsageError                 2  an option or argument that makes no sense
 ├── ResultsError               2  a results folder that cannot be read or must not be written
 ├── RegistryError              2  an unknown, doubly named or broken extension
+├── EvaluationFailed           3  a task of lm-evaluation-harness broke while a model was asked
 ├── NothingMeasured            5  nothing was measured, or nothing matched
 ├── Lost                       3  a process that measured is gone; what was measured is kept
 ├── Stopped                  130  interrupted; what was measured is kept
@@ -40,6 +41,12 @@ class ResultsError(PolybenchError):
 
 class RegistryError(PolybenchError):
     """An unknown, doubly named or broken extension."""
+
+
+class EvaluationFailed(PolybenchError):
+    """A task broke while a model was asked."""
+
+    exit_code = 3
 
 
 class NothingMeasured(PolybenchError):

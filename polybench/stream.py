@@ -7,11 +7,10 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
 
 # Dimension key: N tokens of a stream; V size of the vocabulary; D documents.
@@ -47,6 +46,13 @@ class Tokens:
     @property
     def vocabulary(self) -> int:
         return self.ids if self.bytes_V is None else len(self.bytes_V)
+
+    @property
+    def tokenizer_json(self) -> str:
+        """`bytes`, the content of the tokenizer.json, or nothing where others tokenized."""
+        if self.tokenizer in ("", "bytes"):
+            return self.tokenizer
+        return Path(self.tokenizer).read_text(encoding="utf-8")
 
 
 class Mapped:

@@ -65,6 +65,7 @@ def test_help_version_list_and_schema_say_what_is_there(capsys: Capture) -> None
         "doctor",
         "selfcheck",
         "trace",
+        "eval",
     )
     assert all(f"  {command} " in shown for command in commands)
     for command in commands:

@@ -26,19 +26,19 @@ FLOORS: dict[int, str] = {
     "benchmarks.speed benchmarks.memory benchmarks.loss_curve "
     "benchmarks.pretrain benchmarks.selfcheck benchmarks.accuracy",
     5: "check selfcheck gate table grouping opening ffn moe correct",
-    6: "session merge resolved profile_table answer overview loss_table way spread scaling "
+    6: "session merge resolved scores profile_table answer overview loss_table way spread scaling "
     "baseline verdicts progress decoder workshop figure error_table error_figure dynamics_figure dynamics_table labels",
-    7: "cluster launch rate_report scaling_report checkpoint distributed roofline compose training evaluation course "
-    "utilisation timing gpu_timing profiling draw dynamics",
-    8: "blocks reports.text reports.html",
-    9: "cli_suites cli_doctor cli_selfcheck cli_trace cli_merge",
+    7: "codec harness_tasks cluster launch rate_report scaling_report checkpoint distributed "
+    "roofline compose training evaluation course utilisation timing gpu_timing profiling draw dynamics",
+    8: "harness blocks reports.text reports.html",
+    9: "cli_suites cli_doctor cli_eval cli_selfcheck cli_trace cli_merge",
     10: "cli_run",
     11: "cli",
     12: "__main__ __init__",
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 HOT = {
-    *("checkpoint", "distributed", "meeting", "evaluation", "course", "utilisation", "dynamics"),
+    *("checkpoint", "distributed", "meeting", "evaluation", "course", "harness", "utilisation", "dynamics"),
     *(
         "operators",
         "build",

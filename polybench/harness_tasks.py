@@ -1,0 +1,107 @@
+"""Tasks of lm-evaluation-harness: found by name, loaded, and put to a model; what comes back are plain scores.
+
+lm-eval is imported inside, since it is an extra; torch comes with it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from polybench.errors import EvaluationFailed, PolybenchError, UsageError, did_you_mean
+from polybench.scores import Score, of_results
+
+_LISTED = "`lm-eval ls tasks` lists them, --include-path names a folder of your own"
+
+
+class Tasks:
+    """The tasks of these names, glob patterns or YAML files; `include` is a folder with further ones.
+
+    Raises:
+        UsageError: lm-eval is not installed, or a name or the folder is unknown.
+    """
+
+    def __init__(self, names: Sequence[str], include: Path | None = None):
+        if not importlib.util.find_spec("lm_eval"):
+            raise UsageError("lm-evaluation-harness is not installed: pip install 'torch-polybench[lm-eval]'")
+        if include and not include.is_dir():
+            raise UsageError(f"--include-path {include} is no folder")
+        if not names:
+            raise UsageError(f"say which tasks, for example --tasks lambada_openai,arc_easy; {_LISTED}")
+        from lm_eval.tasks import TaskManager
+
+        logging.getLogger("lm_eval").setLevel(logging.ERROR)  # what it fills in stands in the table
+        # Reading all that lm-eval brings takes seconds, and a task of one's own can do without.
+        self._manager = TaskManager(include_path=include, include_defaults=False)
+        if not set(names) <= set(self._manager.all_subtasks):
+            self._manager = TaskManager(include_path=include)
+        self.names = [found for name in names for found in self._matching(name)]
+
+    def _matching(self, name: str) -> list[str]:
+        if Path(name).suffix == ".yaml" and Path(name).is_file():
+            return [name]
+        known = self._manager.all_tasks
+        found: list[str] = self._manager.match_tasks([name])
+        if not found:
+            hint = did_you_mean(name, known)
+            raise UsageError(f"there is no task {name!r}, {hint if hint.startswith('did') else _LISTED}")
+        return found
+
+    def put_to(self, model: Any, limit: int | None = None, shots: int | None = None) -> list[Score]:
+        """Every score of `model`, which lm-eval asks.
+
+        Raises:
+            UsageError: a task cannot be loaded, such as for want of its data.
+            EvaluationFailed: lm-eval or the task broke while asking.
+        """
+        from lm_eval import evaluate
+        from lm_eval.defaults import DEFAULT_OTHER_SEED
+
+        parts = [part for name in self.names for part in self._load(name)]
+        try:
+            loaded = self._manager.load(parts)
+        except ValueError as problem:
+            raise UsageError(f"--tasks: {problem}") from None
+        for task in loaded["tasks"].values():
+            own = task.get_config("num_fewshot")
+            # A task that says 0 itself means it, as in lm_eval.simple_evaluate.
+            task.set_config(key="num_fewshot", value=own or 0 if shots is None or own == 0 else shots)
+            task.set_fewshot_seed(seed=DEFAULT_OTHER_SEED)
+        try:
+            results = evaluate(lm=model, task_dict=loaded, limit=limit, log_samples=False)
+        except PolybenchError:
+            raise
+        except Exception as problem:  # tasks are programs of others
+            raise EvaluationFailed(f"{', '.join(self.names)} failed, {_first(problem)}") from problem
+        return of_results(results)
+
+    def _load(self, name: str) -> list[Any]:
+        """The group of this name, or its tasks."""
+        try:
+            found = self._manager.load([name])
+        except Exception as problem:  # whatever the libraries of data sets raise
+            if _wants_network(problem):
+                raise UsageError(
+                    f"task {name} needs data that is not on this machine, and the hub cannot be reached; "
+                    "load it once with a network, or take a task of local files"
+                ) from problem
+            raise UsageError(f"task {name} cannot be loaded, {_first(problem)}") from problem
+        groups = found.get("groups", {})
+        return [groups[name]] if name in groups else list(found["tasks"].values())
+
+
+def _wants_network(problem: BaseException | None) -> bool:
+    """Whether this, or what it was raised from, is a connection that failed; the libraries have many names for it."""
+    while problem:
+        words = {kind.__name__ for kind in type(problem).__mro__}
+        if any(w in name for name in words for w in ("Connect", "OfflineMode", "LocalEntryNotFound", "Timeout")):
+            return True
+        problem = problem.__cause__ or problem.__context__
+    return False
+
+
+def _first(problem: Exception) -> str:
+    return f"{type(problem).__name__}: {str(problem).partition(chr(10))[0]}"
