@@ -22,11 +22,12 @@ from scipy.stats import t
 from torch import Tensor, nn
 
 from polybench.decoder import Decoder
+from polybench.language import LanguageAxes
 from polybench.presets import PRESETS
-from polybench.training import BETAS, CLIP, EPS, groups
+from polybench.training import BETAS, EPS, groups
 
 SIZE = PRESETS["1M"]  # d 128, 4 layers, 4 heads, vocabulary 1024, 128 tokens a sequence
-BATCH, LR, DECAY = 16, 1e-3, 0.1
+BATCH, LR, DECAY, CLIP = 16, 1e-3, 0.1, LanguageAxes().clip
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
