@@ -214,3 +214,17 @@ def test_any_step_can_be_gone_on_from(text: Tokens) -> None:
         other = Training(set_up(text, axes, "polynorm", "eager", "cpu", "float64", 9), text, axes, 0.01, "float64", 3)
         other.load(begun.state())
         assert before + [step.loss for step in other.steps()] == whole
+
+
+@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize("name", ["relu", "polynorm"])
+def test_a_step_needs_no_more_than_a_micro_batch_and_the_gradients(name: str, count: int, text: Tokens) -> None:
+    """Model and moments are there already; the peak counts what comes on top."""
+    axes = changed(batch=16, accumulate=count)
+    model = set_up(text, axes, name, "eager", "cpu", "float32", 0)
+    steps = Training(model, text, axes, 0.01, "float32", 0).steps()
+    next(steps)  # the optimizer's moments are made
+    micro_batch = peak_bytes(lambda: one_step(model, text, axes, "float32"), "cpu")
+    gradients = sum(4 * p.numel() for p in model.parameters()) if count > 1 else 0
+    batch = 2 * 8 * axes.batch * (axes.seq_len + 1)
+    assert peak_bytes(lambda: next(steps), "cpu") <= micro_batch + gradients + batch
