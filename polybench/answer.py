@@ -15,7 +15,7 @@ from polybench.points import Point, matches, points, typical
 from polybench.rates import WORDS
 from polybench.stats import ALPHA, holm
 from polybench.store import Run
-from polybench.table import show
+from polybench.table import field_of, show
 
 _FEW_CELLS = 2  # a benchmark with no more than these keeps its sentences beside a larger one
 _MOST_SENTENCES = 4  # a question with more groups than this is answered by counting
@@ -179,16 +179,16 @@ def _claims(run: Run, beside: Beside) -> list[Finding]:
 
 
 def _places(groups: Sequence[Sequence[Point]]) -> list[str]:
-    """What tells the groups apart, for the reader of several sentences."""
-    if len(groups) == 1:
-        return [""]
-    cells = [group[0].cell for group in groups]
-    fields = {"benchmark": [g[0].benchmark for g in groups], "backend": [c.backend for c in cells],
-              "dtype": [c.dtype for c in cells]}  # fmt: skip
-    for axis in dict.fromkeys(a for c in cells for a, _ in c.axes):
-        fields[axis] = [str(dict(c.axes).get(axis, "")) for c in cells]
-    varying = {k: v for k, v in fields.items() if len(set(v)) > 1}
-    return [", ".join(_place(k, v[i]) for k, v in varying.items() if v[i]) for i in range(len(groups))]
+    """What tells the groups apart, for the reader of several sentences: the benchmark, and what varies in it."""
+    cells = [(group[0].benchmark, group[0].cell) for group in groups]
+    several = len({name for name, _ in cells}) > 1
+    axes = dict.fromkeys(["backend", "dtype", *(a for _, c in cells for a, _ in c.axes)])
+    places = []
+    for name, cell in cells:
+        beside = [c for other, c in cells if other == name]
+        told = [a for a in axes if len({field_of(c, a) for c in beside}) > 1]
+        places.append(", ".join([*([name] if several else []), *(_place(a, field_of(cell, a)) for a in told)]))
+    return places
 
 
 def _place(field: str, value: str) -> str:

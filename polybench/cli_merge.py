@@ -18,7 +18,7 @@ def merge(
     """Make one run of several of the same suite; it says what is missing, and can be resumed."""
     from polybench import store
     from polybench.merge import merge as make
-    from polybench.sources import facts, missing
+    from polybench.sources import MOST_LABELS, facts, missing
 
     merged = make([store.find(text) for text in runs], out, force)
     for name, value in facts(merged):
@@ -27,6 +27,7 @@ def merge(
     absent = missing(merged)
     where = f"{len(merged.records)} of {merged.header['planned']} trials"
     if absent:
-        print("\n".join(f"missing: {label}" for label in absent), file=sys.stderr)
+        shown = [*absent[:MOST_LABELS], *([f"{len(absent) - MOST_LABELS} more"] if len(absent) > MOST_LABELS else [])]
+        print("\n".join(f"missing: {label}" for label in shown), file=sys.stderr)
         where += f"; go on with: polybench run --resume {shlex.quote(str(out))}"
     print(where, file=sys.stderr)

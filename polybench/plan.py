@@ -113,6 +113,8 @@ def _tuned(
     """(jobs that tune, jobs that can run, jobs that wait for the tuning) of a benchmark with `tune`."""
     kind = kind_of(benchmark.kind)
     protocol = _protocol(kind, benchmark, suite)
+    # What is kept and looked at beyond the loss is for the comparison.
+    plain = {f: False for f in ("save", "dynamics") if f in kind.protocol.model_fields}
     tuning = Tuning.of(benchmark, kind.objective, records)
     first = suite.seeds_of(benchmark)[0]
     cells = [t.cell for t in _trials(suite, benchmark, kind, device, first) if asks(t.cell)]
@@ -135,7 +137,8 @@ def _tuned(
             now.append(replace(job, trials=(found,)))
         else:
             waiting.append(job)
-    return [_job(kind, protocol, benchmark, group) for group in groups], now, waiting
+    lean = protocol.model_copy(update=plain)
+    return [_job(kind, lean, benchmark, group) for group in groups], now, waiting
 
 
 def _protocol(kind: Kind, benchmark: Benchmark, suite: Suite) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from polybench.environment import differences, fingerprint
 from polybench.store import Run
 
-_MOST_LABELS = 3  # of missing trials; the header names them all
+MOST_LABELS = 3  # of missing trials; the header names them all
 
 
 def missing(run: Run) -> list[str]:
@@ -45,8 +45,8 @@ def notes(run: Run) -> tuple[str, ...]:
     if "sources" in run.header and len(_by_machine(run.header["sources"])) > 1:
         found.append("Times of different machines are not compared with each other, only those of one machine.")
     if labels := missing(run):
-        more = f" and {len(labels) - _MOST_LABELS} more" if len(labels) > _MOST_LABELS else ""
-        found.append(f"Not measured by any part: {'; '.join(labels[:_MOST_LABELS])}{more}.")
+        more = f" and {len(labels) - MOST_LABELS} more" if len(labels) > MOST_LABELS else ""
+        found.append(f"Not measured by any part: {'; '.join(labels[:MOST_LABELS])}{more}.")
     return tuple(found)
 
 
