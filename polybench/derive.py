@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from polybench.cell import Cell
+from polybench.elsewhere import with_named_losses
 from polybench.metric import Metric
 from polybench.points import machines
 from polybench.record import Measurement, Record, Status
@@ -45,7 +46,7 @@ def with_derived(run: Run) -> Run:
         if record.status is Status.OK and record.get("val_curve") and record.get("train_time"):
             groups[trial.benchmark, trial.cell.beside(""), trial.seed].append(record)
     if not groups:
-        return run
+        return with_named_losses(run)
     added: dict[str, list[Measurement]] = {}
     reference = run.suite["reference"]
     for records in groups.values():
@@ -77,7 +78,7 @@ def with_derived(run: Run) -> Run:
         kind: [*known, *(m.to_json() for m in DERIVED if kind in kinds)]
         for kind, known in run.header["metrics"].items()
     }
-    return replace(run, records=extended, header={**run.header, "metrics": metrics})
+    return with_named_losses(replace(run, records=extended, header={**run.header, "metrics": metrics}))
 
 
 def tokens_a_step(cell: Cell) -> int:
@@ -85,7 +86,7 @@ def tokens_a_step(cell: Cell) -> int:
     axes = dict(cell.axes)
     if not {"batch", "seq_len"} <= set(axes):
         return 0
-    return int(axes["batch"]) * int(axes["seq_len"]) * int(axes.get("accumulate") or 1)
+    return int(axes["batch"]) * int(axes["seq_len"])
 
 
 def tokens_at_looks(record: Record) -> tuple[float, ...]:

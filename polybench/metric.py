@@ -28,7 +28,7 @@ class Metric:
 
     `unit` is an SI base unit or one of B, token/s, nat/token, bit/byte, cosine, share, 1. `varies_with`
     picks the statistic: *sample* for times, *seed* for losses, *nothing* for exact counts. A `curve` has
-    one value a step, or a layer where it runs `along` the layers, and is drawn, not compared.
+    one value a step, or what else it runs `along`, and is drawn, not compared.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Metric:
     source: str = ""
     version: int = 1
     curve: bool = False
-    along: Literal["step", "layer"] = "step"
+    along: Literal["step", "layer", "corpus"] = "step"
 
     @property
     def effect(self) -> Literal["ratio", "difference"]:

@@ -79,13 +79,27 @@ def test_without_the_cost_of_a_token_there_is_no_loss_at_equal_flops() -> None:
     assert all(r.get("equal_flops_loss") is None for r in one.records)
 
 
-def test_accumulated_batches_are_tokens_too() -> None:
+def test_a_batch_is_all_of_a_step_however_many_micro_batches_it_has() -> None:
     plain = record("pretrain", "relu", {"val_curve": [3.0, 2.0]}, steps=[0, 5], batch=2, seq_len=8, d_model=8)
     cell = plain.trial.cell
-    more = replace(cell, axes=(*cell.axes, ("accumulate", 4)))
-    assert (derive.tokens_a_step(cell), derive.tokens_a_step(more)) == (16, 64)
+    parted = replace(cell, axes=(*cell.axes, ("accumulate", 2)))
+    assert derive.tokens_a_step(cell) == derive.tokens_a_step(parted) == 16
     assert derive.tokens_at_looks(plain) == (0, 80)
-    assert derive.tokens_at_looks(replace(plain, trial=replace(plain.trial, cell=more))) == (0, 320)
+
+
+def test_losses_on_further_corpora_are_compared_under_their_names() -> None:
+    values = {"relu": [3.0, 4.0], "swiglu": [2.9, 4.5]}
+    one = run(
+        record("pretrain", name, {"other_losses": found, "val_loss": [1.0]}, seed=seed, eval_corpora="stdlib+sotu")
+        for name, found in values.items()
+        for seed in range(3)
+    )
+    more = derive.with_derived(one)
+    for record_ in more.records:
+        there = {m: record_.get(f"loss on {m}").values[0] for m in ("stdlib", "sotu")}  # type: ignore[union-attr]
+        assert list(there.values()) == values[record_.trial.cell.activation]
+    text = {c.metric.name: c.change.value for c in across(more) if c.cell.activation == "relu" and c.change}
+    assert text["loss on stdlib"] == pytest.approx(0.1) and text["loss on sotu"] == pytest.approx(-0.5)
 
 
 def test_a_run_without_curves_is_left_as_it_is() -> None:

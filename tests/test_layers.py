@@ -18,8 +18,8 @@ FLOORS: dict[int, str] = {
     1: "doctor_gpu doctor cell registry suite located record presets",
     2: "traces executor options layers kind store explain source corpus tokenizer "
     "token_cache shard pretokenized precision",
-    3: "team ranks parts sources axes language tuning points matrix runner derive frame schema catalogue rounding "
-    "backends.standard backends.liger corpora.texts corpora.records corpora.shards "
+    3: "team ranks parts sources axes language tuning points elsewhere matrix runner derive "
+    "frame schema catalogue rounding backends.standard backends.liger corpora.texts corpora.records corpora.shards "
     "activations.relu activations.gelu activations.swiglu "
     "activations.geglu activations.polyrelu activations.polynorm activations.gated_polynorm",
     4: "matrix_check tuning_check collector judgements regression plan compare build operators allocation worker "

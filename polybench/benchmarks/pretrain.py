@@ -21,7 +21,8 @@ BITS_PER_BYTE = Metric(
 )  # fmt: skip
 OTHER_LOSSES = Metric(
     "other_losses", "nat/token", "lower", "seed",
-    "Loss after the last step on each of the further corpora, in the order in which the suite names them.", curve=True,
+    "Loss after the last step on each of the further corpora, in the order in which the suite names them.",
+    curve=True, along="corpus",
 )  # fmt: skip
 OTHERS = Metric("others_loss", "nat/token", "lower", "seed", "Mean loss over the further corpora after the last step.")
 THROUGHPUT = Metric(
