@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 
+from polybench.cell import Cell
 from polybench.compare import Comparison, across
 from polybench.document import Column, Entry, Table
+from polybench.rates import WORDS
 from polybench.store import Run
 from polybench.table import change_entry, status_word
 
@@ -23,7 +26,7 @@ def overview(run: Run) -> Table | None:
     """Each activation against the reference in one cell of every question; None for a single question.
 
     Where a metric was measured in several cells, the block is preferred to the bare activation, and
-    then the last cell of the matrix, which is the largest as people write them.
+    then the cell with the most activations, of these the last, which is the largest as people write them.
     """
     reference = run.suite["reference"]
     plain = {b["name"]: b["backends"][0] for b in run.suite["benchmarks"]}
@@ -34,21 +37,25 @@ def overview(run: Run) -> Table | None:
         found = [c for c in found if dict(c.cell.axes).get("level", "block") == "block"] or found
         if not found:
             continue
-        last = found[-1].cell.beside("")
-        group = [c for c in found if c.cell.beside("") == last]
+        groups: dict[tuple[str, Cell], list[Comparison]] = defaultdict(list)
+        for c in found:
+            groups[c.point.benchmark, c.cell.beside("")].append(c)
+        most = max(map(len, groups.values()))
+        group = [g for g in groups.values() if len(g) == most][-1]
         chosen.append({c.cell.activation: c for c in group})
         difference = group[0].metric.effect == "difference"
         unit = f"difference in {group[0].metric.unit}" if difference else "ratio"
         columns.append(Column(header, unit, group[0].metric.definition))
-        told.append(f"{header}: {metric} of {group[0].point.benchmark}")
+        rate = WORDS.get(str(dict(group[0].cell.axes).get("lr")))
+        told.append(f"{header}: {metric} of {group[0].point.benchmark}" + (f", {rate}" if rate else ""))
     if len(columns) < 2:
         return None
     rows = []
     for name in run.suite["activations"]:
         row = [Entry(name)]
         for by_name in chosen:
-            c = by_name.get(name)
-            row.append(_entry(c, reference) if c else Entry("–"))
+            there = by_name.get(name)
+            row.append(_entry(there, reference) if there else Entry("–"))
         rows.append(tuple(row))
     caption = f"Everything against {reference}, with intervals; details in the tables below. {'; '.join(told)}."
     return Table("overview", "Overview", caption, (Column("activation", numeric=False), *columns), tuple(rows))
