@@ -36,7 +36,7 @@ def compose(run: Run) -> Document:
             *([first] if first else []),
             *error_tables(full),
             *_of_losses(run, full),
-            *tables(full, without=(*loss_table.TITLES, *way.METRICS, *dynamics_table.METRICS)),
+            *tables(full, without=(*loss_table.titles(full), *way.METRICS, *dynamics_table.METRICS)),
             *dynamics_table.dynamics_tables(full),
             *_special(full),
             *profiles,

@@ -105,20 +105,20 @@ class Course:
                 state = {"corpus": self.text.hash, "training": self.training.state(), "seen": asdict(seen)}
                 checkpoint.write(self._kept, state)
             yield self.done
-            spent += step.seconds
+            spent += self.ranks.common(step.seconds)
             if self.protocol.budget_s and spent > self.protocol.budget_s and self.done < self.axes.steps:
                 raise OverBudget(
                     f"its {self.protocol.budget_s:g} s of training were spent at step {self.done} of {self.axes.steps}"
                 )
 
-    def end(self) -> None:
-        """Keep the model if that is asked for; what was kept to go on with is no longer needed."""
+    def end(self, spent: bool = False) -> None:
+        """Keep the model if that is asked for; what was kept to go on with is needed only where a budget is spent."""
         if self.ranks.rank:
             return
         path = checkpoint.path_of(self.trial, "model") if self.protocol.save else None
         if path:
             checkpoint.write(path, self._whole())
-        if self._kept:
+        if self._kept and not spent:
             self._kept.unlink(missing_ok=True)
 
     def curves(self) -> Iterator[Measurement]:

@@ -38,6 +38,10 @@ class Ranks:
             value /= self.count
         return value
 
+    def common(self, value: float) -> float:
+        """The mean of a number over all processes, so that all decide alike by it."""
+        return value if self.count == 1 else float(self.mean(torch.tensor(value, device=_place())))
+
     def wrap(self, model: nn.Module, how: Literal["ddp", "fsdp"]) -> nn.Module:
         """The model as its copies or its shards train it."""
         if self.count == 1:
@@ -62,6 +66,11 @@ class Ranks:
             parts.set_requires_gradient_sync(last)
             return nullcontext()
         return nullcontext() if last else parts.no_sync()
+
+
+def _place() -> str:
+    """Where tensors are exchanged."""
+    return "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
 
 
 def ranks(device: str) -> Ranks:

@@ -8,6 +8,7 @@ from polybench.metric import Metric
 from polybench.record import Measurement, Record
 from polybench.store import Run
 
+NAMED = "loss on "  # how the name of such a metric begins
 _MEASURED = "other_losses"  # of a record, in the order of its axis `eval_corpora`
 
 
@@ -31,7 +32,7 @@ def _named(record: Record) -> list[Measurement]:
     corpora = str(dict(record.trial.cell.axes).get("eval_corpora", "")).split("+")
     if losses is None or len(corpora) != len(losses.values):
         return []
-    return [Measurement(f"loss on {name}", (loss,)) for name, loss in zip(corpora, losses.values, strict=True)]
+    return [Measurement(f"{NAMED}{name}", (loss,)) for name, loss in zip(corpora, losses.values, strict=True)]
 
 
 def _metric(name: str) -> Metric:

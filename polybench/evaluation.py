@@ -26,7 +26,7 @@ class Score:
 
 
 @torch.no_grad()
-def evaluate(model: Decoder, text: Tokens, axes: FilledAxes, dtype: str) -> Score:
+def evaluate(model: Decoder, text: Tokens, axes: FilledAxes, dtype: str, processes: int = 1) -> Score:
     """The loss over `axes.eval_tokens` tokens of what a text holds out, the same ones for every model.
 
     Windows are spread evenly, so that a short evaluation sees every document's share.
@@ -35,7 +35,7 @@ def evaluate(model: Decoder, text: Tokens, axes: FilledAxes, dtype: str) -> Scor
     T, device = axes.seq_len, model.embedding.weight.device
     windows = max(1, min(axes.eval_tokens // T, (len(stream_N) - 1) // T))
     starts = _spread(stream_N, windows, T)
-    rows = axes.batch // axes.accumulate
+    rows = max(1, axes.batch // axes.accumulate // processes)  # as many as fit into memory in training
     nats, count, size = 0.0, 0, 0
     for at in range(0, windows, rows):
         x_BxT, y_BxT = batch(stream_N, starts[at : at + rows], T, device)
@@ -51,15 +51,6 @@ def sample(stream_N: Stream, axes: FilledAxes, device: torch.device) -> torch.Te
     """Tokens (B, T) of one micro-batch, spread over a stream, the same ones for every model."""
     starts = _spread(stream_N, axes.batch // axes.accumulate, axes.seq_len)
     return batch(stream_N, starts, axes.seq_len, device)[0]
-
-
-def one_step(model: Decoder, text: Tokens, axes: FilledAxes, dtype: str) -> None:
-    """Forward and backward of a micro-batch, for measuring memory; gradients are dropped."""
-    starts = np.arange(axes.batch // axes.accumulate) % (len(text.train_N) - axes.seq_len - 1)
-    x_BxT, y_BxT = batch(text.train_N, starts, axes.seq_len, model.embedding.weight.device)
-    loss, added = losses(model, x_BxT, y_BxT, dtype)
-    torch.autograd.backward(loss + added)
-    model.zero_grad(set_to_none=True)
 
 
 def _spread(stream_N: Stream, windows: int, time: int) -> np.ndarray:

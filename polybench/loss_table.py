@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from polybench.cell import Cell
 from polybench.compare import Comparison, across
 from polybench.document import Column, Entry, Table
+from polybench.elsewhere import NAMED
 from polybench.grouping import of_seeds
 from polybench.metric import Metric, significant
 from polybench.points import Grid, Point, seed_differences
@@ -27,11 +28,17 @@ TITLES = {
 _MEASURED = ("val_loss", "final_train_loss")  # not derived: their tables tell why a trial is missing
 
 
+def titles(run: Run) -> dict[str, str]:
+    """What each loss of a run is about, by its metric."""
+    names = dict.fromkeys(m for ms in run.metrics.values() for m in ms if m.startswith(NAMED))
+    return {**TITLES, **{name: f"{name}, by seed" for name in names}}
+
+
 def loss_tables(run: Run) -> tuple[Table, ...]:
     """A table for every loss in every benchmark; `run` went through `points.compared` and `derive.with_derived`."""
     grid = Grid(run)
     found: dict[tuple[str, str], list[Comparison]] = defaultdict(list)
-    for metric in TITLES:
+    for metric in titles(run):
         for comparison in across(run, only=metric):
             found[comparison.point.benchmark, metric].append(comparison)
     kept = {key: cs for key, cs in found.items() if any(c.value is not None for c in cs)}
@@ -73,10 +80,10 @@ def _table(run: Run, grid: Grid, benchmark: str, name: str, found: Sequence[Comp
     lost = {c.cell.activation: c.point.trouble() for c in found if c.point.trouble()} if name in _MEASURED else {}
     return Table(
         key=f"{benchmark}-{name.replace('_', '-')}",
-        title=f"{benchmark}: {TITLES[name]}",
+        title=f"{benchmark}: {titles(run)[name]}",
         caption=_caption(reference, [run.header["device"], *shared], max(len(c.point.records) for c in found))
         if name == first
-        else f"{metric.definition} Cells and rule as in {benchmark}: {TITLES[first]}.",
+        else f"{metric.definition} Cells and rule as in {benchmark}: {titles(run)[first]}.",
         columns=columns,
         rows=tuple(rows),
         notes=tuple(f"{who}: {why}" for who, why in lost.items()),

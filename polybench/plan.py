@@ -14,7 +14,7 @@ from polybench.kind import Kind, axes_of, kind_of
 from polybench.matrix import combinations
 from polybench.record import Record
 from polybench.suite import Benchmark, Suite
-from polybench.tuning import SHARED, Tuning, asks
+from polybench.tuning import Tuning, asks
 
 # A training's guess is for a core; a data-centre GPU does ten thousand times as much, after some compiling.
 _GPU_OVER_CORE, _GPU_START_S = 10000.0, 15.0
@@ -121,7 +121,7 @@ def _tuned(
     beside: dict[Cell, list[Cell]] = defaultdict(list)
     for cell in cells:
         beside[cell.beside("")].append(cell)
-    groups = [[t] for t in dict.fromkeys(t for cell in cells for t in tuning.trials(cell))]
+    groups = [[t] for t in dict.fromkeys(t for c in cells for t in tuning.trials(c, beside[c.beside("")]))]
     if not any(asks(j.trials[0].cell) for j in mine):
         groups = list(_filtered(groups, suite.reference, pattern, interleaved=False))
     now: list[Job] = []
@@ -132,7 +132,7 @@ def _tuned(
             now.append(job)
             continue
         place = beside[trial.cell.beside("")]
-        if tuning.settled(place if dict(trial.cell.axes)["lr"] == SHARED else [trial.cell]):
+        if tuning.settled(trial.cell, place):
             found = replace(trial, rate=tuning.rate(trial.cell, place))
             now.append(replace(job, trials=(found,)))
         else:

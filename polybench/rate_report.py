@@ -75,6 +75,9 @@ def _tables(run: Run, benchmark: str, places: Mapping[Cell, Tuning]) -> Iterator
             every.append((Entry(activation), *where, *(_mean(losses.get(r), best=r == best) for r in tried)))
         shared = rates.shared(tuning.losses)
         told = f"{shared:g}" if shared else "none: no rate was survived by all of them"
+        common = set.intersection(*map(set, tuning.losses.values())) if tuning.losses else set()
+        edge = {"low": "lowest", "high": "highest", "": ""}[rates.at_edge(shared, common) if shared else ""]
+        told += f", the {edge} that all of them tried" if edge else ""
         notes.append(f"Shared rate, best on average over the activations{_told(where)}: {told}.")
     seeds = max(len(p.records) for t in places.values() for p in t.found)
     yield Table(

@@ -90,6 +90,14 @@ class Training:
         size = (axes.steps, axes.batch)
         self._starts = torch.randint(len(text.train_N) - axes.seq_len - 1, size, generator=order).numpy()
 
+    def micro_batch(self) -> None:
+        """Forward and backward of a micro-batch, for measuring memory; gradients are dropped."""
+        rows = self._starts[0][: self.axes.batch // self.axes.accumulate]
+        x_BxT, y_BxT = batch(self.text.train_N, self.ranks.share(rows), self.axes.seq_len, self.device)
+        loss, added = losses(self.run, x_BxT, y_BxT, self.dtype)
+        torch.autograd.backward(loss + added)
+        self.optimizer.zero_grad(set_to_none=True)
+
     def warm_up(self) -> float:
         """Wall seconds of a forward and backward pass whose gradients are dropped: compiling, and first touches."""
         start = time.perf_counter()
@@ -105,8 +113,9 @@ class Training:
         Raises:
             Diverged: a loss that is no finite number.
         """
-        axes, clock = self.axes, clock_of(self.device)
-        parameters = list(self.model.parameters())
+        axes, clock = self.axes, clock_of(self.device, self.ranks.count)
+        # The optimizer's own: after an evaluation fully_shard shows some of the model's as whole ones without gradient.
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         while self.done < axes.steps:
             started = clock()
             factor = schedule(self.done, axes)
@@ -192,9 +201,9 @@ def whole(value: Tensor) -> Tensor:
     return value.full_tensor() if hasattr(value, "full_tensor") else value
 
 
-def clock_of(device: torch.device) -> Callable[[], float]:
-    """Seconds: of this thread where one thread does the work, else of the wall after synchronising."""
-    if device.type == "cpu" and torch.get_num_threads() == 1:
+def clock_of(device: torch.device, processes: int = 1) -> Callable[[], float]:
+    """Seconds: of this thread where it does all of the work and waits for none, else of the wall."""
+    if device.type == "cpu" and torch.get_num_threads() == 1 and processes == 1:
         return time.thread_time
 
     def wall() -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -35,27 +34,30 @@ class Tuning:
         found = {r.trial.id: _loss(r, objective) for r in records if r.trial.benchmark == name}
         return cls(name, benchmark.tune, found)
 
-    def trials(self, cell: Cell) -> list[Trial]:
-        """Every trial that the rate of this cell's activation needs, as far as is known now, grid first."""
-        return [t for rate in self._rates(cell) for t in self._at(cell, rate)]
+    def trials(self, cell: Cell, beside: Sequence[Cell]) -> list[Trial]:
+        """Every trial that the rate of this cell needs, as far as is known now; `beside` are all in its place."""
+        return [t for c in self._asked(cell, beside) for rate in self._rates(cell, beside) for t in self._at(c, rate)]
 
-    def settled(self, cells: Sequence[Cell]) -> bool:
-        """Whether everything that these cells need has been tried."""
-        return all(t.id in self.losses for cell in cells for t in self.trials(cell))
+    def settled(self, cell: Cell, beside: Sequence[Cell]) -> bool:
+        """Whether everything that the cell needs has been tried."""
+        return all(t.id in self.losses for t in self.trials(cell, beside))
 
     def rate(self, cell: Cell, beside: Sequence[Cell]) -> float | None:
-        """The rate that a cell asks for; None where none ended well. `beside` are all activations in its place."""
-        if dict(cell.axes)["lr"] == OWN:
-            return best(self._tried(cell))
-        return shared({c.activation: self._tried(c) for c in beside})
+        """The rate that a cell asks for; None where none ended well."""
+        return self._found(cell, beside, self._rates(cell, beside))
 
-    def _rates(self, cell: Cell) -> list[float]:
-        """The grid, and one rate after the other beyond an edge while the best lies there."""
+    def _asked(self, cell: Cell, beside: Sequence[Cell]) -> Sequence[Cell]:
+        """Whose losses decide: the activation's own, or those of all in its place."""
+        return [cell] if dict(cell.axes)["lr"] == OWN else beside
+
+    def _rates(self, cell: Cell, beside: Sequence[Cell]) -> list[float]:
+        """The grid, and one rate after the other beyond an edge while the best lies there, or lower where none is."""
         rates = sorted(self.tune.lr)
         for _ in range(self.tune.extend):
-            tried = self._tried(cell, rates)
-            found = best(tried) if len(tried) == len(rates) else None
-            side = at_edge(found, rates) if found else ""
+            if any(t.id not in self.losses for c in self._asked(cell, beside) for r in rates for t in self._at(c, r)):
+                break
+            found = self._found(cell, beside, rates)
+            side = at_edge(found, rates) if found else "low"
             if side == "low":
                 rates = [_rounded(rates[0] * rates[0] / rates[1]), *rates]
             elif side == "high":
@@ -64,14 +66,12 @@ class Tuning:
                 break
         return rates
 
-    def _tried(self, cell: Cell, rates: Sequence[float] | None = None) -> dict[float, list[float]]:
-        """Losses by rate, of those rates whose every seed has been tried."""
-        found: dict[float, list[float]] = defaultdict(list)
-        for rate in self._rates(cell) if rates is None else rates:
-            ids = [t.id for t in self._at(cell, rate)]
-            if all(i in self.losses for i in ids):
-                found[rate] = [self.losses[i] for i in ids]
-        return dict(found)
+    def _found(self, cell: Cell, beside: Sequence[Cell], rates: Sequence[float]) -> float | None:
+        losses = {
+            c.activation: {rate: [self.losses.get(t.id, math.inf) for t in self._at(c, rate)] for rate in rates}
+            for c in self._asked(cell, beside)
+        }
+        return best(losses[cell.activation]) if dict(cell.axes)["lr"] == OWN else shared(losses)
 
     def _at(self, cell: Cell, rate: float) -> list[Trial]:
         axes = {**dict(cell.axes), "lr": rate}

@@ -25,7 +25,7 @@ from polybench.training import Training, set_up
 torch.set_num_threads(1)
 stream = np.random.default_rng(0).integers(0, 17, 2000).astype(np.uint16)
 text = Tokens(stream[:1500], stream[1500:], np.ones(17, dtype=np.int64), "test")
-axes = LanguageAxes(d_model=16, layers=2, heads=2, seq_len=8, batch=8, accumulate=2, steps=5, lr=0.01,
+axes = LanguageAxes(d_model=16, layers=2, heads=2, seq_len=8, batch=8, accumulate=2, steps=5, lr=0.01, clip=0.3,
                     eval_tokens=64).filled()
 mine = ranks("cpu")
 found = {}
@@ -33,7 +33,8 @@ for parallel in ("ddp", "fsdp"):
     for name in ("gelu", "polynorm"):
         model = set_up(text, axes, name, "eager", "cpu", "float64", 3)
         training = Training(model, text, axes, 0.01, "float64", 3, mine, parallel)
-        losses = [step.loss for step in training.steps()]
+        evaluate(model, text, axes, "float64", mine.count)  # as a run does before its first step
+        losses = [x for step in training.steps() for x in (step.loss, step.gradient_norm)]
         found[f"{parallel} {name}"] = losses + [evaluate(model, text, axes, "float64").nats]
 with open(f"{sys.argv[1]}.{mine.rank}", "w") as file:
     json.dump({"count": mine.count, "losses": found}, file)

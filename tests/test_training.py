@@ -15,7 +15,7 @@ from polybench.build import generator
 from polybench.corpus import Tokens
 from polybench.decoder import Decoder
 from polybench.errors import Diverged, Unsupported
-from polybench.evaluation import evaluate, one_step
+from polybench.evaluation import evaluate
 from polybench.language import FilledAxes, LanguageAxes
 from polybench.registry import activations
 from polybench.shape import Shape
@@ -180,7 +180,7 @@ def test_computing_again_changes_nothing_but_memory(text: Tokens) -> None:
     peaks = []
     for axes in (again, AXES):
         model = set_up(text, axes, "polynorm", "eager", "cpu", "float32", 0)
-        peaks.append(peak_bytes(lambda model=model, axes=axes: one_step(model, text, axes, "float32"), "cpu"))
+        peaks.append(peak_bytes(Training(model, text, axes, 0.01, "float32", 0).micro_batch, "cpu"))
     assert peaks[0] < 0.9 * peaks[1]
 
 
@@ -222,9 +222,10 @@ def test_a_step_needs_no_more_than_a_micro_batch_and_the_gradients(name: str, co
     """Model and moments are there already; the peak counts what comes on top."""
     axes = changed(batch=16, accumulate=count)
     model = set_up(text, axes, name, "eager", "cpu", "float32", 0)
-    steps = Training(model, text, axes, 0.01, "float32", 0).steps()
+    training = Training(model, text, axes, 0.01, "float32", 0)
+    steps = training.steps()
     next(steps)  # the optimizer's moments are made
-    micro_batch = peak_bytes(lambda: one_step(model, text, axes, "float32"), "cpu")
+    micro_batch = peak_bytes(training.micro_batch, "cpu")
     gradients = sum(4 * p.numel() for p in model.parameters()) if count > 1 else 0
     batch = 2 * 8 * axes.batch * (axes.seq_len + 1)
     assert peak_bytes(lambda: next(steps), "cpu") <= micro_batch + gradients + batch

@@ -81,6 +81,26 @@ def test_the_grid_grows_while_the_best_lies_at_an_edge(middle: float, extra: set
     assert rates(records, "relu", "tuned") == {middle}
 
 
+def test_the_shared_grid_grows_for_all_while_the_shared_best_lies_at_an_edge() -> None:
+    losses = {"relu": bowl(0.0005), "polynorm": bowl(0.004), "swiglu": bowl(0.002)}
+    _, records, _ = carried_out(study(), losses)
+    assert {rates(records, name, "shared").pop() for name in losses} == {0.002}
+    for name in losses:
+        tried = {dict(r.trial.cell.axes)["lr"] for r in records
+                 if r.trial.benchmark == "pre.tuning" and r.trial.cell.activation == name}  # fmt: skip
+        assert {0.001, 0.002} <= tried
+
+
+def test_where_every_rate_diverges_lower_ones_are_tried() -> None:
+    losses = {"relu": lambda rate, seed: None if rate > 0.001 else 3.0, "polynorm": bowl(0.008), "swiglu": bowl(0.008)}
+    _, records, _ = carried_out(study(), losses)
+    assert rates(records, "relu", "tuned") <= {
+        0.0005,
+        0.00025,
+    }  # of two that tie the lower, until the grid may not grow
+    assert rates(records, "swiglu", "shared") <= {0.001, 0.0005}
+
+
 def test_the_grid_grows_only_so_often() -> None:
     losses = dict.fromkeys(("relu", "polynorm", "swiglu"), lambda rate, seed: -rate)
     _, records, _ = carried_out(study(extend=2), losses)
@@ -99,11 +119,8 @@ def test_a_rate_that_diverges_with_any_seed_is_not_taken() -> None:
 
 
 def test_where_nothing_ends_well_the_comparison_runs_into_a_sentence() -> None:
-    made, records = plan(study(), "cpu"), []
-    for job in made.jobs:
-        (trial,) = job.trials
-        records.append(done(trial, None if trial.cell.activation == "relu" else 3.0))
-    losses = dict.fromkeys(("polynorm", "swiglu"), bowl(0.008))
+    records: list[Record] = []
+    losses = {"relu": lambda rate, seed: None, **dict.fromkeys(("polynorm", "swiglu"), bowl(0.008))}
     for _ in range(10):
         made = plan(study(), "cpu", None, records)
         known = {r.trial.id for r in records}
@@ -111,7 +128,8 @@ def test_where_nothing_ends_well_the_comparison_runs_into_a_sentence() -> None:
         records += [done(t, losses[t.cell.activation](dict(t.cell.axes)["lr"], t.seed)) for t in fresh]
     assert not made.later
     broken = [t for t in made.trials if t.benchmark == "pre" and t.rate is None]
-    assert {(t.cell.activation, dict(t.cell.axes)["lr"]) for t in broken} >= {("relu", "tuned"), ("polynorm", "shared")}
+    found = {(t.cell.activation, dict(t.cell.axes)["lr"]) for t in broken}
+    assert found == {("relu", "tuned"), *((name, "shared") for name in losses)}
 
 
 def test_before_its_tuning_a_comparison_waits_and_is_counted() -> None:

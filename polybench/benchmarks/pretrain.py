@@ -31,7 +31,7 @@ THROUGHPUT = Metric(
 )  # fmt: skip
 PEAK = Metric(
     "step_peak_bytes", "B", "lower", "nothing",
-    "Most bytes alive in forward and backward of one micro-batch, above what was resident before.",
+    "Most bytes alive in forward and backward of a process's micro-batch, as it is trained, above what was before.",
 )  # fmt: skip
 PARAMETERS = Metric("parameters", "1", "neither", "nothing", "Trained numbers of the decoder.")
 VAL_CURVE = Metric("val_curve", "nat/token", "lower", "seed", "Held-out loss as training goes on.", curve=True)
@@ -60,7 +60,7 @@ def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProt
     from polybench.corpus import held_out as other_text
     from polybench.course import Course
     from polybench.dynamics import Observer
-    from polybench.evaluation import evaluate, one_step, sample
+    from polybench.evaluation import evaluate, sample
     from polybench.utilisation import product_rate
 
     (trial,) = trials
@@ -76,14 +76,11 @@ def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProt
     yield 0, Measurement(PARAMETERS.name, (float(sum(p.numel() for p in model.parameters())),))
     flops = filled.shape.flops_per_token(filled.seq_len, text.vocabulary, branches(trial.cell.activation))
     yield 0, Measurement(FLOPS.name, (float(flops),))
-    one_step(model, text, filled, dtype)  # lazy workspaces exist from here on
-    peak = peak_bytes(lambda: one_step(model, text, filled, dtype), device)
-    yield 0, Measurement(PEAK.name, (float(peak),))
-
-    rate = product_rate(filled, device, dtype)
+    rate = product_rate(filled, device, dtype) * course.ranks.count
     yield 0, Measurement(PRODUCT_RATE.name, (rate,))
 
-    yield 0, course.begin()
+    yield 0, course.begin()  # lazy workspaces and compiled code exist from here on
+    yield 0, Measurement(PEAK.name, (float(peak_bytes(course.training.micro_batch, device)),))
     observer = None
     if protocol.dynamics:
         tokens_BxT = sample(text.held_out_N, filled, course.training.device)
@@ -92,7 +89,7 @@ def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProt
 
     def look(done: int) -> None:
         if done in wanted or not done:
-            score = evaluate(model, text, filled, dtype)
+            score = evaluate(model, text, filled, dtype, course.ranks.count)
             course.seen.look(step=done, nats=score.nats, seconds=course.seconds)
             if score.bits is not None:
                 course.seen.look(bits=score.bits)
@@ -116,7 +113,7 @@ def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProt
     first, last = looks["nats"][0], looks["nats"][-1]
     if problem is None and not last <= first:
         problem = Diverged(f"the held-out loss ended at {last:.3f}, above its start of {first:.3f}")
-    course.end()
+    course.end(spent=isinstance(problem, OverBudget))
     if problem:
         yield 0, problem
         return
@@ -127,7 +124,7 @@ def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProt
     throughput = filled.tokens / course.seconds
     yield 0, Measurement(THROUGHPUT.name, (throughput,))
     yield 0, Measurement(UTILISATION.name, (flops * throughput / rate,))
-    others = [evaluate(model, other, filled, dtype).nats for other in elsewhere.values()]
+    others = [evaluate(model, other, filled, dtype, course.ranks.count).nats for other in elsewhere.values()]
     if others:
         yield 0, Measurement(OTHER_LOSSES.name, tuple(others), tuple(range(1, len(others) + 1)))
         yield 0, Measurement(OTHERS.name, (sum(others) / len(others),))
