@@ -32,7 +32,9 @@ def _problem(error: dict[str, Any], model: type[BaseModel], located: Located, ro
         message = f"{_shown(value)} is unknown, {did_you_mean(value, known_words)}"
     else:
         text = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        message = f"{_shown(value)} {text}" if text.startswith("should") else f"{_shown(value)}: {text}"
+        wrong = text.startswith("should")
+        shown = _shown(value) if not isinstance(value, dict) else "this" if wrong else ""
+        message = f"{shown}{':' if shown and not wrong else ''} {text}".lstrip()
     return located.mark(loc).problem(loc, message)
 
 
