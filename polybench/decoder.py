@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from polybench.build import branches, normal_
 from polybench.ffn import FeedForward
 from polybench.moe import Mixture
-from polybench.operators import cross_entropy, rms_norm
+from polybench.operators import linear_cross_entropy, rms_norm
 from polybench.shape import Shape
 
 # Dimension key: B batch, T time, D model width, H heads, K width of a head, V vocabulary, L layers.
@@ -156,12 +156,10 @@ class Decoder(nn.Module):
                 x_BxTxD, loss = layer(x_BxTxD, cos_TxK, sin_TxK)
             auxiliary.append(loss)
         head = self.embedding if self.head is None else self.head
-        logits_BxTxV = functional.linear(self.norm(x_BxTxD), head.weight)
+        x_BxTxD = self.norm(x_BxTxD)
         if targets_BxT is None:
-            return logits_BxTxV
-        if logits_BxTxV.dtype != torch.float64:
-            logits_BxTxV = logits_BxTxV.float()
-        loss = cross_entropy(logits_BxTxV.flatten(0, 1), targets_BxT.flatten())
+            return functional.linear(x_BxTxD, head.weight)
+        loss = linear_cross_entropy(x_BxTxD.flatten(0, 1), head.weight, targets_BxT.flatten())
         return loss, torch.stack(auxiliary).mean().to(loss.dtype)
 
     def initialise(self, seed: int) -> Decoder:
