@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from polybench.cell import Trial
 from polybench.errors import RegistryError
@@ -38,6 +38,17 @@ class Protocol(BaseModel):
     def environment(self) -> dict[str, str]:
         """Variables the measuring process is started with."""
         return {}
+
+
+class HeapProtocol(Protocol):
+    """With glibc's malloc as it is, or told to keep what is freed instead of giving it back to the system at once."""
+
+    heap: Literal["warm", "default"] = Field("warm", description="warm keeps freed memory, so pages fault once")
+
+    def environment(self) -> dict[str, str]:
+        if self.heap == "default":
+            return {}
+        return {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 34), "MALLOC_TOP_PAD_": str(64 << 20)}
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pydantic import (
 
 from polybench.corpus import Tokenizer
 from polybench.errors import did_you_mean
-from polybench.kind import Axes, Corpora, Corpus, Protocol
+from polybench.kind import Axes, Corpora, Corpus, HeapProtocol
 from polybench.presets import PRESETS, recipe, shape_of_depth
 from polybench.shape import Shape
 from polybench.spec import Scalar
@@ -150,8 +150,8 @@ class FilledAxes(LanguageAxes):
         return self.batch * self.seq_len
 
 
-class LanguageProtocol(Protocol):
-    """How often the held-out loss is looked at, and what is kept of the training."""
+class LanguageProtocol(HeapProtocol):
+    """How often the held-out loss is looked at, with which heap, and what is kept of the training."""
 
     evaluations: PositiveInt = Field(8, description="looks at the held-out loss, evenly spaced, the last at the end")
     budget_s: PositiveFloat | None = Field(None, description="seconds of training after which it ends undecided")
@@ -165,7 +165,7 @@ class LanguageProtocol(Protocol):
 
     def environment(self) -> dict[str, str]:
         """cuBLAS repeats itself only with a fixed workspace."""
-        return {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"} if self.deterministic else {}
+        return super().environment() | ({"CUBLAS_WORKSPACE_CONFIG": ":4096:8"} if self.deterministic else {})
 
 
 def training_seconds(declared: LanguageAxes, protocol: LanguageProtocol | None = None) -> float:

@@ -6,14 +6,14 @@ import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from polybench.axes import LevelAxes
 from polybench.cell import Trial
 from polybench.errors import TrialError
-from polybench.kind import Fact, Item, Progress, Protocol
+from polybench.kind import Fact, HeapProtocol, Item, Progress
 from polybench.metric import Metric
 from polybench.record import Measurement
 from polybench.registry import benchmarks
@@ -31,7 +31,7 @@ class SpeedAxes(LevelAxes):
     threads: PositiveInt = Field(1, description="CPU threads; with one, CPU time decides")
 
 
-class SpeedProtocol(Protocol):
+class SpeedProtocol(HeapProtocol):
     """How often, and with which heap."""
 
     launches: PositiveInt = Field(3, description="fresh processes")
@@ -44,7 +44,6 @@ class SpeedProtocol(Protocol):
     budget_s: PositiveFloat = Field(60.0, description="seconds of rounds after which a launch ends undecided")
     warm_up: PositiveInt = Field(2, description="rounds that are not kept")
     sample_s: PositiveFloat = Field(0.003, description="seconds a sample, on the mean of the arms, which take turns")
-    heap: Literal["warm", "default"] = Field("warm", description="warm keeps freed memory, so pages fault once")
     margin: Annotated[float, Field(ge=0)] = Field(0.03, description="the least ratio that matters; the suite's own")
     profile: bool = Field(False, description="a profiler's trace of each arm, after the timing of the first launch")
 
@@ -53,12 +52,6 @@ class SpeedProtocol(Protocol):
         if self.most_blocks is not None and self.most_blocks < self.blocks:
             raise ValueError(f"most_blocks {self.most_blocks} is fewer than blocks {self.blocks}")
         return self
-
-    def environment(self) -> dict[str, str]:
-        """glibc's malloc gives large blocks back to the system at once unless told otherwise."""
-        if self.heap == "default":
-            return {}
-        return {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 34), "MALLOC_TOP_PAD_": str(64 << 20)}
 
     def checkpoints(self) -> list[int]:
         """Numbers of blocks at which a launch may stop; fixed beforehand, for looking more often finds more."""
