@@ -128,7 +128,8 @@ def _sentence(
     lost = "; ".join(f"{p.cell.activation} {p.trouble()}" for p in group if p.trouble())
     lost = f" Not every seed ended well: {lost}." if lost else ""
     if not rivals:
-        text = f"{name} has {question.superlative}{where}, {shown}, and is ahead of all {len(group) - 1} others.{lost}"
+        rest = "the other" if len(group) == 2 else f"all {len(group) - 1} others"
+        text = f"{name} has {question.superlative}{where}, {shown}, and is ahead of {rest}.{lost}"
         return Finding(question.text, text, True)
     if all(c.metric.varies_with == "nothing" for c in rivals):
         names = _and([name, *(c.cell.activation for c in rivals)])
