@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from polybench.cell import Cell
-from polybench.compare import Comparison, across
+from polybench.compare import Comparison, across, of_losses
 from polybench.document import Finding
 from polybench.metric import Metric, scale_for
 from polybench.points import Point, matches, points, typical
@@ -110,7 +110,13 @@ def _winner(group: Sequence[Point], metric: Metric, beside: Beside) -> tuple[Poi
     sound = [p for p in group if exact or not p.trouble()] or group
     best = min(sound, key=lambda p: sign * (typical(p, metric) or 0.0))
     others = [c for p in group if p is not best and (c := beside(best.cell.activation, metric.name).get(p))]
-    tested = [c for c in others if c.p is not None]
+    # Who is best was seen first, so of losses every pair of the cell counts as tested.
+    pairs = others
+    if of_losses(metric):
+        rest = [p for p in group if p is not best]
+        found = (beside(a.cell.activation, metric.name).get(b) for i, a in enumerate(rest) for b in rest[i + 1 :])
+        pairs = [*others, *(c for c in found if c)]
+    tested = [c for c in pairs if c.p is not None]
     adjusted = dict(zip((id(c) for c in tested), holm([c.p or 0.0 for c in tested]), strict=True))
     doubtful = bool(best.trouble()) and not exact
     rivals = [c for c in others if doubtful or c.outcome != "worse" or adjusted.get(id(c), 0.0) > ALPHA]
@@ -138,6 +144,7 @@ def _sentence(
         c.cell.activation + (f" {show(c.change, metric.effect == 'difference')}" if c.change else "") for c in rivals
     )
     how = "as a ratio to it" if metric.effect == "ratio" else f"in {metric.unit} against it"
+    how += ", Holm over all pairs" if of_losses(metric) and len(group) > 2 else ""
     equal = all(c.outcome == "same" for c in rivals)
     relation = "within the margin of" if equal else "not resolved from"
     text = f"{name} has {question.superlative} seen{where}, {shown}, but is {relation} {told} ({how}).{lost}"
