@@ -73,7 +73,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     """Makes logits some rows at a time, and both gradients with them, so that they never leave the cache.
 
     With p = softmax(x W^T) and y the targets, one-hot: dx = (p - y) W / N, dW = (p - y)^T x / N. The idea of making
-    them in the forward pass is that of arXiv:2410.10989, section 3.2.
+    them in the forward pass is that of arXiv:2410.10989.
     """
 
     @staticmethod
@@ -81,7 +81,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         rows = max(_LEAST_ROWS, _LOGITS // len(weight_VxD), len(x_NxD) // _MOST_PARTS)
         wanted = any(ctx.needs_input_grad)
         dx_NxD = torch.empty_like(x_NxD) if wanted else x_NxD
-        dweight_VxD = torch.zeros_like(weight_VxD)
+        dweight_VxD = torch.zeros_like(weight_VxD) if wanted else weight_VxD
         total = x_NxD.new_zeros(())
         for x_RxD, target_R, dx_RxD in zip(x_NxD.split(rows), targets_N.split(rows), dx_NxD.split(rows), strict=True):
             logits_RxV = x_RxD @ weight_VxD.T

@@ -119,7 +119,7 @@ def test_what_is_compiled_computes_the_same(shape: Shape, monkeypatch: pytest.Mo
         torch.testing.assert_close(mine, other, rtol=1e-9, atol=1e-12)
 
 
-def test_the_norm_and_the_loss_have_right_gradients() -> None:
+def test_the_norm_is_torchs_and_has_right_gradients() -> None:
     x_NxD = torch.randn(6, 5, generator=generator("x"), dtype=torch.float64).requires_grad_()
     scale_D = torch.rand(5, generator=generator("scale"), dtype=torch.float64).requires_grad_()
     assert torch.autograd.gradcheck(rms_norm, (x_NxD, scale_D, 1e-6))
