@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from polybench.stats import Estimate, of_launches
 from polybench.stopping import settled
-from polybench.timing import Sample, Timer
+from polybench.timing import CpuTimer, Sample, Timer
 from polybench.workshop import Arm, Yardstick
 
 Place = TypeVar("Place")
@@ -162,3 +162,12 @@ def undisturbed() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+
+
+def make_timer(device: str, threads: int) -> Timer:
+    """The clock of a device."""
+    if device == "cpu":
+        return CpuTimer(threads)
+    from polybench.gpu_timing import GpuTimer
+
+    return GpuTimer()

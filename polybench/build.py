@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
 
-from polybench.backends.standard import Call
 from polybench.errors import RegistryError
 from polybench.options import canonical
 from polybench.registry import activations, backends
+
+Call = Callable[..., Any]
 
 
 def activation(text: str, **options: object) -> nn.Module:

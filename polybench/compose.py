@@ -12,7 +12,7 @@ from polybench.dynamics_figure import dynamics_figures
 from polybench.error_figure import error_figures
 from polybench.error_table import error_tables
 from polybench.figure import figures
-from polybench.frame import rows
+from polybench.frame import COLUMNS, rows
 from polybench.overview import overview
 from polybench.points import compared
 from polybench.profile_table import profile_tables
@@ -50,7 +50,7 @@ def compose(run: Run) -> Document:
         ),
         facts=facts(run),
         notes=(*_notes(run), *lost),
-        data={"run": run.header, "values": rows(run)},
+        data={"run": run.header, "columns": COLUMNS, "values": rows(run)},
     )
 
 

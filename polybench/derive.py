@@ -8,34 +8,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from polybench.cell import Cell
+from polybench.curves import DERIVED, EQUAL_FLOPS, EQUAL_TIME, STEPS_TO, TIME_TO, TOKENS_TO
 from polybench.elsewhere import with_named_losses
-from polybench.metric import Metric
 from polybench.points import machines
 from polybench.record import Measurement, Record, Status
 from polybench.store import Run
-
-EQUAL_TIME = Metric(
-    "equal_time_loss", "nat/token", "lower", "seed",
-    "Held-out loss at the time the fastest of the activations had finished, on the line between two looks.",
-)  # fmt: skip
-EQUAL_FLOPS = Metric(
-    "equal_flops_loss", "nat/token", "lower", "seed",
-    "Held-out loss at the training FLOPs that the cheapest of the activations had spent when it had finished, on the "
-    "line between two looks.",
-)  # fmt: skip
-TOKENS_TO = Metric(
-    "tokens_to_reference", "token", "lower", "seed",
-    "Tokens until the held-out loss reaches the reference's final one of the same seed; inf if it never does.",
-)  # fmt: skip
-STEPS_TO = Metric(
-    "steps_to_reference", "1", "lower", "seed",
-    "Optimizer steps until the held-out loss reaches the reference's final one; inf if it never does.",
-)  # fmt: skip
-TIME_TO = Metric(
-    "time_to_reference", "s", "lower", "seed",
-    "Training time until the held-out loss reaches the reference's final one of the same seed; inf if never.",
-)  # fmt: skip
-DERIVED = (EQUAL_TIME, EQUAL_FLOPS, STEPS_TO, TOKENS_TO, TIME_TO)
 
 
 def with_derived(run: Run) -> Run:

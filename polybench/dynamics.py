@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polybench import dynamics_metrics as metrics
-from polybench.backends.standard import Call
+from polybench.build import Call
 from polybench.decoder import Decoder
 from polybench.metric import Metric
 from polybench.record import Measurement

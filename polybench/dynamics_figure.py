@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from polybench import dynamics_metrics as metrics
 from polybench.document import Figure, Series
 from polybench.figure import FEW_SEEDS
-from polybench.grouping import by_step, grouped, held_constant, key_of, mean_over, sentences, title_of, troubles
-from polybench.points import Point, points
+from polybench.grouping import held_constant, key_of, mean_over, sentences, title_of, troubles
+from polybench.points import Point, by_step, grouped, points
 from polybench.stats import CONFIDENCE_SEED, paired
 from polybench.store import Run
 

@@ -9,9 +9,9 @@ from statistics import fmean
 from polybench.compare import Comparison, across
 from polybench.document import Column, Entry, Table
 from polybench.dynamics_metrics import LAYER_COEFFICIENTS, SCALARS
-from polybench.grouping import by_step, mean_over, sentences
+from polybench.grouping import mean_over, sentences
 from polybench.metric import Metric, significant
-from polybench.points import Point
+from polybench.points import Point, by_step
 from polybench.stats import CONFIDENCE_SEED
 from polybench.store import Run
 from polybench.table import change_entry, field_of, status_word, varying_axes

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from polybench.benchmarks.accuracy import FORWARD_CURVE, GRADIENT_CURVE, ROUNDOFF, SOUND
 from polybench.document import Figure, Series
-from polybench.grouping import by_step, grouped, held_constant, key_of, sentences, title_of, troubles
+from polybench.grouping import held_constant, key_of, sentences, title_of, troubles
 from polybench.metric import Metric
-from polybench.points import Point, points
+from polybench.points import Point, by_step, grouped, points
 from polybench.store import Run
 
 _PICTURES = ((FORWARD_CURVE, "Error of the output"), (GRADIENT_CURVE, "Error of the gradient to the input"))

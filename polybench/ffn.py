@@ -7,8 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from polybench.backends.standard import Call
-from polybench.build import activation, branches, executed, normal_
+from polybench.build import Call, activation, branches, executed, normal_
 from polybench.shape import hidden_width
 
 # Dimension key: B batch, T time, D model width, F hidden width, G branches of the activation.

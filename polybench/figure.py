@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from polybench.compare import Comparison, across
 from polybench.derive import tokens_a_step
 from polybench.document import Figure, Series
-from polybench.grouping import Group, grouped, held_constant, key_of, mean_over, of_seeds, sentences, title_of, troubles
+from polybench.grouping import held_constant, key_of, mean_over, sentences, title_of, troubles
 from polybench.metric import Scale, scale_for
-from polybench.points import Point, machines, points
+from polybench.points import Group, Point, grouped, machines, of_seeds, points
 from polybench.stats import CONFIDENCE_SEED, CONFIDENCE_TIME, Estimate, paired
 from polybench.store import Run
 

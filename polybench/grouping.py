@@ -2,42 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from polybench.cell import Cell
-from polybench.metric import Metric
-from polybench.points import Point
+from polybench.points import PARAMETERS, Group, Point, of_seeds
 from polybench.rates import WORDS
 from polybench.store import Run
-
-Group = tuple[str, Cell]  # a benchmark, and a cell without its activation
-PARAMETERS = "parameters"
-
-
-def of_seeds(point: Point, metric: str) -> list[float]:
-    """The finite values of the seeds that ended well; a rate of nothing cannot be inverted and is dropped."""
-    return [v for r in point.ok() if (m := r.get(metric)) for v in m.values if math.isfinite(v) and v > 0]
-
-
-def by_step(point: Point, metric: Metric) -> dict[int, list[float]]:
-    """The values of the seeds that ended well by what a curve runs along: a step, a layer, log10 of a scale."""
-    found: dict[int, list[float]] = defaultdict(list)
-    for record in point.ok():
-        curve = record.get(metric.name)
-        for step, value in zip(curve.steps or (), curve.values, strict=True) if curve else ():
-            found[step].append(value)
-    return found
-
-
-def grouped(found: Iterable[Point]) -> dict[Group, list[Point]]:
-    """Points by what they have in common: everything but the activation."""
-    groups: dict[Group, list[Point]] = defaultdict(list)
-    for point in found:
-        groups[point.benchmark, point.cell.beside("")].append(point)
-    return groups
 
 
 def key_of(picture: str, what: str, group: Group, groups: Iterable[Group]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from polybench.collector import Collector
-from polybench.derive import DERIVED
 from polybench.errors import did_you_mean
 from polybench.kind import Kind, axes_of, kind_of
 from polybench.located import Route
@@ -17,8 +16,7 @@ CELL_FIELDS = ("benchmark", "kind", "activation", "backend", "device", "dtype")
 
 def judge(found: Collector, data: dict[str, Any], activations: list[str], kinds: list[Kind]) -> None:
     """Add to `found` what no cell of the suite could ever answer."""
-    metrics = {m.name for k in kinds for m in k.metrics if not m.curve}
-    metrics |= {m.name for k in kinds for m in DERIVED if any(n.name == "val_curve" for n in k.metrics)}
+    metrics = {m.name for k in kinds for m in (*k.metrics, *k.derived) if not m.curve}
     unjudged = {m.name for k in kinds for m in k.metrics if m.better == "neither" and m.varies_with == "sample"}
     axes = {a for k in kinds for a in k.axes.model_fields} | set(CELL_FIELDS)
     planned = None if found.problems else _planned(data)

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from polybench.cell import Trial
 from polybench.errors import RegistryError
 from polybench.metric import Metric
 from polybench.record import Artifact, Measurement
 from polybench.registry import benchmarks
-from polybench.source import CorpusName
 from polybench.spec import Scalar
 
 
@@ -86,7 +85,8 @@ class Kind:
     protocol, or *once*. `interleaved` kinds measure all activations and backends of a cell in one
     job, with a second copy of the reference; `alone` keeps other jobs off the machine meanwhile.
     `seconds(axes, protocol)` is a planner's guess for one trial, on one core of a small machine.
-    `objective` names the metric by which a learning rate is tuned, where the kind has an axis `lr`.
+    `objective` names the metric by which a learning rate is tuned, where the kind has an axis `lr`;
+    `derived` are metrics that follow from the measured ones when a run is compared.
     """
 
     name: str
@@ -100,6 +100,7 @@ class Kind:
     interleaved: bool = False
     alone: bool = False
     objective: str = ""
+    derived: tuple[Metric, ...] = ()
 
     def metric(self, name: str) -> Metric:
         return next(m for m in self.metrics if m.name == name)
@@ -112,20 +113,6 @@ def kind_of(name: str) -> Kind:
         return Kind(name=name, run=loaded.object, **loaded.facts)
     except TypeError as problem:
         raise RegistryError(f"kind {name!r} is registered wrongly: {problem}") from None
-
-
-def _known_corpus(text: str) -> str:
-    name = CorpusName.parse(text)
-    name.check_files()
-    return str(name)
-
-
-def _known_corpora(text: str) -> str:
-    return "+".join(map(_known_corpus, text.split("+"))) if text else ""
-
-
-Corpus = Annotated[str, AfterValidator(_known_corpus)]
-Corpora = Annotated[str, AfterValidator(_known_corpora)]  # several, joined by +
 
 
 def axes_of(kind: Kind, values: dict[str, Scalar]) -> tuple[tuple[str, Scalar], ...]:

@@ -16,9 +16,10 @@ from pydantic import (
 
 from polybench.corpus import Tokenizer
 from polybench.errors import did_you_mean
-from polybench.kind import Axes, Corpora, Corpus, HeapProtocol
+from polybench.kind import Axes, HeapProtocol
 from polybench.presets import PRESETS, recipe, shape_of_depth
 from polybench.shape import Shape
+from polybench.source import CorpusName
 from polybench.spec import Scalar
 
 _OF_SHAPE = tuple(f.name for f in fields(Shape))
@@ -175,3 +176,19 @@ def training_seconds(declared: LanguageAxes, protocol: LanguageProtocol | None =
     overhead = axes.steps * axes.accumulate * axes.layers * 4e-3
     looked_at = axes.eval_tokens * protocol.evaluations / 3 if protocol else 0
     return 1 + overhead + 6 * weights * (axes.tokens + looked_at) / _FLOPS_PER_CORE
+
+
+def _known_corpus(text: str) -> str:
+    name = CorpusName.parse(text)
+    name.check_files()
+    return str(name)
+
+
+def _known_corpora(text: str) -> str:
+    return "+".join(map(_known_corpus, text.split("+"))) if text else ""
+
+
+Corpus = Annotated[str, AfterValidator(_known_corpus)]
+
+
+Corpora = Annotated[str, AfterValidator(_known_corpora)]  # several, joined by +

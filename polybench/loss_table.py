@@ -11,9 +11,8 @@ from polybench.cell import Cell
 from polybench.compare import Comparison, across
 from polybench.document import Column, Entry, Table
 from polybench.elsewhere import NAMED
-from polybench.grouping import of_seeds
 from polybench.metric import Metric, significant
-from polybench.points import Grid, Point, seed_differences
+from polybench.points import Grid, Point, of_seeds, seed_differences
 from polybench.stats import ALPHA, CONFIDENCE_SEED, MOST_PAIRS, holm, sign_flip
 from polybench.store import Run
 from polybench.table import change_entry, field_of, status_word, varying_axes

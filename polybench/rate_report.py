@@ -13,9 +13,9 @@ from polybench import rates
 from polybench.cell import Cell
 from polybench.document import Column, Entry, Figure, Series, Table
 from polybench.figure import FEW_SEEDS
-from polybench.grouping import Group, held_constant, key_of, mean_over, sentences, title_of
+from polybench.grouping import held_constant, key_of, mean_over, sentences, title_of
 from polybench.metric import Metric
-from polybench.points import Point, points
+from polybench.points import Group, Point, points
 from polybench.stats import CONFIDENCE_SEED, paired
 from polybench.store import Run
 from polybench.table import field_of, varying_axes

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from polybench.cell import Cell
-from polybench.grouping import PARAMETERS, of_seeds
-from polybench.points import Grid, Point, seed_differences
+from polybench.points import PARAMETERS, Grid, Point, of_seeds, seed_differences
 from polybench.stats import CONFIDENCE_SEED, Estimate, t_quantile
 from polybench.store import Run
 

@@ -8,9 +8,9 @@ from statistics import fmean
 from polybench.compare import Comparison, across
 from polybench.document import Column, Entry, Figure, Series, Table
 from polybench.figure import FEW_SEEDS
-from polybench.grouping import held_constant, key_of, mean_over, of_seeds, sentences, title_of, troubles
+from polybench.grouping import held_constant, key_of, mean_over, sentences, title_of, troubles
 from polybench.loss_table import p_entry
-from polybench.points import Point
+from polybench.points import Point, of_seeds
 from polybench.scaling import LOSS, Family, Ladder, exponent, ladders, trends
 from polybench.stats import ALPHA, CONFIDENCE_SEED, holm, paired, t_test
 from polybench.store import Run

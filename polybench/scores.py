@@ -5,31 +5,13 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
 from polybench.cell import Cell, Trial
 from polybench.document import Column, Entry, Table
+from polybench.harness_tasks import Score
 from polybench.stats import ALPHA, CONFIDENCE_SEED, holm, paired, t_test
 from polybench.stopping import more_seeds
 from polybench.table import show, varying_axes
-
-
-@dataclass(frozen=True)
-class Score:
-    """One metric of a task over `n` documents; `stderr` is lm-eval's own, None where it gives none."""
-
-    task: str
-    metric: str
-    value: float
-    stderr: float | None
-    n: int | None
-    better: Literal["higher", "lower", "neither"]
-    shots: int = 0
-    version: str = ""
-
-    @property
-    def column(self) -> str:
-        return f"{self.task} {self.metric}"
 
 
 @dataclass(frozen=True)
@@ -38,31 +20,6 @@ class Scored:
 
     trial: Trial
     scores: tuple[Score, ...]
-
-
-def of_results(results: dict[str, Any]) -> list[Score]:
-    """What `lm_eval.simple_evaluate` returned, a score each; a metric's filter is named where there is one."""
-    found = []
-    for task, values in results["results"].items():
-        for key, value in values.items():
-            metric, comma, filter = key.partition(",")
-            if not comma or metric.endswith("_stderr") or not isinstance(value, int | float):
-                continue
-            stderr = values.get(f"{metric}_stderr,{filter}")
-            higher = results["higher_is_better"].get(task, {}).get(metric)
-            found.append(
-                Score(
-                    task=task,
-                    metric=metric if filter == "none" else f"{metric} ({filter})",
-                    value=float(value),
-                    stderr=float(stderr) if isinstance(stderr, int | float) else None,
-                    n=results["n-samples"].get(task, {}).get("effective"),
-                    better="neither" if higher is None else "higher" if higher else "lower",
-                    shots=int(results["n-shot"].get(task) or 0),
-                    version=str(results["versions"].get(task, "")),
-                )
-            )
-    return found
 
 
 def table_of(trial: Trial, scores: Sequence[Score], notes: Sequence[str] = ()) -> Table:

@@ -8,9 +8,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from polybench.document import Column, Entry, Table
-from polybench.grouping import of_seeds
 from polybench.loss_table import differences_of
-from polybench.points import Grid, Point
+from polybench.points import Grid, Point, of_seeds
 from polybench.stats import CONFIDENCE_SEED, Estimate
 from polybench.store import Run
 from polybench.table import field_of, show, varying_axes

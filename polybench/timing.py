@@ -92,15 +92,6 @@ class CpuTimer:
         return end - start - self.cost
 
 
-def make_timer(device: str, threads: int) -> Timer:
-    """The clock of a device."""
-    if device == "cpu":
-        return CpuTimer(threads)
-    from polybench.gpu_timing import GpuTimer
-
-    return GpuTimer()
-
-
 def wake() -> None:
     """Take the first backward pass of a process, which imports for seconds, out of the first call's time."""
     x = torch.ones(1, requires_grad=True)

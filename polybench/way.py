@@ -10,7 +10,8 @@ from statistics import fmean
 
 from polybench.cell import Cell
 from polybench.compare import exp
-from polybench.derive import STEPS_TO, TIME_TO, TOKENS_TO, tokens_at_looks
+from polybench.curves import STEPS_TO, TIME_TO, TOKENS_TO
+from polybench.derive import tokens_at_looks
 from polybench.document import Column, Entry, Table
 from polybench.loss_table import p_entry
 from polybench.metric import Metric, scale_for

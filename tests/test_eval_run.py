@@ -19,8 +19,9 @@ from test_eval import GENERATES, _here, _offline, keep, successor, task, trial_o
 
 from polybench import checkpoint, harness_tasks
 from polybench.cell import Trial
+from polybench.harness_tasks import Score
 from polybench.record import Status
-from polybench.scores import Score, Scored, side_by_side
+from polybench.scores import Scored, side_by_side
 from polybench.stats import holm, paired, t_test
 
 Capture = pytest.CaptureFixture[str]

@@ -18,7 +18,7 @@ from polybench.activations.geglu import GEGLU
 from polybench.activations.polynorm import PolyNorm
 from polybench.activations.relu import SquaredReLU
 from polybench.activations.swiglu import SwiGLU
-from polybench.backends.standard import Call
+from polybench.build import Call
 from polybench.errors import Unsupported
 from polybench.registry import backends
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
 from typing import Any
 
+from polybench.build import Call
 from polybench.errors import Unsupported
 from polybench.registry import backends
 
-Call = Callable[..., Any]
 MOST_VERSIONS = 64  # of one compiled function in one process
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from polybench.cell import Trial
-from polybench.curves import CLIPPED, COMPILE, FLOPS, LEARNING_RATE, PER_STEP, PRODUCT_RATE, UTILISATION
+from polybench.curves import CLIPPED, COMPILE, DERIVED, FLOPS, LEARNING_RATE, PER_STEP, PRODUCT_RATE, UTILISATION
 from polybench.dynamics_metrics import DYNAMICS
 from polybench.errors import Diverged, OverBudget
 from polybench.kind import Fact, Item, Progress
@@ -52,6 +52,7 @@ TRAIN_TIME = Metric(
     repeats="seeds",
     seconds=training_seconds,
     objective="val_loss",
+    derived=DERIVED,
 )  # fmt: skip
 def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProtocol) -> Iterator[tuple[int, Item]]:
     """Held-out loss in nats and bits per byte, tokens/s and peak memory of a small decoder's training."""

@@ -77,9 +77,9 @@ def selfcheck(trials: Sequence[Trial], axes: SelfcheckAxes, protocol: SelfcheckP
     """Four copies of one activation in shuffled blocks, one of them slowed by calling it more often."""
     import torch
 
-    from polybench.blocks import Blocks, undisturbed
+    from polybench.blocks import Blocks, make_timer, undisturbed
     from polybench.errors import Unsupported
-    from polybench.timing import make_timer, wake
+    from polybench.timing import wake
     from polybench.workshop import Workshop
 
     cell = trials[0].cell

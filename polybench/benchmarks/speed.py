@@ -124,9 +124,9 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
 
     import torch
 
-    from polybench.blocks import Blocks, undisturbed
+    from polybench.blocks import Blocks, make_timer, undisturbed
     from polybench.correct import verify
-    from polybench.timing import make_timer, wake, wake_compiler
+    from polybench.timing import wake, wake_compiler
     from polybench.workshop import Workshop
 
     cell, seed = trials[0].cell, trials[0].seed

@@ -11,7 +11,6 @@ from dataclasses import asdict
 from typing import Any
 
 from polybench.document import Document, Entry, Table
-from polybench.frame import COLUMNS
 from polybench.registry import reports
 
 _GAP = 2  # spaces between columns
@@ -75,9 +74,10 @@ def markdown(document: Document) -> str:
 def csv(document: Document) -> str:
     """Every measured value, one row each."""
     values: list[dict[str, Any]] = document.data["values"]
-    axes = sorted({key for row in values for key in row} - set(COLUMNS))
+    columns: tuple[str, ...] = document.data["columns"]
+    axes = sorted({key for row in values for key in row} - set(columns))
     out = io.StringIO()
-    writer = csv_module.DictWriter(out, [*COLUMNS, *axes], lineterminator="\n")
+    writer = csv_module.DictWriter(out, [*columns, *axes], lineterminator="\n")
     writer.writeheader()
     writer.writerows(values)
     return out.getvalue()
