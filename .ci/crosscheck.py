@@ -29,10 +29,10 @@ def main(path: Path) -> int:
     from torch.utils.benchmark import Timer
     from triton.testing import do_bench
 
-    from polybench.axes import LevelAxes
     from polybench.errors import Unsupported
-    from polybench.gpu_timing import GpuTimer
-    from polybench.workshop import Workshop
+    from polybench.measure.axes import LevelAxes
+    from polybench.measure.instruments.gpu_timer import GpuTimer
+    from polybench.measure.instruments.workshop import Workshop
 
     timer, rows, outside = GpuTimer(), [], 0
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}; us of forward and backward")

@@ -16,8 +16,8 @@ import triton.language as tl
 from liger_kernel.ops import geglu, poly_norm
 from triton.runtime import interpreter
 
-from polybench.backends.liger import mapped
-from polybench.build import activation, branches
+from polybench.measure.backends.liger import mapped
+from polybench.measure.model.build import activation, branches
 
 SPECS = ("polynorm", "polynorm(eps=1e-3, bias=0.25)", "swiglu", "geglu(approximate=tanh)", "relu2")
 SHAPES = ((7, 48), (1, 64), (2, 3, 96), (1, 1, 8), (5, 1000))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from polybench.compose import compose
 from polybench.document import Document
-from polybench.draw import palette_of, png
-from polybench.reports.text import md_table
-from polybench.store import load
+from polybench.report.compose import compose
+from polybench.report.formats.draw import palette_of, png
+from polybench.report.formats.text import md_table
+from polybench.run.store import load
 
 ROOT = Path(__file__).parent.parent
 RUN = ROOT / "results" / "published" / "quick"

@@ -21,7 +21,7 @@ def activation(name: str, **options: Any) -> nn.Module:
     Raises:
         polybench.errors.RegistryError: unknown name, unknown option, or an option out of range.
     """
-    from polybench.build import activation as build
+    from polybench.measure.model.build import activation as build
 
     return build(name, **options)
 
@@ -35,8 +35,8 @@ def load(run: str | os.PathLike[str] | None = None) -> pandas.DataFrame:
     Raises:
         polybench.errors.ResultsError: there is no such run, or it is damaged.
     """
-    from polybench.frame import frame
-    from polybench.store import find
-    from polybench.store import load as read
+    from polybench.run.frame import frame
+    from polybench.run.store import find
+    from polybench.run.store import load as read
 
     return frame(read(find(None if run is None else str(run))))

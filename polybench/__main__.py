@@ -1,6 +1,6 @@
 """`python -m polybench`."""
 
-from polybench.cli import main
+from polybench.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -11,12 +11,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from polybench.cell import Trial
 from polybench.errors import RegistryError
 from polybench.metric import Metric
 from polybench.record import Artifact, Measurement
-from polybench.registry import benchmarks
+from polybench.registry import kinds
 from polybench.spec import Scalar
+from polybench.trial import Trial
 
 
 class Axes(BaseModel):
@@ -108,7 +108,7 @@ class Kind:
 
 def kind_of(name: str) -> Kind:
     """The registered kind. Raises RegistryError when it is unknown or incomplete."""
-    loaded = benchmarks.load(name)
+    loaded = kinds.load(name)
     try:
         return Kind(name=name, run=loaded.object, **loaded.facts)
     except TypeError as problem:

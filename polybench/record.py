@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from polybench.cell import Trial
+from polybench.trial import Trial
 
 
 class Status(StrEnum):

@@ -51,10 +51,13 @@ class Loaded:
 
 
 class Registry:
-    """The extensions of one folder and of every installed package that names the group `polybench`."""
+    """The extensions of one folder and of every installed package that names the group `polybench`.
 
-    def __init__(self, folder: str, noun: str):
-        self.folder, self.noun = folder, noun
+    `name` is what stands before `.register`, `noun` what one of them is called, `folder` where the built-in ones lie.
+    """
+
+    def __init__(self, name: str, noun: str, folder: str = ""):
+        self.name, self.noun, self.folder = name, noun, folder or name
         self._loaded: dict[str, Loaded] = {}
 
     def register(self, name: str, **facts: Any) -> Callable[[Any], Any]:
@@ -74,7 +77,7 @@ class Registry:
         """
         found: dict[str, Entry] = {}
         for entry in _scan():
-            if entry.registry != self.folder:
+            if entry.registry != self.name:
                 continue
             other = found.get(entry.name)
             if other:
@@ -117,11 +120,11 @@ class Registry:
 
 
 activations = Registry("activations", "activation")
-backends = Registry("backends", "backend")
-benchmarks = Registry("benchmarks", "kind")
+backends = Registry("backends", "backend", "measure/backends")
+kinds = Registry("kinds", "kind", "measure/kinds")
 corpora = Registry("corpora", "corpus")
-reports = Registry("reports", "report")
-REGISTRIES = (activations, backends, benchmarks, corpora, reports)
+formats = Registry("formats", "format", "report/formats")
+REGISTRIES = (activations, backends, kinds, corpora, formats)
 
 
 @cache
@@ -132,7 +135,7 @@ def _scan() -> tuple[Entry, ...]:
 def _built_in() -> Iterator[Entry]:
     for registry in REGISTRIES:
         for path in sorted((_PACKAGE / registry.folder).glob("[!_]*.py")):
-            module = f"polybench.{registry.folder}.{path.stem}"
+            module = f"polybench.{registry.folder.replace('/', '.')}.{path.stem}"
             yield from _read(path, module, f"polybench/{registry.folder}/{path.name}")
 
 
@@ -143,7 +146,7 @@ def _installed() -> Iterator[Entry]:
         paths = _locate(point.value)
         if not paths:
             why = f"its module {point.value!r} cannot be found"
-            yield Entry(activations.folder, point.name, point.value, origin, error=why)
+            yield Entry(activations.name, point.name, point.value, origin, error=why)
         for path, module in paths:
             yield from _read(path, module, origin, point.name)
 
@@ -173,8 +176,8 @@ def _read(path: Path, module: str, origin: str, label: str = "") -> Iterator[Ent
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError, OSError) as problem:
-        folder = path.parent.name if any(r.folder == path.parent.name for r in REGISTRIES) else "activations"
-        yield Entry(folder, label or path.stem, module, origin, error=f"{path.name}: {problem}")
+        beside = next((r.name for r in REGISTRIES if Path(r.folder).name == path.parent.name), activations.name)
+        yield Entry(beside, label or path.stem, module, origin, error=f"{path.name}: {problem}")
         return
     for node in tree.body:
         if not isinstance(node, ast.ClassDef | ast.FunctionDef):
@@ -198,7 +201,7 @@ def _registry_of(call: ast.expr) -> str:
     if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == _VERB:
         owner = call.func.value
         name = owner.id if isinstance(owner, ast.Name) else owner.attr if isinstance(owner, ast.Attribute) else ""
-        return name if any(r.folder == name for r in REGISTRIES) else ""
+        return name if any(r.name == name for r in REGISTRIES) else ""
     return ""
 
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from polybench import store
-from polybench.cell import Cell, Trial
 from polybench.kind import axes_of, kind_of
+from polybench.plan.suite import Suite
 from polybench.record import Measurement, Record, Status
-from polybench.store import Run
-from polybench.suite import Suite
+from polybench.run import store
+from polybench.run.store import Run
+from polybench.trial import Cell, Trial
 
 KINDS = ("speed", "memory", "pretrain")
 JOB = "2026-01-01T00:00:00+00:00"

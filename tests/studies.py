@@ -11,7 +11,7 @@ from builders import changed, record, run, suite
 
 from polybench.metric import Metric
 from polybench.record import Record, Status
-from polybench.store import Run
+from polybench.run.store import Run
 
 LOOKS = 8
 FLOPS = Metric("flops_per_token", "1", "neither", "nothing", "Training FLOPs a token.")

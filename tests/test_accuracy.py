@@ -14,7 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from polybench.benchmarks.accuracy import (
+from polybench.compare.comparison import across
+from polybench.compare.gate import between
+from polybench.kind import axes_of, kind_of
+from polybench.measure.instruments.precision import evaluate, relative_error, ulps
+from polybench.measure.kinds.accuracy import (
     DECADES,
     ELEMENTS,
     FORWARD_CURVE,
@@ -24,18 +28,14 @@ from polybench.benchmarks.accuracy import (
     at_one,
     sound,
 )
-from polybench.cell import Cell, Trial
-from polybench.compare import across
-from polybench.compose import compose
-from polybench.draw import svg
-from polybench.gate import between
-from polybench.kind import axes_of, kind_of
 from polybench.metric import power_of_ten
-from polybench.precision import evaluate, relative_error, ulps
+from polybench.plan.suite import DTYPES
 from polybench.record import Measurement, Record
-from polybench.registry import activations, backends, reports
-from polybench.store import Run
-from polybench.suite import DTYPES
+from polybench.registry import activations, backends, formats
+from polybench.report.compose import compose
+from polybench.report.formats.draw import svg
+from polybench.run.store import Run
+from polybench.trial import Cell, Trial
 
 KIND = kind_of("accuracy")
 ONE = DECADES.index(0)
@@ -64,8 +64,8 @@ class Cubed(nn.Module):
 @pytest.fixture
 def planted(monkeypatch: pytest.MonkeyPatch) -> None:
     known = {"rounded": Rounded, "cubed": Cubed}
-    monkeypatch.setattr("polybench.build.activation", lambda spec: known[spec]())
-    monkeypatch.setattr("polybench.build.branches", lambda spec: 1)
+    monkeypatch.setattr("polybench.measure.model.build.activation", lambda spec: known[spec]())
+    monkeypatch.setattr("polybench.measure.model.build.branches", lambda spec: 1)
 
 
 def measured(spec: str, dtype: str = "float32", backend: str = "eager", **axes: Any) -> dict[str, Measurement]:
@@ -216,8 +216,8 @@ def test_a_worker_forgets_what_an_earlier_job_compiled(monkeypatch: pytest.Monke
     import sys
     from types import SimpleNamespace
 
-    from polybench.cell import Job
-    from polybench.worker import perform
+    from polybench.measure.worker import perform
+    from polybench.trial import Job
 
     resets: list[int] = []
     monkeypatch.setitem(sys.modules, "torch._dynamo", SimpleNamespace(reset=lambda: resets.append(1)))
@@ -316,8 +316,8 @@ def test_every_report_and_picture_renders_zeros_and_infinities() -> None:
     assert "Exact to the last bit at every scale: relu." in figure.caption
     assert len(figure.series[1].x) == len(DECADES) - 2
     assert "10⁻⁴" in svg(figure) and "10⁴" in svg(figure)
-    for name in reports.names():
-        text = reports.load(name).object(document)
+    for name in formats.names():
+        text = formats.load(name).object(document)
         assert "relu" in text
         assert not re.search(r"\b(nan|-?inf)\b", text) or name == "csv"  # csv has the raw values
 

@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from polybench.build import activation, branches
-from polybench.ffn import FeedForward
+from polybench.measure.model.build import activation, branches
+from polybench.measure.model.ffn import FeedForward
+from polybench.measure.shape import hidden_width
 from polybench.registry import activations
-from polybench.shape import hidden_width
 
 # Dimension key: N rows, F hidden width, D model width, G branches, r order.
 

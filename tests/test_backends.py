@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from polybench.allocation import peak_bytes, saved_bytes
-from polybench.build import activation, branches, executed
 from polybench.errors import Unsupported
+from polybench.measure.instruments.allocation import peak_bytes, saved_bytes
+from polybench.measure.model.build import activation, branches, executed
 from polybench.registry import activations, backends
 
 # Dimension key: N rows, F hidden width.

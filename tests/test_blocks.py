@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from polybench.benchmarks.speed import SpeedProtocol
-from polybench.blocks import Blocks, undisturbed
 from polybench.errors import Wrong
-from polybench.timing import CpuTimer, Sample
-from polybench.workshop import Arm, Yardstick
+from polybench.measure.instruments.blocks import Blocks, undisturbed
+from polybench.measure.instruments.timer import CpuTimer, Sample
+from polybench.measure.instruments.workshop import Arm, Yardstick
+from polybench.measure.kinds.speed import SpeedProtocol
 
 
 class Script:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from builders import losses, run, suite
 
-from polybench.corpus import tokens
-from polybench.gate import between, exit_code
-from polybench.store import Run
+from polybench.compare.gate import between, exit_code
+from polybench.corpora.corpus import tokens
+from polybench.run.store import Run
 
 
 def one_run(corpus: str) -> Run:

@@ -10,13 +10,13 @@ import torch
 from builders import suite
 from test_resume import finish, kill_after, measured, start
 
-from polybench import checkpoint
-from polybench.cell import CHECKPOINTS, Trial
 from polybench.errors import TrialError
 from polybench.kind import Item, Progress, kind_of
-from polybench.plan import plan
+from polybench.measure.training import checkpoint
+from polybench.plan.jobs import plan
 from polybench.record import Measurement
-from polybench.store import load
+from polybench.run.store import load
+from polybench.trial import CHECKPOINTS, Trial
 
 SUITE = """
 suite: small

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from builders import exact, losses, record, run, save, suite, times
 
-from polybench import cli
-from polybench.environment import version
+from polybench.cli import main
+from polybench.machine.environment import version
+from polybench.plan.suite import suite_name, suite_paths
 from polybench.record import Status
 from polybench.registry import REGISTRIES
-from polybench.suite import suite_name, suite_paths
 
 ROOT = Path(__file__).parent.parent
 QUICK = "suites/quick.yaml"
@@ -29,7 +29,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty working directory with the shipped suites in it; no signal handler is left behind."""
     (tmp_path / "suites").symlink_to(ROOT / "suites")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(main.signal, "signal", lambda *_: None)
 
 
 def call(*arguments: str | Path) -> int:
@@ -37,7 +37,7 @@ def call(*arguments: str | Path) -> int:
     before = sys.argv
     sys.argv = ["polybench", *map(str, arguments)]
     try:
-        cli.main()
+        main.main()
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else int(leave.code is not None)
     finally:
@@ -173,7 +173,7 @@ WRONG: list[tuple[Sequence[str], str]] = [
     (["report", "nowhere"], "there is no run 'nowhere'"),
     (["report", "foreign"], "holds no run"),
     (["report", "torn"], "is damaged: it is not JSON"),
-    (["report", "kept", "--format", "docx"], "unknown report 'docx'"),
+    (["report", "kept", "--format", "docx"], "unknown format 'docx'"),
     (["report", "kept", "--out", "foreign/file.txt"], "cannot be made"),
     (["gate", "kept"], "say --baseline RUN"),
     (["gate", "kept", "--baseline", "kept", "--save", "x"], "say --baseline RUN"),
@@ -212,7 +212,7 @@ def test_light_commands_load_nothing_heavy(command: list[str]) -> None:
     code = f"""
 import sys
 sys.argv = ["polybench", *{command!r}]
-from polybench.cli import main
+from polybench.cli.main import main
 try:
     main()
 except SystemExit as leave:
@@ -300,10 +300,10 @@ def test_a_defect_of_ours_is_a_sentence_and_a_file(
     def broken(**_: object) -> None:
         raise ZeroDivisionError("planted")
 
-    monkeypatch.setattr(cli, "app", broken)
+    monkeypatch.setattr(main, "app", broken)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(SystemExit) as leave:
-        cli.main()
+        main.main()
     (file,) = tmp_path.glob("polybench-*.txt")
     assert leave.value.code == 3
     assert capsys.readouterr().err.count("\n") == 1

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from polybench.clocks import IDLE, SETTING, SHARE, Reading, reader, throttled
+from polybench.machine.gpu_clock import IDLE, SETTING, SHARE, Reading, reader, throttled
 
 FULL = Reading(1980)
 POWER_CAP, THERMAL = 0x4, 0x20

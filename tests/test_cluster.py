@@ -11,12 +11,12 @@ import pytest
 import toy_kind
 from builders import suite
 
-from polybench import cluster
-from polybench.cluster import Order
 from polybench.errors import UsageError
-from polybench.plan import plan
-from polybench.sources import missing
-from polybench.store import load
+from polybench.plan.jobs import plan
+from polybench.report.sources import missing
+from polybench.run import cluster
+from polybench.run.cluster import Order
+from polybench.run.store import load
 
 SUITE = """
 suite: toy

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polybench import stats, stopping
-from polybench.answer import findings
-from polybench.compare import Comparison, across
-from polybench.points import points
+from polybench.compare.comparison import Comparison, across
+from polybench.compare.grid import points
 from polybench.record import Status
-from polybench.store import Run
+from polybench.report.answer import findings
+from polybench.run.store import Run
 
 LAWS = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 SIZES = st.integers(1, 10**9)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polybench.corpus import HELD_OUT_SHARE, documents, split, tokens
+from polybench.corpora.corpus import HELD_OUT_SHARE, documents, split, tokens
 from polybench.errors import Unsupported
 from polybench.registry import corpora
 
@@ -87,7 +87,7 @@ def test_cached_text_is_mapped_and_files_that_did_not_change_are_not_read(
     first = tokens(name, "bpe-300")
     assert isinstance(first.train_N, np.memmap)
     monkeypatch.setattr(Path, "read_bytes", None)
-    monkeypatch.setattr("polybench.corpus._sides", None)
+    monkeypatch.setattr("polybench.corpora.corpus._sides", None)
     assert tokens(name, "bpe-300").hash == first.hash
 
 

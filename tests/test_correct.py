@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from polybench.build import activation, branches, executed
-from polybench.correct import verify
 from polybench.errors import Unsupported, Wrong
+from polybench.measure.instruments.correct import verify
+from polybench.measure.model.build import activation, branches, executed
+from polybench.measure.worker import explain
 from polybench.registry import activations, backends
-from polybench.worker import explain
 
 # Dimension key: N rows, F hidden width, G branches.
 
@@ -233,7 +233,7 @@ def test_it_leaves_nothing_behind() -> None:
 
 
 def test_of_many_rows_the_first_the_last_and_some_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("polybench.correct.HELD", 5 * F)
+    monkeypatch.setattr("polybench.measure.instruments.correct.HELD", 5 * F)
     module = activation("polynorm")
     check(module)
     for row in (0, N - 1):

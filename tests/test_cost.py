@@ -6,11 +6,11 @@ import pytest
 import torch
 from test_activations import VARIANTS
 
-from polybench.allocation import moved_bytes, saved_bytes
-from polybench.axes import LevelAxes
-from polybench.build import activation, branches
+from polybench.measure.axes import LevelAxes
+from polybench.measure.instruments.allocation import moved_bytes, saved_bytes
+from polybench.measure.instruments.workshop import Workshop, declared
+from polybench.measure.model.build import activation, branches
 from polybench.registry import activations
-from polybench.workshop import Workshop, declared
 
 # Dimension key: N rows, F hidden width, G branches, D model width.
 

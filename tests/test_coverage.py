@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polybench import stats, stopping
-from polybench.compare import decide, judge_times
+from polybench.compare.comparison import decide, judge_times
 from polybench.kind import kind_of
 from polybench.stats import Estimate
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from polybench import operators
-from polybench.build import activation, branches, generator
-from polybench.decoder import Decoder
-from polybench.operators import linear_cross_entropy, rms_norm
-from polybench.presets import PRESETS, recipe, shape_of_depth
+from polybench.measure.model import operators
+from polybench.measure.model.build import activation, branches, generator
+from polybench.measure.model.decoder import Decoder
+from polybench.measure.model.operators import linear_cross_entropy, rms_norm
+from polybench.measure.presets import PRESETS, recipe, shape_of_depth
+from polybench.measure.shape import Shape
 from polybench.registry import activations
-from polybench.shape import Shape
 
 NAMES = activations.names()
 V, T = 40, 16

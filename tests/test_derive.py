@@ -10,8 +10,8 @@ from builders import exact, record, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polybench import derive
-from polybench.compare import across
+from polybench.compare import derive
+from polybench.compare.comparison import across
 from polybench.record import Record
 
 LAWS = settings(max_examples=80, deadline=None, derandomize=True, database=None)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from polybench.distributed import Ranks
 from polybench.errors import Unsupported
+from polybench.measure.training.distributed import Ranks
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = """

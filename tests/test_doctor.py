@@ -15,17 +15,19 @@ from typing import Any
 import pytest
 from test_cli import HEAVY, ROOT, call
 
-from polybench import cli, cli_doctor, doctor, survey
-from polybench.doctor import blocks_for, findings
-from polybench.environment import GIB
-from polybench.finding import Finding, conclusion
-from polybench.gpu_state import Clock, Gpu, Gpus
-from polybench.limits import Limits
-from polybench.machine import Memory, Processor
-from polybench.probe import Probe, Spread
-from polybench.software import Software
-from polybench.survey import Survey
-from polybench.window import Window
+from polybench.cli import doctor as command
+from polybench.cli import main
+from polybench.machine import doctor, survey
+from polybench.machine.container import Limits
+from polybench.machine.diagnosis import Finding, conclusion
+from polybench.machine.doctor import blocks_for, findings
+from polybench.machine.environment import GIB
+from polybench.machine.gpus import Clock, Gpu, Gpus
+from polybench.machine.hardware import Memory, Processor
+from polybench.machine.probe import Probe, Spread
+from polybench.machine.software import Software
+from polybench.machine.survey import Survey
+from polybench.machine.window import Window
 
 EVEN = Spread(1000, 1e-3, 0.01, 0.01, 1.1)
 CARD = Gpu(
@@ -177,7 +179,7 @@ def test_the_blocks_asked_for_do_resolve_the_margin() -> None:
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(main.signal, "signal", lambda *_: None)
 
 
 def looks(monkeypatch: pytest.MonkeyPatch, seen: Survey) -> None:
@@ -225,7 +227,7 @@ def test_full_adds_what_torch_says_or_why_it_says_nothing(
     code: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     looks(monkeypatch, GOOD)
-    monkeypatch.setattr(cli_doctor, "_FULL", code)
+    monkeypatch.setattr(command, "_FULL", code)
     assert call("doctor", "--full") == 0
     assert words in capsys.readouterr().out
     assert call("doctor", "--full", "--json") == 0
@@ -236,10 +238,10 @@ def test_a_real_look_at_this_machine_loads_nothing_heavy() -> None:
     """A short one: the verdict is whatever the machine deserves, in JSON, and the facts hold together."""
     code = f"""
 import functools, sys
-from polybench import survey
+from polybench.machine import survey
 survey.survey = functools.partial(survey.survey, 0.2)
 sys.argv = ["polybench", "doctor", "--json"]
-from polybench.cli import main
+from polybench.cli.main import main
 try:
     main()
 finally:

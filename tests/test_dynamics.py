@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch import nn
 
-from polybench.build import activation, generator
-from polybench.corpus import Tokens
-from polybench.decoder import Decoder
-from polybench.dynamics import Observer, coefficients, effective_rank, matrices, overheard, statistics
-from polybench.dynamics_metrics import BY_LAYER, DYNAMICS, HIGHEST, SCALARS
-from polybench.evaluation import sample
-from polybench.language import LanguageAxes
+from polybench.corpora.corpus import Tokens
+from polybench.measure.dynamics_metrics import BY_LAYER, DYNAMICS, HIGHEST, SCALARS
+from polybench.measure.model.build import activation, generator
+from polybench.measure.model.decoder import Decoder
+from polybench.measure.training.dynamics import Observer, coefficients, effective_rank, matrices, overheard, statistics
+from polybench.measure.training.evaluation import sample
+from polybench.measure.training.loop import Training, set_up
+from polybench.measure.training_axes import LanguageAxes
 from polybench.record import Measurement
 from polybench.registry import activations
-from polybench.training import Training, set_up
 
 NAMES = activations.names()
 LEARNED = ("polynorm", "polyrelu", "gated_polynorm")

@@ -10,15 +10,15 @@ import torch
 from builders import changed, losses, record, run, suite
 from test_checkpoint import items
 
-from polybench.cell import CHECKPOINTS
-from polybench.compose import compose
 from polybench.document import Document, Figure
-from polybench.draw import svg
-from polybench.dynamics_metrics import BY_LAYER, DYNAMICS, SCALARS
 from polybench.kind import Progress
+from polybench.measure.dynamics_metrics import BY_LAYER, DYNAMICS, SCALARS
 from polybench.metric import Metric
-from polybench.plan import plan
+from polybench.plan.jobs import plan
 from polybench.record import Measurement, Record
+from polybench.report.compose import compose
+from polybench.report.formats.draw import svg
+from polybench.trial import CHECKPOINTS
 
 RANK = {"relu": 0.9, "swiglu": 0.8, "polynorm": 0.95}
 

@@ -13,13 +13,14 @@ import torch
 from builders import suite
 from test_cli import call
 
-from polybench import checkpoint, cli
-from polybench.cell import CHECKPOINTS, Trial
-from polybench.corpus import tokens
-from polybench.decoder import Decoder
+from polybench.cli import main
+from polybench.corpora.corpus import tokens
 from polybench.kind import kind_of
-from polybench.language import LanguageAxes
-from polybench.plan import plan
+from polybench.measure.model.decoder import Decoder
+from polybench.measure.training import checkpoint
+from polybench.measure.training_axes import LanguageAxes
+from polybench.plan.jobs import plan
+from polybench.trial import CHECKPOINTS, Trial
 
 pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed: the extra lm-eval brings it")
 
@@ -41,7 +42,7 @@ def _offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(main.signal, "signal", lambda *_: None)
     monkeypatch.setenv("POLYBENCH_CACHE", str(tmp_path / "cache"))
 
 
@@ -106,7 +107,7 @@ GENERATES = {
 def test_a_trained_model_is_kept_with_the_tokenizer_that_made_its_text(
     tokenizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from polybench.harness import KeptModel
+    from polybench.measure.training.harness import KeptModel
 
     texts = [f"Grüße number {i}, and many words more. " * 9 for i in range(4)]
     for i, text in enumerate(texts):
@@ -128,7 +129,7 @@ def test_a_trained_model_is_kept_with_the_tokenizer_that_made_its_text(
 
 def test_likelihoods_are_sums_of_log_softmax(tmp_path: Path) -> None:
     """In one batch with others of other lengths, with and without context, cut from the left where it is long."""
-    from polybench.harness import KeptModel
+    from polybench.measure.training.harness import KeptModel
 
     kept = KeptModel(keep(tmp_path / "a.model.pt", trial_of()))
     pairs = [("ab", "cd"), ("", "xyz"), ("a", ""), ("ü and", " ö"), ("longer than a sequence", " of ids"), ("a ", "b")]
@@ -145,7 +146,7 @@ def test_likelihoods_are_sums_of_log_softmax(tmp_path: Path) -> None:
 
 def test_a_rolling_likelihood_asks_every_token_once(tmp_path: Path) -> None:
     """Side by side from the end of another document on; the last window sees as much as it can."""
-    from polybench.harness import KeptModel
+    from polybench.measure.training.harness import KeptModel
 
     kept, text = KeptModel(keep(tmp_path / "a.model.pt", trial_of())), "a text that is longer than two sequences"
     ids = [256, *text.encode()]
@@ -157,7 +158,7 @@ def test_a_rolling_likelihood_asks_every_token_once(tmp_path: Path) -> None:
 
 
 def test_generation_takes_the_likeliest_until_it_is_told_to_end(tmp_path: Path) -> None:
-    from polybench.harness import KeptModel
+    from polybench.measure.training.harness import KeptModel
 
     kept = KeptModel(keep(tmp_path / "a.model.pt", trial_of(d_model=258), successor()))
     wishes = [

@@ -17,12 +17,13 @@ from test_cli import call
 from test_coverage import LAWS
 from test_eval import GENERATES, _here, _offline, keep, successor, task, trial_of  # noqa: F401
 
-from polybench import checkpoint, harness_tasks
-from polybench.cell import Trial
-from polybench.harness_tasks import Score
+from polybench.measure import tasks
+from polybench.measure.tasks import Score
+from polybench.measure.training import checkpoint
 from polybench.record import Status
-from polybench.scores import Scored, side_by_side
+from polybench.report.scores import Scored, side_by_side
 from polybench.stats import holm, paired, t_test
+from polybench.trial import Trial
 
 Capture = pytest.CaptureFixture[str]
 CELL = trial_of().cell
@@ -180,7 +181,7 @@ def test_options_that_make_no_sense_are_one_sentence(
     (tmp_path / "a.eval.json").write_text("damaged")
     assert call("eval", path, "--tasks", "own", "--include-path", tmp_path) == 0
     assert len(json.loads((tmp_path / "a.eval.json").read_text())["scores"]) == 1
-    monkeypatch.setattr(harness_tasks.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(tasks.importlib.util, "find_spec", lambda name: None)
     capsys.readouterr()
     assert call("eval", path, "--tasks", "own", "--include-path", tmp_path) == 2
     assert "pip install 'torch-polybench[lm-eval]'" in capsys.readouterr().err

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from test_suite import SUITE, loaded, mistakes, write
 
-from polybench.check import load_suite
 from polybench.errors import SuiteError, UsageError
-from polybench.layers import layered
-from polybench.resolved import lines
+from polybench.plan.check import load_suite
+from polybench.plan.extends import layered
+from polybench.plan.resolved import lines
 
 
 def test_extends_merges_mappings_and_replaces_lists_and_each_value_keeps_its_origin(tmp_path: Path) -> None:

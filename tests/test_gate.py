@@ -11,13 +11,13 @@ from builders import JOB, changed, exact, losses, record, run, suite, times
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from polybench.cli.verdicts import as_text, to_json
+from polybench.compare.gate import between, exit_code
+from polybench.compare.verdict import Verdict
 from polybench.errors import NothingMeasured, UsageError
-from polybench.gate import between, exit_code
 from polybench.kind import kind_of
 from polybench.record import Record, Status
-from polybench.regression import Verdict
-from polybench.store import Run
-from polybench.verdicts import as_text, to_json
+from polybench.run.store import Run
 
 LAWS = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 RULES: list[dict[str, Any]] = [

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from polybench.allocation import peak_bytes, saved_bytes
-from polybench.axes import LevelAxes
-from polybench.build import activation, branches, executed
-from polybench.clocks import Reading, reader
 from polybench.errors import Unsupported
-from polybench.gpu_timing import GpuTimer
+from polybench.machine.gpu_clock import Reading, reader
+from polybench.measure.axes import LevelAxes
+from polybench.measure.instruments.allocation import peak_bytes, saved_bytes
+from polybench.measure.instruments.gpu_timer import GpuTimer
+from polybench.measure.instruments.workshop import Workshop
+from polybench.measure.model.build import activation, branches, executed
 from polybench.registry import activations, backends
-from polybench.workshop import Workshop
 
 # Dimension key: N rows, F hidden width.
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from polybench.clocks import Reading
-from polybench.gpu_timing import GRAPH_BELOW_S, GpuTimer
-from polybench.workshop import Arm
+from polybench.machine.gpu_clock import Reading
+from polybench.measure.instruments.gpu_timer import GRAPH_BELOW_S, GpuTimer
+from polybench.measure.instruments.workshop import Arm
 
 HERTZ, LAUNCH, FLUSH, L2 = 1.5e9, 8e-6, 3e-5, 4096  # a device, seconds to launch and to flush, bytes
 COLD = 2  # times as long as from the cache

@@ -8,9 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from polybench.kind import axes_of, kind_of
-from polybench.language import LanguageAxes, training_seconds
-from polybench.presets import PRESETS, recipe
-from polybench.shape import Shape
+from polybench.measure.presets import PRESETS, recipe
+from polybench.measure.shape import Shape
+from polybench.measure.training_axes import LanguageAxes, training_seconds
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from polybench.backends.liger import liger, mapped, refusal
-from polybench.build import activation, branches
 from polybench.errors import Unsupported
+from polybench.measure.backends.liger import liger, mapped, refusal
+from polybench.measure.model.build import activation, branches
 from polybench.registry import activations
 
 # Dimension key: B batch, T time, F hidden width.

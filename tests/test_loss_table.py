@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polybench import stats
-from polybench.compare import across
-from polybench.compose import compose
-from polybench.derive import with_derived
+from polybench.compare.comparison import across
+from polybench.compare.derive import with_derived
+from polybench.compare.way import METRICS, way_tables
 from polybench.document import Entry, Table
-from polybench.loss_table import TITLES, loss_tables
 from polybench.record import Status
-from polybench.store import Run
-from polybench.way import METRICS, way_tables
+from polybench.report.compose import compose
+from polybench.report.loss_table import TITLES, loss_tables
+from polybench.run.store import Run
 
 LAWS = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 BASE = [3.0, 3.4, 3.2, 3.1, 3.3]

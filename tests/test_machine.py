@@ -15,18 +15,18 @@ from builders import MACHINE
 from builders import run as made
 from test_runner import Fake
 
-from polybench import opening, session, store
-from polybench.compose import facts
-from polybench.environment import FINGERPRINT, GIB, capture, choose_device, differences, room, unrecorded
 from polybench.errors import UsageError
-from polybench.gpu_state import Gpu, gpus, seen
-from polybench.limits import Limits, limits
-from polybench.machine import Memory, processor, ranges
-from polybench.probe import spread
-from polybench.software import software, variables
-from polybench.store import Run
-from polybench.suite import Suite
-from polybench.window import Ticks, Window, between
+from polybench.machine.container import Limits, limits
+from polybench.machine.environment import FINGERPRINT, GIB, capture, choose_device, differences, room, unrecorded
+from polybench.machine.gpus import Gpu, gpus, seen
+from polybench.machine.hardware import Memory, processor, ranges
+from polybench.machine.probe import spread
+from polybench.machine.software import software, variables
+from polybench.machine.window import Ticks, Window, between
+from polybench.plan.suite import Suite
+from polybench.report.compose import facts
+from polybench.run import local, session, store
+from polybench.run.store import Run
 
 ROOT = Path(__file__).parent.parent
 
@@ -117,7 +117,7 @@ def test_a_container_bounds_the_cores_and_the_memory(monkeypatch: pytest.MonkeyP
     assert room(main, Limits()) == (16 * GIB, 10 * GIB)
     assert room(main, Limits(memory=4 * GIB, memory_used=3 * GIB)) == (4 * GIB, GIB)
     assert room(main, Limits(memory=4 * GIB, memory_used=5 * GIB)) == (4 * GIB, 0)
-    monkeypatch.setattr("polybench.environment.limits", lambda: Limits(quota=0.5, memory=GIB))
+    monkeypatch.setattr("polybench.machine.environment.limits", lambda: Limits(quota=0.5, memory=GIB))
     found = capture()
     assert (found["cores"], found["cpu_quota"], found["memory_limit_GiB"]) == (1, 0.5, 1.0)
 
@@ -126,7 +126,7 @@ CPU = "sys/devices/system/cpu"
 
 
 def test_a_processor_is_read_from_its_files_or_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("polybench.machine.affinity", lambda: (0, 1, 4))
+    monkeypatch.setattr("polybench.machine.hardware.affinity", lambda: (0, 1, 4))
     bare = processor(tmp_path)
     assert (bare.governor, bare.boost, bare.smt, bare.clock_source, bare.virtual) == (*["unknown"] * 4, False)
     assert bare.name and bare.physical == 3
@@ -270,12 +270,12 @@ def test_variables_count_that_change_how_torch_computes(monkeypatch: pytest.Monk
 
 
 def test_a_machine_is_like_itself_and_a_difference_names_group_and_field() -> None:
-    here = json.loads(json.dumps(capture()))
-    assert {f for fields in FINGERPRINT.values() for f in fields} <= set(here)
-    assert differences(here, here) == unrecorded(here, here) == []
+    local = json.loads(json.dumps(capture()))
+    assert {f for fields in FINGERPRINT.values() for f in fields} <= set(local)
+    assert differences(local, local) == unrecorded(local, local) == []
     for group, fields in FINGERPRINT.items():
         for field in fields:
-            assert differences(here, {**here, field: "x"}) == [f"{group}.{field}: {here[field]} / x"]
+            assert differences(local, {**local, field: "x"}) == [f"{group}.{field}: {local[field]} / x"]
     moving = {
         "load": [9.0],
         "host": "other",
@@ -284,7 +284,7 @@ def test_a_machine_is_like_itself_and_a_difference_names_group_and_field() -> No
         "swap_used_GiB": 9,
         "gpu_state": [],
     }
-    assert differences(here, {**here, **moving}) == []
+    assert differences(local, {**local, **moving}) == []
 
 
 @pytest.mark.parametrize("name", ["published/quick", "baselines/quick"])
@@ -310,8 +310,8 @@ def test_a_run_keeps_the_machine_before_and_after_and_what_happened_meanwhile(tm
         {"suite": "toy", "device": "cpu", "activations": ["relu", "swiglu"], "reference": "swiglu",
          "benchmarks": [{"name": "memory", "kind": "memory"}]}
     )  # fmt: skip
-    current = opening.begin(suite, tmp_path / "run", None, "toy.yaml")
-    session.carry_out(current, make_executor=Fake)
+    current = session.begin(suite, tmp_path / "run", None, "toy.yaml")
+    local.carry_out(current, make_executor=Fake)
     found = store.load(tmp_path / "run")
     after = found.header["environment_after"]
     assert set(found.environment) | {"meanwhile"} == set(after)
@@ -330,7 +330,7 @@ def test_facts_of_a_run_leave_out_what_it_did_not_record() -> None:
 
 
 def test_this_machine_itself_can_be_read() -> None:
-    here, allowed = processor(), limits()
-    assert here.name and 1 <= here.physical <= len(here.affinity) <= here.present
+    local, allowed = processor(), limits()
+    assert local.name and 1 <= local.physical <= len(local.affinity) <= local.present
     assert allowed.quota is None or allowed.quota > 0
     assert allowed.memory is None or allowed.memory > 0

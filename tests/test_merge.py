@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from builders import MACHINE, changed, exact, record, run, save, suite, times
 
-from polybench import opening, store
-from polybench.compare import across
-from polybench.compose import compose
-from polybench.derive import with_derived
-from polybench.environment import fingerprint, together
+from polybench.compare.comparison import across
+from polybench.compare.derive import with_derived
 from polybench.errors import ResultsError
-from polybench.figure import figures
-from polybench.merge import adopt, merge, unite
+from polybench.machine.environment import fingerprint, together
 from polybench.record import Artifact, Record, Status
-from polybench.sources import missing
-from polybench.store import Run
+from polybench.report.compose import compose
+from polybench.report.figures import figures
+from polybench.report.sources import missing
+from polybench.run import session, store
+from polybench.run.merge import adopt, merge, unite
+from polybench.run.store import Run
 
 OF = suite(benchmarks=[{"name": "memory", "kind": "memory"}])
 RELU, SWIGLU, POLY = exact({"relu": 1, "swiglu": 2, "polynorm": 3})
@@ -55,14 +55,14 @@ def test_parts_become_one_run_that_says_where_it_comes_from_and_what_is_missing(
 def test_a_merged_run_goes_on_with_what_is_missing_on_any_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "capture", lambda: {**MACHINE, "cpu": "third"})
+    monkeypatch.setattr(session, "capture", lambda: {**MACHINE, "cpu": "third"})
     merge([kept(tmp_path / "a", [RELU]), kept(tmp_path / "b", [SWIGLU], **OTHER)], tmp_path / "m")
-    session = opening.resume(tmp_path / "m", None, force=False)
-    assert [t.id for t in session.todo.trials] == [POLY.trial.id]
-    assert [s["environment"]["cpu"] for s in session.header["sources"]] == ["toy", "other", "third"]
-    assert session.header["environment"]["cpu"] == "toy / other / third"
+    current = session.resume(tmp_path / "m", None, force=False)
+    assert [t.id for t in current.todo.trials] == [POLY.trial.id]
+    assert [s["environment"]["cpu"] for s in current.header["sources"]] == ["toy", "other", "third"]
+    assert current.header["environment"]["cpu"] == "toy / other / third"
     with pytest.raises(ResultsError, match="the machine"):
-        opening.resume(tmp_path / "a", None, force=False)
+        session.resume(tmp_path / "a", None, force=False)
 
 
 def test_a_trial_measured_twice_is_kept_once_if_alike_and_refused_if_not(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from polybench.build import generator
-from polybench.decoder import Decoder
-from polybench.moe import BALANCE, Mixture, Z, auxiliary
+from polybench.measure.model.build import generator
+from polybench.measure.model.decoder import Decoder
+from polybench.measure.model.moe import BALANCE, Mixture, Z, auxiliary
+from polybench.measure.shape import Shape
 from polybench.registry import activations
-from polybench.shape import Shape
 
 # Dimension key: N tokens, D model width, E experts.
 

@@ -12,13 +12,13 @@ from builders import MACHINE, suite
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polybench import opening, session, store
-from polybench.cell import Job
-from polybench.compose import compose
 from polybench.errors import NothingMeasured, UsageError
-from polybench.executor import Ending, Message
-from polybench.parts import Shard, shard
-from polybench.plan import Plan, plan
+from polybench.plan.jobs import Plan, plan
+from polybench.plan.shard import Shard, shard
+from polybench.report.compose import compose
+from polybench.run import local, session, store
+from polybench.run.executor import Ending, Message
+from polybench.trial import Job
 
 BENCHMARKS = [
     {"name": "sp", "kind": "speed", "backends": ["eager", "checkpoint"], "matrix": {"tokens": [64, 128, 256]},
@@ -117,16 +117,16 @@ class Fake:
 def test_a_part_is_a_run_that_can_be_resumed_and_says_what_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "capture", lambda: MACHINE)
+    monkeypatch.setattr(session, "capture", lambda: MACHINE)
     memory = suite(benchmarks=[BENCHMARKS[1]])
-    current = opening.begin(memory, tmp_path / "run", None, "toy.yaml", Shard(2, 3))
+    current = session.begin(memory, tmp_path / "run", None, "toy.yaml", Shard(2, 3))
     assert current.header["planned"] == len(current.todo.trials) == 2
-    session.carry_out(replace(current, todo=Plan(current.todo.jobs[:1])), make_executor=Fake)
-    again = opening.resume(tmp_path / "run", None, force=False)
+    local.carry_out(replace(current, todo=Plan(current.todo.jobs[:1])), make_executor=Fake)
+    again = session.resume(tmp_path / "run", None, force=False)
     assert ids(again.todo.jobs) == ids(current.todo.jobs[1:])
     assert (again.done, again.header["shard"], again.header["planned"]) == (1, "2/3", 2)
-    session.carry_out(again, make_executor=Fake)
-    assert not opening.resume(tmp_path / "run", None, force=False).todo.jobs
+    local.carry_out(again, make_executor=Fake)
+    assert not session.resume(tmp_path / "run", None, force=False).todo.jobs
     run = store.load(tmp_path / "run")
     assert {r.machine for r in run.records} == {current.machine} != {""}
     document = compose(run)
@@ -136,17 +136,17 @@ def test_a_part_is_a_run_that_can_be_resumed_and_says_what_it_is(
 
 
 def test_a_part_of_what_is_left_leaves_the_run_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "capture", lambda: MACHINE)
-    whole = opening.begin(suite(benchmarks=[BENCHMARKS[1]]), tmp_path / "run", None, "toy.yaml")
-    session.carry_out(replace(whole, todo=Plan(whole.todo.jobs[:2])), make_executor=Fake)
+    monkeypatch.setattr(session, "capture", lambda: MACHINE)
+    whole = session.begin(suite(benchmarks=[BENCHMARKS[1]]), tmp_path / "run", None, "toy.yaml")
+    local.carry_out(replace(whole, todo=Plan(whole.todo.jobs[:2])), make_executor=Fake)
     before = (tmp_path / "run" / "records.jsonl").read_bytes()
-    monkeypatch.setattr(opening, "capture", lambda: {**MACHINE, "cpu": "of a node"})
-    rest = opening.resume(tmp_path / "run", None, force=False, elsewhere=True)
+    monkeypatch.setattr(session, "capture", lambda: {**MACHINE, "cpu": "of a node"})
+    rest = session.resume(tmp_path / "run", None, force=False, elsewhere=True)
     rest = replace(rest, header={**rest.header, "sources": [], "missing": ["x"]})
-    parts = [opening.part_of(rest, Shard(i, 2), tmp_path / f"part{i}") for i in (1, 2)]
+    parts = [session.part_of(rest, Shard(i, 2), tmp_path / f"part{i}") for i in (1, 2)]
     assert sorted(i for part in parts for i in ids(part.todo.jobs)) == sorted(ids(whole.todo.jobs[2:]))
     header = json.loads((tmp_path / "part1" / "run.json").read_text())
     assert (header["shard"], header["environment"]["cpu"]) == ("1/2", "of a node")
     assert not {"sources", "missing"} & set(header)
-    assert ids(opening.resume(tmp_path / "part1", None, force=False).todo.jobs) == ids(parts[0].todo.jobs)
+    assert ids(session.resume(tmp_path / "part1", None, force=False).todo.jobs) == ids(parts[0].todo.jobs)
     assert (tmp_path / "run" / "records.jsonl").read_bytes() == before

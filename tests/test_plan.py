@@ -15,11 +15,11 @@ from builders import suite
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polybench.cell import Cell, Trial
 from polybench.errors import NothingMeasured
 from polybench.kind import kind_of
-from polybench.matrix import MatrixError, combinations
-from polybench.plan import plan
+from polybench.plan.jobs import plan
+from polybench.plan.matrix import MatrixError, combinations
+from polybench.trial import Cell, Trial
 
 HERE = Path(__file__).parent
 BENCHMARKS = [

@@ -23,23 +23,23 @@ import pytest
 from builders import cell, suite
 from test_worker import executor, job  # noqa: F401  the fixture is used by its name
 
-from polybench.allocation import peak_bytes
-from polybench.benchmarks.speed import SpeedAxes
-from polybench.cell import Job, Trial
-from polybench.compose import compose
 from polybench.errors import UsageError
-from polybench.executor import WorkerProcess
 from polybench.kind import Measured
-from polybench.opening import profiled
-from polybench.plan import plan
-from polybench.profiling import CALLS, name, trace, traces
+from polybench.measure.instruments.allocation import peak_bytes
+from polybench.measure.instruments.profiling import CALLS, name, trace, traces
+from polybench.measure.instruments.workshop import Arm, Workshop
+from polybench.measure.kinds.speed import SpeedAxes
+from polybench.plan.jobs import plan
+from polybench.plan.suite import Suite
 from polybench.record import Artifact, Status
 from polybench.registry import activations, backends
-from polybench.runner import perform
-from polybench.store import load
-from polybench.suite import Suite
-from polybench.traces import FOLDER, SUFFIX, read, summarise
-from polybench.workshop import Arm, Workshop
+from polybench.report.compose import compose
+from polybench.run.executor import WorkerProcess
+from polybench.run.runner import perform
+from polybench.run.session import profiled
+from polybench.run.store import load
+from polybench.run.traces import FOLDER, SUFFIX, read, summarise
+from polybench.trial import Job, Trial
 
 ROOT = Path(__file__).parent.parent
 WORKER_PATTERN = re.compile(r"^(.*?)(\.\d+)?\.pt\.trace\.json(?:\.gz)?$")  # torch_tb_profiler 0.4.3, consts.py

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import studies
 
-from polybench.answer import findings
-from polybench.compose import compose
 from polybench.document import Document, Entry, Table
-from polybench.draw import svg
-from polybench.rate_report import rate_figures, rate_tables
 from polybench.record import Record
+from polybench.report.answer import findings
+from polybench.report.compose import compose
+from polybench.report.formats.draw import svg
+from polybench.report.rates import rate_figures, rate_tables
 
 
 def rates_of(records: list[Record]) -> tuple[dict[str, dict[str, Entry]], Table, Table]:

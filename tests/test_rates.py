@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polybench import rates
+from polybench.plan import rates
 
 LAWS = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 GRID = (1e-3, 2e-3, 4e-3, 8e-3)

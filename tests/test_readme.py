@@ -9,7 +9,7 @@ from types import ModuleType
 
 import typer.main
 
-from polybench.cli import app
+from polybench.cli.main import app
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -14,16 +14,16 @@ from builders import changed, exact, losses, record, run, suite, times
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polybench.answer import findings
-from polybench.compose import compose
 from polybench.document import Column, Document, Entry, Table
-from polybench.frame import rows
 from polybench.metric import places_for, scale_for, significant
 from polybench.record import Record, Status
-from polybench.registry import reports
-from polybench.reports.text import fitting
+from polybench.registry import formats
+from polybench.report.answer import findings
+from polybench.report.compose import compose
+from polybench.report.formats.text import fitting
+from polybench.report.table import show, tables
+from polybench.run.frame import rows
 from polybench.stats import t_test
-from polybench.table import show, tables
 
 LAWS = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 LOSSES = {"relu": [3.0, 3.5, 3.2], "swiglu": [2.9, 3.41, 3.1], "polynorm": [2.7, 3.21, 2.9]}
@@ -51,7 +51,7 @@ def entries(table: Table, ending: str) -> list[Entry]:
 
 
 def rendered(name: str, document: Document = DOCUMENT) -> str:
-    return str(reports.load(name).object(document))
+    return str(formats.load(name).object(document))
 
 
 def test_every_ratio_carries_its_interval_unless_the_metric_is_exact() -> None:
@@ -87,7 +87,7 @@ def test_a_failed_cell_is_shown_with_its_reason() -> None:
     assert any(e.text == "out of memory" for row in memory.rows for e in row)
     assert any("no room [really]" in note and "checkpoint" in note for note in memory.notes)
     assert any("relu" in note and "diverged: the loss became nan" in note for note in pretrain.notes)
-    for name in reports.names():
+    for name in formats.names():
         if name != "csv":
             assert "the loss became nan" in rendered(name), name
 
@@ -177,13 +177,13 @@ def test_a_claim_is_judged(polynorm: list[float], verdict: str, resolved: bool) 
     assert "not judged" in answers(exact({"relu": 1}), claims=[CLAIM])["Claim"][0]
 
 
-@pytest.mark.parametrize("name", reports.names())
+@pytest.mark.parametrize("name", formats.names())
 def test_every_report_renders_the_run(name: str) -> None:
     text = rendered(name)
     assert text.endswith("\n")
     assert all(activation in text for activation in LOSSES)
     assert rendered(name, compose(run(exact({"swiglu": 1}))))
-    assert reports.load(name).facts["suffix"].startswith(".")
+    assert formats.load(name).facts["suffix"].startswith(".")
 
 
 @pytest.mark.parametrize("name", ["terminal", "markdown"])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from polybench.store import load
+from polybench.run.store import load
 
 ROOT = Path(__file__).parent.parent
 SUITE = """

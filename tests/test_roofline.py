@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import pytest
 from builders import record, run
 
-from polybench import roofline
 from polybench.record import Record
-from polybench.store import Run
+from polybench.report import roofline
+from polybench.run.store import Run
 
 MOVES = {"least_bytes": 5e6, "flops": 2e6}  # copied at 10 GB/s: 0.5 ms; computed at 50 GFLOP/s: 0.04 ms
 

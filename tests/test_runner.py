@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from polybench.cell import Cell, Job, Trial
 from polybench.errors import ResultsError
-from polybench.executor import Ending, Message
 from polybench.record import Record, Status
-from polybench.runner import Advanced, Event, Finished, Started, perform, run
+from polybench.run.executor import Ending, Message
+from polybench.run.runner import Advanced, Event, Finished, Started, perform, run
+from polybench.trial import Cell, Job, Trial
 
 
 def trial(name: str, seed: int = 0) -> Trial:

@@ -9,11 +9,11 @@ import studies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polybench.compose import compose
-from polybench.points import compared
+from polybench.compare.grid import compared
+from polybench.compare.scaling import exponent, ladders, line, trends
 from polybench.record import Status
-from polybench.scaling import exponent, ladders, line, trends
-from polybench.scaling_report import scaling_figures, scaling_tables
+from polybench.report.compose import compose
+from polybench.report.scaling import scaling_figures, scaling_tables
 from polybench.stats import paired, t_test
 
 LAWS = settings(max_examples=60, deadline=None, derandomize=True, database=None)

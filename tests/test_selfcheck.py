@@ -13,13 +13,13 @@ import pytest
 import torch
 from builders import MACHINE
 
-from polybench import selfcheck
-from polybench.benchmarks.selfcheck import ARMS, _slowed
-from polybench.cell import Cell, Trial
+from polybench.compare import selfcheck
 from polybench.kind import axes_of, kind_of
+from polybench.measure.instruments.workshop import Arm
+from polybench.measure.kinds.selfcheck import ARMS, _slowed
 from polybench.record import Measurement, Record, Status
-from polybench.store import Run
-from polybench.workshop import Arm
+from polybench.run.store import Run
+from polybench.trial import Cell, Trial
 
 
 def made_up(count: int, sd: float, factors: Sequence[float] = (1.05, 1.10), equal: float = 1.0) -> Run:
@@ -95,7 +95,7 @@ def test_the_suite_has_as_many_cells_as_asked_for_or_a_few_more() -> None:
 
 
 def test_as_a_user_runs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from polybench.cli import main
+    from polybench.cli.main import main
 
     def call(*arguments: str) -> int:
         monkeypatch.setattr("sys.argv", ["polybench", "selfcheck", *arguments])

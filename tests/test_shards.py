@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polybench.corpus import held_out, tokens
+from polybench.corpora.corpus import held_out, tokens
+from polybench.corpora.stream import Joined
 from polybench.errors import Unsupported
 from polybench.kind import kind_of
-from polybench.stream import Joined
 
 IDS = np.random.default_rng(0).integers(0, 1000, 5000)
 WRITTEN = {20240520: (1, "<u2"), 20240801: (7, "<u4")}  # magic: version, type; as llm.c writes them
@@ -153,8 +153,8 @@ def test_the_hash_is_of_the_ids_and_of_the_split_and_is_kept(tmp_path: Path, mon
     file, name = llm_c(tmp_path / "a.bin", IDS), f"tokens:{tmp_path}/a.bin"
     first = tokens(name, "bytes").hash
     with monkeypatch.context() as patch:
-        patch.setattr("polybench.shard.Shard.chunks", None)  # not read again
-        patch.setattr("polybench.pretokenized.cut", lambda shard, at: at)
+        patch.setattr("polybench.corpora.token_file.Shard.chunks", None)  # not read again
+        patch.setattr("polybench.corpora.pretokenized.cut", lambda shard, at: at)
         assert tokens(name, "bytes").hash == first
     assert tokens(f"tokens:{llm_c(tmp_path / 'c.bin', IDS)}", "bytes").hash == first
     file.write_bytes(file.read_bytes()[:-2] + b"\x01\x00")

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from polybench.corpus import documents, tokens
+from polybench.corpora.corpus import documents, tokens
+from polybench.corpora.source import CorpusName
 from polybench.errors import Unsupported
 from polybench.kind import kind_of
-from polybench.source import CorpusName
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")

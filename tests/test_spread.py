@@ -10,9 +10,9 @@ from builders import losses, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polybench.compose import compose
-from polybench.points import compared
-from polybench.spread import deviation, spread_tables
+from polybench.compare.grid import compared
+from polybench.report.compose import compose
+from polybench.report.spread import deviation, spread_tables
 
 LAWS = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 SIZES = {"init": 0.01, "data": 0.04, "both": 0.05}

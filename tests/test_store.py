@@ -15,10 +15,10 @@ from builders import exact, losses, record, run, save, suite, times
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polybench import store
 from polybench.errors import ResultsError
 from polybench.record import Record, Status
-from polybench.store import RECORDS_FILE, RUN_FILE
+from polybench.run import store
+from polybench.run.store import RECORDS_FILE, RUN_FILE
 
 HERE = Path(__file__).parent
 RUN = run([*exact({"relu": 1, "swiglu": 2}), *losses({"relu": [3.5, 3.25]})])
@@ -83,7 +83,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from builders import record
-from polybench import store
+from polybench.run import store
 for number in range(40):
     one = record("memory", "relu", {"saved_bytes": [float(number)] * 200}, seed=number + 1000 * (1 + int(sys.argv[2])))
     store.append(Path(sys.argv[1]), [one])

@@ -10,9 +10,9 @@ import pytest
 import studies
 from builders import changed
 
-from polybench.compose import compose
 from polybench.record import Record, Status
-from polybench.registry import reports
+from polybench.registry import formats
+from polybench.report.compose import compose
 
 WHOLE = studies.everything()
 FAILURES = [s for s in Status if s is not Status.OK]
@@ -41,7 +41,7 @@ def test_a_damaged_study_has_a_report(seed: int) -> None:
     assert len({t.key for t in document.tables}) == len(document.tables) > 5
     assert all(len(row) == len(t.columns) for t in document.tables for row in t.rows)
     for name in ("terminal", "json"):
-        assert "because" in reports.load(name).object(document)
+        assert "because" in formats.load(name).object(document)
 
 
 @pytest.mark.parametrize("status", FAILURES)
@@ -49,4 +49,4 @@ def test_a_study_in_which_nothing_ended_well_says_why(status: Status) -> None:
     lost = [replace(r, status=status, error="because", measurements=()) for r in WHOLE.records]
     document = compose(changed(WHOLE, lost))
     assert not document.findings and not document.figures
-    assert "because" in reports.load("terminal").object(document)
+    assert "because" in formats.load("terminal").object(document)

@@ -10,11 +10,11 @@ import jsonschema
 import pytest
 import yaml
 
-from polybench.check import Resolved, load_suite
 from polybench.errors import SuiteError
-from polybench.located import read
-from polybench.schema import schema_text, starter
-from polybench.suite import suite_name, suite_paths
+from polybench.plan.check import Resolved, load_suite
+from polybench.plan.located import read
+from polybench.plan.schema import schema_text, starter
+from polybench.plan.suite import suite_name, suite_paths
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = suite_paths(ROOT / "suites")

@@ -15,15 +15,15 @@ import pytest
 import toy_kind
 from builders import MACHINE, suite
 
-from polybench import launch, opening
-from polybench.cell import RENDEZVOUS, Cell, Job, Trial
 from polybench.errors import ResultsError, UsageError
-from polybench.executor import Ending, Executor, Message
-from polybench.ranks import Place, divided, place
 from polybench.record import Record, Status
-from polybench.runner import perform
-from polybench.store import load
-from polybench.team import Together, serve
+from polybench.run import session, torchrun
+from polybench.run.executor import Ending, Executor, Message
+from polybench.run.ranks import Place, divided, place
+from polybench.run.runner import perform
+from polybench.run.store import load
+from polybench.run.team import Together, serve
+from polybench.trial import RENDEZVOUS, Cell, Job, Trial
 
 VALUE: Message = {"trial": 0, "measurement": {"metric": "m", "values": [1.0]}}
 WRONG: Message = {"trial": 0, "status": "failed", "error": "connection closed by peer"}
@@ -166,16 +166,16 @@ def test_a_suite_starts_two_processes_that_have_each_job_and_one_voice(tmp_path:
 def test_processes_need_a_launcher_and_as_many_gpus() -> None:
     with pytest.raises(ValueError, match="needs launcher: torchrun"):
         suite(processes=2)
-    assert (opening.processes(suite()), opening.processes(suite(launcher="torchrun", processes=3))) == (1, 3)
-    launch.check_room("cpu", 64)
+    assert (session.processes(suite()), session.processes(suite(launcher="torchrun", processes=3))) == (1, 3)
+    torchrun.check_room("cpu", 64)
     with pytest.raises(UsageError, match=r"processes: 64 is more than the [0-9]+ GPUs that are visible here"):
-        launch.check_room("cuda", 64)
+        torchrun.check_room("cuda", 64)
 
 
 def test_a_run_keeps_its_number_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "capture", lambda: MACHINE)
-    opening.begin(suite(benchmarks=[{"name": "memory", "kind": "memory"}]), tmp_path / "run", None, "toy.yaml")
+    monkeypatch.setattr(session, "capture", lambda: MACHINE)
+    session.begin(suite(benchmarks=[{"name": "memory", "kind": "memory"}]), tmp_path / "run", None, "toy.yaml")
     for name, value in (("RANK", "0"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "localhost")):
         monkeypatch.setenv(name, value)
     with pytest.raises(ResultsError, match=r"the number of processes \(1 / 2\)"):
-        opening.resume(tmp_path / "run", None, force=False)
+        session.resume(tmp_path / "run", None, force=False)

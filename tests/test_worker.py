@@ -10,11 +10,11 @@ from pathlib import Path
 import faults
 import pytest
 
-from polybench.cell import Cell, Job, Trial
-from polybench.executor import WorkerProcess
 from polybench.kind import axes_of, kind_of
 from polybench.record import Record, Status
-from polybench.runner import perform
+from polybench.run.executor import WorkerProcess
+from polybench.run.runner import perform
+from polybench.trial import Cell, Job, Trial
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pydantic import Field
 from polybench.kind import Axes, Fact, Protocol
 from polybench.metric import Metric
 from polybench.record import Measurement
-from polybench.registry import benchmarks
+from polybench.registry import kinds
 
 class ToyAxes(Axes):
     fails: str = Field("", description="rank/seed of the process that fails")
@@ -18,7 +18,7 @@ class ToyAxes(Axes):
 
 SCORE = Metric("score", "1", "lower", "seed", "Ten times the seed.")
 
-@benchmarks.register("toy", axes=ToyAxes, protocol=Protocol, metrics=(SCORE,), version=1, repeats="seeds",
+@kinds.register("toy", axes=ToyAxes, protocol=Protocol, metrics=(SCORE,), version=1, repeats="seeds",
                      seconds=lambda axes, protocol: 1.0)
 def toy(trials, axes, protocol):
     """Says where it ran."""

@@ -1,1 +1,1 @@
-"""One file a source of tokens."""
+"""Text becomes tokens: one file a source, and what splits and caches it."""

@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from polybench.corpora.reading import INSTALL, is_held_out, lines, matching
+from polybench.corpora.source import Documents
 from polybench.errors import Unsupported
-from polybench.reading import INSTALL, is_held_out, lines, matching
 from polybench.registry import corpora
-from polybench.source import Documents
 
 _VALIDATION = ("validation", "valid", "val", "dev", "test")  # splits that are held out, the first that is there
 _ROWS = 1024  # of a Parquet file, at a time

@@ -7,10 +7,10 @@ import re
 import sysconfig
 from pathlib import Path
 
+from polybench.corpora.reading import content, matching
+from polybench.corpora.source import Documents
 from polybench.errors import Unsupported
-from polybench.reading import content, matching
 from polybench.registry import corpora
-from polybench.source import Documents
 
 _TESTS = {"test", "tests", "idle_test"}
 _NO_LIBRARY = {"site-packages", "dist-packages", "__pycache__", "lib2to3"}

@@ -5,8 +5,8 @@ its own, as in life: nanoGPT's with malloc as it is, ours with the heap in which
 heap` shows what the heap alone does, a second nanoGPT the noise. The processes take turns: in a round each takes one
 whole training step (forward, backward, clipping, AdamW) on the same batch while the others wait, in an order shuffled
 anew, timed in CPU time of its one thread. nanoGPT takes the optimizer of its own `configure_optimizers`, ours the
-groups and options of polybench.training. Printed is nanoGPT's time over each one's, estimated as polybench estimates
-times: the median of rounds, the mean over launches, which are fresh processes, and its 98 % interval.
+groups and options of polybench.measure.training.loop. Printed is nanoGPT's time over each one's, estimated as polybench
+estimates times: the median of rounds, the mean over launches, which are fresh processes, and its 98 % interval.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from contextlib import redirect_stdout
 import torch
 from torch import Tensor, nn
 
-from polybench.decoder import Decoder
-from polybench.language import LanguageAxes, LanguageProtocol
-from polybench.presets import PRESETS
+from polybench.measure.model.decoder import Decoder
+from polybench.measure.presets import PRESETS
+from polybench.measure.training.loop import BETAS, EPS, groups
+from polybench.measure.training_axes import LanguageAxes, LanguageProtocol
 from polybench.stats import CONFIDENCE_TIME, of_launches
-from polybench.training import BETAS, EPS, groups
 
 SIZE = PRESETS["1M"]  # d 128, 4 layers, 4 heads, vocabulary 1024, 128 tokens a sequence
 BATCH, LR, DECAY, CLIP = 16, 1e-3, 0.1, LanguageAxes().clip

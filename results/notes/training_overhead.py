@@ -13,10 +13,10 @@ import time
 
 import torch
 
-from polybench import training
-from polybench.cell import Cell, Trial
 from polybench.kind import axes_of, kind_of
-from polybench.worker import perform
+from polybench.measure.training import loop
+from polybench.measure.worker import perform
+from polybench.trial import Cell, Trial
 
 STEPS = 60
 
@@ -27,7 +27,7 @@ def main() -> None:
     axes = axes_of(kind, {"preset": "1M", "batch": 16, "steps": STEPS, "lr": 0.001})
     trial = Trial("overhead", Cell(kind.name, kind.version, "gelu", "eager", "cpu", "float32", axes), 0)
     loading = 0.0
-    load = training.batch
+    load = loop.batch
 
     def timed(*arguments):  # type: ignore[no-untyped-def]
         nonlocal loading
@@ -36,7 +36,7 @@ def main() -> None:
         loading += time.thread_time() - start
         return found
 
-    training.batch = timed
+    loop.batch = timed
     moments: list[float] = []
     rates: list[float] = []
     with open(os.devnull, "w") as nowhere:

@@ -1,0 +1,53 @@
+"""What `polybench list` shows: every extension and suite, read without running any of it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from polybench.plan.suite import suite_name, suite_paths
+from polybench.registry import REGISTRIES
+
+
+def catalogue() -> dict[str, list[dict[str, Any]]]:
+    """Entries by registry, and the suites of the working directory."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for registry in REGISTRIES:
+        found[registry.name] = [
+            {
+                "name": entry.name,
+                "summary": f"broken: {entry.error}" if entry.error else entry.summary,
+                "origin": entry.origin,
+                "options": {key: default for key, (_, default) in entry.options.items()},
+            }
+            for _, entry in sorted(registry.entries().items())
+        ]
+    found["suites"] = [
+        {"name": suite_name(path), "summary": _description(path), "origin": str(path), "options": {}}
+        for path in suite_paths()
+    ]
+    return found
+
+
+def text(entries: dict[str, list[dict[str, Any]]]) -> str:
+    """One line an entry, in columns."""
+    parts = []
+    for title, found in entries.items():
+        parts.append(f"{title}")
+        width = max((len(e["name"]) for e in found), default=0)
+        for entry in found:
+            options = ", ".join(f"{k}={'auto' if v is None else v}" for k, v in entry["options"].items())
+            tail = f" ({options})" if options else ""
+            parts.append(f"  {entry['name']:<{width}}  {entry['summary']}{tail}  [{entry['origin']}]")
+        parts.append("")
+    return "\n".join(parts).rstrip()
+
+
+def _description(path: Path) -> str:
+    """The description line of a suite, without judging the rest of the file."""
+    try:
+        match = re.search(r"^description:\s*(.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    except (OSError, UnicodeDecodeError):
+        return "cannot be read"
+    return match[1].strip().strip("\"'") if match else ""

@@ -1,0 +1,63 @@
+"""`polybench selfcheck`: measure equal and slowed code, and say how far verdicts can be trusted here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from polybench.cli.suites import Json
+from polybench.errors import NothingMeasured, UsageError
+
+
+def selfcheck(
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="judge this run anew, measure nothing")] = None,
+    cells: Annotated[int, typer.Option(metavar="N", min=1, help="how many cells; 60 take a few minutes")] = 60,
+    launches: Annotated[int, typer.Option(metavar="N", min=1, help="fresh processes a cell")] = 3,
+    blocks: Annotated[int, typer.Option(metavar="N", min=20, help="rounds a launch")] = 60,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="a new folder for the results")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure false alarms on equal code and power on slowed code, on this machine as it is now.
+
+    Ends with 0, or with 4 when this machine raises more false alarms than the intervals promise, or sees nothing.
+    """
+    from polybench.compare import selfcheck as check
+    from polybench.report.compose import compose
+    from polybench.report.formats.text import markdown, terminal
+    from polybench.run import local, session, store
+    from polybench.run.progress import shown
+
+    if run is not None and out is not None:
+        raise UsageError("--out is for a new measurement; leave it away to judge a run anew")
+    if run is None:
+        current = session.begin(check.suite(cells, launches, blocks), out, None, check.KIND)
+        with shown(current, quiet) as tell:
+            local.carry_out(current, tell)
+        path = current.path
+    else:
+        path = store.find(run)
+    found = store.load(path)
+    if not check.cells(found):
+        raise NothingMeasured(f"no cell of a selfcheck was measured in {path}")
+    alarms, count, low, high = check.bound(found)
+    reason = f"{alarms} false alarms in {count} cells: at most {high:.1%} of cells (95 % bound)"
+    seen = check.least_power(found)
+    trusted = low <= check.WORST_RATE and seen > check.LEAST_POWER
+    if seen <= check.LEAST_POWER:
+        reason += f", but times are so uneven that x1.10 was found in at most {seen:.0%}: see polybench doctor"
+    elif not trusted:
+        reason += f", and at least {low:.1%}, more than the intervals promise: quiet the machine, see polybench doctor"
+    if as_json:
+        print(json.dumps({"run": str(path), "table": asdict(check.table(found)), "reason": reason}, indent=1))
+    else:
+        document = compose(found)
+        store.write_whole(path / "report.md", markdown(document))
+        print(terminal(document))
+        print(f"results: {path}")
+        print(reason)
+    raise typer.Exit(0 if trusted else 4)

@@ -1,0 +1,1 @@
+"""Records become comparisons, and against a baseline verdicts."""

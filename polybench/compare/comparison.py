@@ -1,0 +1,233 @@
+"""Inside one run: every activation against another, by the statistic that its metric asks for."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from polybench.compare.grid import Grid, Point, block_ratios, seed_differences, typical
+from polybench.metric import Metric
+from polybench.run.store import Run
+from polybench.stats import (
+    ALPHA,
+    Estimate,
+    benjamini_hochberg,
+    holm,
+    of_launches,
+    p_beyond,
+    paired,
+    t_test,
+)
+from polybench.stopping import more_seeds, more_to_settle
+from polybench.trial import Cell
+
+Outcome = Literal["better", "worse", "same", "unresolved", "unstable", "none"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One cell and metric beside another activation's: typical values and their ratio or difference.
+
+    `change` is value / against (ratio) or value - against (difference); None where there is nothing
+    to compare. `outcome` has the metric's good direction applied already. `p` is that of no difference
+    beyond the margin, `q` the same corrected for all it is compared with: of losses by Holm over the
+    activations of the cell, else by Benjamini-Hochberg over the column of its table; `settle` says what
+    would decide an unresolved one.
+    """
+
+    point: Point
+    metric: Metric
+    against: str
+    value: float | None
+    reference: float | None
+    change: Estimate | None
+    outcome: Outcome
+    p: float | None = None
+    note: str = ""
+    q: float | None = None
+    settle: str = ""
+
+    @property
+    def cell(self) -> Cell:
+        return self.point.cell
+
+
+def across(run: Run, against: str | None = None, only: str | None = None) -> list[Comparison]:
+    """Every cell and scalar metric (or `only` one) against an activation, by default the reference.
+
+    A difference counts when its interval lies beyond the margin and when it survives the correction
+    for what it is compared with: of losses Holm over the activations of its cell (family-wise error 5 %),
+    else Benjamini-Hochberg over its column (false discovery rate 5 %).
+    """
+    reference = against or run.suite["reference"]
+    grid, metrics = Grid(run), run.metrics
+    found = []
+    for point in grid.cells.values():
+        other = grid.beside(point, reference)
+        for metric in metrics[point.cell.kind].values():
+            if not metric.curve and only in (None, metric.name):
+                found.append(_compare(grid, point, other, metric, reference))
+    return _discovered(found)
+
+
+def _discovered(found: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons with their corrected p values; what does not survive the correction is not resolved."""
+    families: dict[tuple[str, str, Cell | None], list[int]] = defaultdict(list)
+    for i, c in enumerate(found):
+        if c.p is not None:
+            # A loss is asked about once a cell, and its verdict must not hang on what other cells hold.
+            cell = c.cell.beside("") if of_losses(c.metric) else None
+            families[c.point.benchmark, c.metric.name, cell].append(i)
+    judged = list(found)
+    for (_, _, cell), places in families.items():
+        corrected = (holm if cell else benjamini_hochberg)([found[i].p or 0.0 for i in places])
+        for i, q in zip(places, corrected, strict=True):
+            lost = found[i].outcome in ("better", "worse") and q > ALPHA
+            outcome: Outcome = "unresolved" if lost else found[i].outcome
+            settle = found[i].settle if outcome == "unresolved" else ""
+            judged[i] = replace(found[i], q=q, outcome=outcome, settle=settle)
+    return judged
+
+
+def of_losses(metric: Metric) -> bool:
+    """Whether it is compared by differences that are paired by seed."""
+    return metric.varies_with == "seed" and metric.effect == "difference"
+
+
+def _compare(grid: Grid, point: Point, other: Point | None, metric: Metric, against: str) -> Comparison:
+    value, reference = typical(point, metric), typical(other, metric) if other else None
+    margin = grid.margin(point.benchmark)
+    blank = Comparison(point, metric, against, value, reference, None, "none", note=point.trouble())
+    if other is None or value is None or reference is None or point.cell == other.cell:
+        return blank
+    if metric.varies_with == "nothing":
+        return _exact(blank)
+    if metric.varies_with == "sample":
+        launches = block_ratios(point, other, metric.name)
+        if not launches:
+            return blank
+        noise, excess = grid.noise(point, metric.name), grid.excess(other, metric.name)
+        found = _of_times(blank, launches, math.log1p(margin), noise, excess)
+        asked = max(len(point.records), len(other.records))
+        if len(launches) < min(2, asked) and metric.better != "neither":
+            # One launch of several says nothing of how they differ.
+            settle = f"only {len(launches)} of {asked} launches has both"
+            return replace(found, outcome="unresolved", p=None, settle=settle)
+        return found
+    differences = seed_differences(point, other, metric)
+    return _of_seeds(blank, differences, margin, grid.rivals(point)) if differences else blank
+
+
+def _of_times(
+    blank: Comparison, launches: list[list[float]], least: float, noise: Estimate | None, excess: float | None
+) -> Comparison:
+    """Log-ratios of blocks against a margin that what equal code showed can raise."""
+    metric = blank.metric
+    log_ratio, limit, outcome = judge_times(launches, least, noise, metric, excess)
+    shown = replace(blank, change=log_ratio.map(exp), outcome=outcome)
+    if metric.better == "neither":
+        return shown
+    if outcome == "unstable":
+        return replace(shown, note="the second copy of the reference differs from the first")
+    p = p_beyond(lambda confidence: of_launches(launches, confidence, excess), limit)
+    if outcome == "unresolved":
+        hidden = abs(log_ratio.value) < limit and limit > least * 1.001
+        told = f"the A/A copy hides what is below {math.expm1(limit):.1%}; more blocks or a quieter machine"
+        return replace(shown, p=p, settle=told if hidden else _blocks(launches, limit, excess))
+    return replace(shown, p=p)
+
+
+def judge_times(
+    launches: Sequence[Sequence[float]], least: float, noise: Estimate | None, metric: Metric, excess: float | None
+) -> tuple[Estimate, float, Outcome]:
+    """The log-ratio, the margin it was held against, and the verdict, before correction for many cells.
+
+    What equal code showed is no difference: the margin covers twice its offset and its whole interval.
+    Where equal code differs by more than the margin, there is no verdict.
+    """
+    limit = least
+    if noise:
+        limit = max(limit, 2 * abs(noise.value), abs(noise.low), abs(noise.high))
+    log_ratio = of_launches(launches, excess=excess)
+    if noise and metric.better != "neither" and (noise.low > least or noise.high < -least):
+        return log_ratio, limit, "unstable"
+    return log_ratio, limit, decide(log_ratio, limit, metric, same=least)
+
+
+def _blocks(launches: list[list[float]], limit: float, excess: float | None) -> str:
+    more = more_to_settle(launches, limit, excess)
+    if more is None:
+        return "no number of blocks worth measuring"
+    per = " a launch" if more.what == "blocks" else ""
+    return f"about {more.count} more {more.what if more.count > 1 else more.what.removesuffix('s')}{per}"
+
+
+def _of_seeds(blank: Comparison, differences: list[float], margin: float, rivals: int) -> Comparison:
+    """Paired differences or log-ratios, a seed each; what would settle it must pass the strictest step of Holm."""
+    metric, point, ratio = blank.metric, blank.point, blank.metric.effect == "ratio"
+    if not all(map(math.isfinite, differences)):
+        missed = sum(not math.isfinite(v) for v in point.values(metric.name))
+        if all(map(math.isfinite, (blank.value or 0.0, blank.reference or 0.0))):  # means, so all of both are
+            return replace(blank, outcome=_beside_nothing(differences, metric))
+        note = f"{metric.name} not reached by {missed} of {len(point.values(metric.name))} seeds"
+        return replace(blank, outcome="unresolved", note=note)
+    estimate = paired(differences)
+    outcome = decide(estimate, math.log1p(margin) if ratio else 0.0, metric)
+    shown = replace(blank, change=estimate.map(exp) if ratio else estimate, outcome=outcome)
+    if len(differences) < 2:
+        return replace(shown, settle="needs 2 more seeds at least")
+    if ratio:
+        limit = math.log1p(margin)
+        tested = metric.better != "neither"
+        return replace(shown, p=p_beyond(lambda confidence: paired(differences, confidence), limit) if tested else None)
+    more = more_seeds(differences, 1 - ALPHA / rivals)
+    settle = f"about {more} more seed{'s' if more > 1 else ''}" if more else "over 1000 more seeds"
+    return replace(shown, p=t_test(differences), settle=settle)
+
+
+def decide(change: Estimate, margin: float, metric: Metric, same: float | None = None) -> Outcome:
+    """Better or worse when the interval lies beyond the margin, same when it lies within, else unresolved.
+
+    `same` is the margin for equality where noise has raised the other: noise hides, it shows nothing.
+    `change` is a log-ratio or a difference. A metric without a good direction is never judged.
+    """
+    if metric.better == "neither" or not change.known:
+        return "none" if metric.better == "neither" else "unresolved"
+    if change.low > margin or change.high < -margin:
+        return "better" if metric.improves(change.value) else "worse"
+    equal = margin if same is None else same
+    return "same" if equal and inside(change, equal) else "unresolved"
+
+
+def inside(change: Estimate, margin: float) -> bool:
+    return -margin <= change.low and change.high <= margin
+
+
+def _beside_nothing(differences: Sequence[float], metric: Metric) -> Outcome:
+    """Where a value of exactly 0 leaves no ratio: better or worse only if it is so with every seed."""
+    if metric.better == "neither":
+        return "none"
+    if all(map(metric.improves, differences)):
+        return "better"
+    return "worse" if all(map(metric.improves, (-d for d in differences))) else "unresolved"
+
+
+def _exact(blank: Comparison) -> Comparison:
+    assert blank.value is not None and blank.reference is not None
+    outcome: Outcome = "same"
+    if blank.value != blank.reference and blank.metric.better != "neither":
+        outcome = "better" if blank.metric.improves(blank.value - blank.reference) else "worse"
+    elif blank.metric.better == "neither":
+        outcome = "none"
+    if blank.reference == 0:  # there is no ratio to nothing
+        return replace(blank, outcome=outcome)
+    ratio = blank.value / blank.reference
+    return replace(blank, change=Estimate(ratio, ratio, ratio, 1), outcome=outcome)
+
+
+def exp(x: float) -> float:
+    """e^x, infinite where it would overflow."""
+    return math.exp(x) if x < 700 else math.inf

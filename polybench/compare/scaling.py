@@ -1,0 +1,129 @@
+"""Loss against model size: how fast each activation's loss falls, and whether its advantage stays."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+from polybench.compare.grid import PARAMETERS, Grid, Point, of_seeds, seed_differences
+from polybench.run.store import Run
+from polybench.stats import CONFIDENCE_SEED, Estimate, t_quantile
+from polybench.trial import Cell
+
+LOSS = "val_loss"
+LEAST_SIZES = 3
+SIZE_AXES = ("d_model", "layers", "heads", "ffn_width", "depth")
+_ALONG = ("steps", "batch", "accumulate", "lr")  # which may grow with the model
+
+Family = tuple[str, Cell]  # a benchmark, and a cell without its activation and size
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """One activation's points of a family, from the smallest model to the largest."""
+
+    activation: str
+    rungs: tuple[Point, ...]
+
+    @property
+    def sizes(self) -> list[float]:
+        """Parameters of each."""
+        return [max(of_seeds(p, PARAMETERS)) for p in self.rungs]
+
+
+def ladders(run: Run) -> dict[Family, list[Ladder]]:
+    """Families that hold at least three sizes of the reference and of another activation."""
+    found: dict[Family, list[Point]] = defaultdict(list)
+    for point in Grid(run).cells.values():
+        if of_seeds(point, LOSS) and of_seeds(point, PARAMETERS):
+            found[point.benchmark, _without(point.cell, (*SIZE_AXES, *_ALONG))].append(point)
+    whole: dict[Family, list[Ladder]] = {}
+    for family, members in found.items():
+        if _one_each(members):
+            whole[family] = _ladders(members)
+        else:  # the same size was trained in several ways: each way is a family
+            for point in members:
+                apart = family[0], _without(point.cell, SIZE_AXES)
+                if apart not in whole:
+                    same = [p for p in members if _without(p.cell, SIZE_AXES) == apart[1]]
+                    whole[apart] = _ladders(same) if _one_each(same) else []
+    tall = {f: [x for x in steps if len(x.rungs) >= LEAST_SIZES] for f, steps in whole.items()}
+    reference = run.suite["reference"]
+    return {f: kept for f, kept in tall.items() if len(kept) > 1 and any(x.activation == reference for x in kept)}
+
+
+def _ladders(members: Sequence[Point]) -> list[Ladder]:
+    of: dict[str, list[Point]] = defaultdict(list)
+    for point in members:
+        of[point.cell.activation].append(point)
+    return [Ladder(name, tuple(sorted(ps, key=lambda p: max(of_seeds(p, PARAMETERS))))) for name, ps in of.items()]
+
+
+def _one_each(members: Sequence[Point]) -> bool:
+    """Whether no activation has two points of one size."""
+    sizes = [(p.cell.activation, max(of_seeds(p, PARAMETERS))) for p in members]
+    return len(set(sizes)) == len(sizes)
+
+
+def _without(cell: Cell, names: Sequence[str]) -> Cell:
+    """Without the activation and these axes, but for words, such as a learning rate that is `tuned`."""
+    axes = tuple((k, v) for k, v in cell.axes if k not in names or isinstance(v, str))
+    return replace(cell.beside(""), axes=axes)
+
+
+def exponent(sizes: Sequence[float], losses: Sequence[float], confidence: float = CONFIDENCE_SEED) -> Estimate:
+    """a of loss = c N^-a, by least squares of log loss on log parameters, with its t interval.
+
+    The power law of Kaplan et al., arXiv:2001.08361, without the irreducible loss, which so few sizes do not
+    show; the interval rests on how far the sizes lie from the line, with two degrees of freedom fewer than sizes.
+    """
+    slope = line([math.log(n) for n in sizes], [math.log(v) for v in losses], confidence)
+    return Estimate(-slope.value, -slope.high, -slope.low, slope.n)
+
+
+def line(xs: Sequence[float], ys: Sequence[float], confidence: float = CONFIDENCE_SEED) -> Estimate:
+    """Slope of the least-squares line with its t interval, which is infinite for two points.
+
+    Raises:
+        ValueError: fewer than two different x.
+    """
+    middle, n = fmean(xs), len(xs)
+    squares = math.fsum((x - middle) ** 2 for x in xs)
+    if not squares:
+        raise ValueError("a line needs two different x")
+    slope = math.fsum((x - middle) * y for x, y in zip(xs, ys, strict=True)) / squares
+    if n < 3:
+        return Estimate(slope, -math.inf, math.inf, n)
+    base = fmean(ys) - slope * middle
+    rest = math.fsum((y - base - slope * x) ** 2 for x, y in zip(xs, ys, strict=True))
+    half = t_quantile(n - 2, confidence) * math.sqrt(rest / (n - 2) / squares)
+    return Estimate(slope, slope - half, slope + half, n)
+
+
+def trends(run: Run, ladder: Ladder, reference: Ladder) -> list[float]:
+    """Slope of the paired difference of losses per tenfold parameters, for every seed that has all sizes of both."""
+    beside = {_step(p): p for p in reference.rungs}
+    pairs = [(p, beside[_step(p)]) for p in ladder.rungs if _step(p) in beside]
+    if len(pairs) < LEAST_SIZES:
+        return []
+    metric = run.metrics[ladder.rungs[0].cell.kind][LOSS]
+    xs = [math.log10(max(of_seeds(p, PARAMETERS))) for p, _ in pairs]
+    by_seed: list[Mapping[int, float]] = []
+    for point, other in pairs:
+        seeds = {r.trial.seed for r in point.ok()} & {r.trial.seed for r in other.ok()}
+        by_seed.append({
+            s: d[0] for s in sorted(seeds) if (d := seed_differences(_only(point, s), _only(other, s), metric))
+        })  # fmt: skip
+    whole = sorted(set.intersection(*map(set, by_seed)))
+    return [line(xs, [differences[s] for differences in by_seed]).value for s in whole]
+
+
+def _step(point: Point) -> Cell:
+    return point.cell.beside("")
+
+
+def _only(point: Point, seed: int) -> Point:
+    return replace(point, records=tuple(r for r in point.records if r.trial.seed == seed))

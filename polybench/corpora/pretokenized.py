@@ -1,0 +1,84 @@
+"""Token shards as a corpus: both streams on disk, the vocabulary, and a hash that is not worked out twice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from itertools import accumulate
+from pathlib import Path
+
+from polybench.corpora.cache import cache_folder
+from polybench.corpora.source import TokenFiles
+from polybench.corpora.stream import Mapped, Stream, Tokens, joined
+from polybench.corpora.token_file import Content, Shard, check_ids, content, cut, shard
+from polybench.corpora.tokenizer import of_file
+from polybench.errors import Unsupported
+
+# Dimension key: V size of the vocabulary.
+
+_MULTIPLE = 64  # to which the number of ids is rounded up, as nanoGPT and modded-nanogpt pad 50257 to 50304
+
+
+def pretokenized(source: TokenFiles, tokenizer: str, held_out_share: float, layout: int) -> Tokens:
+    """The streams of token files. A tokenizer.json, if named, tells the vocabulary and the bytes of its tokens.
+
+    Held out are the files called validation, else the last share of the tokens, from a document's end on.
+
+    Raises:
+        Unsupported: a damaged file, an id beyond the vocabulary, or a tokenizer that would have to be trained.
+    """
+    train, held_out = [shard(f) for f in source.train], [shard(f) for f in source.held_out]
+    known = [content(it, cache_folder() / "shards") for it in (*train, *held_out)]
+    vocabulary, path, lengths_V = source.vocabulary, "", None
+    if tokenizer.startswith("file:"):
+        path = tokenizer.removeprefix("file:")
+        coder = of_file(Path(path))
+        vocabulary, lengths_V = vocabulary or coder.vocabulary, coder.alphabet_lengths()
+    elif tokenizer != "bytes":
+        raise Unsupported(
+            f"{source.train[0]} is tokenized already, so {tokenizer} cannot be trained; "
+            "leave tokenizer out, or name the file: tokenizer.json that it was made with"
+        )
+    vocabulary = vocabulary or -(-(max(one.largest for one in known) + 1) // _MULTIPLE) * _MULTIPLE
+    for it, one in zip((*train, *held_out), known, strict=True):
+        check_ids(it, one, vocabulary)
+    if lengths_V is not None:
+        lengths_V = _resized(lengths_V, vocabulary)
+    streams = (_whole(train), _whole(held_out)) if held_out else _parted(train, held_out_share)
+    return Tokens(*streams, lengths_V, _hash(known, len(train), vocabulary, layout), vocabulary, path)
+
+
+def _resized(lengths_V, vocabulary: int):  # type: ignore[no-untyped-def]
+    """Ids that no token has stand for no byte."""
+    import numpy as np
+
+    resized_V = np.zeros(vocabulary, dtype=lengths_V.dtype)
+    resized_V[: len(lengths_V)] = lengths_V[:vocabulary]
+    return resized_V
+
+
+def _hash(known: Sequence[Content], train: int, vocabulary: int, layout: int) -> str:
+    parts = [f"{layout} tokens {vocabulary} {train}", *(one.sha256 for one in known)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _mapped(it: Shard, start: int, stop: int) -> Mapped:
+    return Mapped(it.file, it.dtype, it.offset, start, stop)
+
+
+def _whole(shards: Sequence[Shard]) -> Stream:
+    return joined([_mapped(it, 0, it.count) for it in shards])
+
+
+def _parted(shards: Sequence[Shard], share: float) -> tuple[Stream, Stream]:
+    """(training, held out): the tokens in order, cut where the last share begins."""
+    ends = list(accumulate(it.count for it in shards))
+    wanted = int((1 - share) * ends[-1])
+    if not wanted:
+        raise Unsupported(f"{shards[0].file} holds a single token; it cannot be divided")
+    index = next(i for i, end in enumerate(ends) if end > wanted)
+    it = shards[index]
+    at = cut(it, wanted - (ends[index] - it.count))
+    before = [_mapped(one, 0, one.count) for one in shards[:index]] + ([_mapped(it, 0, at)] if at else [])
+    after = [_mapped(it, at, it.count), *(_mapped(one, 0, one.count) for one in shards[index + 1 :])]
+    return joined(before), joined(after)

@@ -1,0 +1,1 @@
+"""A trial goes in, measurements come out."""

@@ -1,0 +1,1 @@
+"""One file a backend: how an activation is executed."""

@@ -1,0 +1,1 @@
+"""Clocks, counters, and what is held to float64."""

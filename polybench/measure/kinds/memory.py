@@ -1,0 +1,81 @@
+"""memory: bytes kept for backward, the peak of forward and backward, and bytes moved. Exact, not timed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from polybench.errors import TrialError
+from polybench.kind import Item, Protocol
+from polybench.measure.axes import LevelAxes
+from polybench.measure.kinds.speed import LEAST_BYTES
+from polybench.metric import Metric
+from polybench.record import Measurement
+from polybench.registry import kinds
+from polybench.trial import Trial
+
+REPEATS = 3  # that must agree to the byte
+
+SAVED = Metric(
+    "saved_bytes", "B", "lower", "nothing",
+    "Bytes autograd keeps between forward and backward: each storage once, parameters left out.",
+)  # fmt: skip
+DECLARED = Metric(
+    "declared_bytes", "B", "neither", "nothing",
+    "What the activation says that eager autograd keeps of it, by its closed form; should be saved_bytes.",
+)  # fmt: skip
+PEAK = Metric(
+    "peak_bytes", "B", "lower", "nothing",
+    "Most bytes alive during forward and backward, above input, output gradient and parameters.",
+)  # fmt: skip
+MOVED = Metric(
+    "moved_bytes", "B", "lower", "nothing",
+    "Inputs and outputs of every operator of forward and backward, views left out; of compiled code unknown.",
+)  # fmt: skip
+RESIDENT = Metric(
+    "resident_bytes", "B", "neither", "sample",
+    "How far forward and backward raise the process's resident memory; advisory, for the heap keeps what it had.",
+)  # fmt: skip
+PARAMETERS = Metric("parameters", "1", "neither", "nothing", "Trained numbers of the activation, block or decoder.")
+
+
+@kinds.register(
+    "memory",
+    axes=LevelAxes,
+    protocol=Protocol,
+    metrics=(SAVED, DECLARED, PEAK, MOVED, LEAST_BYTES, RESIDENT, PARAMETERS),
+    version=2,
+    repeats="once",
+    seconds=lambda axes, protocol: 0.2 + 2e-6 * axes.tokens * axes.d_model,
+)
+def memory(trials: Sequence[Trial], axes: LevelAxes, protocol: Protocol) -> Iterator[tuple[int, Item]]:
+    """Bytes saved for backward, peak bytes and bytes moved of forward + backward, exact and repeated."""
+    import torch
+
+    from polybench.measure.instruments.allocation import moved_bytes, peak_bytes, resident_bytes, saved_bytes
+    from polybench.measure.instruments.workshop import Workshop, declared
+
+    cell = trials[0].cell
+    torch.manual_seed(0)
+    arm = Workshop(axes, cell.dtype, cell.device).arm(cell.activation, cell.backend)
+    arm.once()  # whatever is made on first use exists from here on
+    parameters = tuple(arm.module.parameters())
+    repeats = {
+        SAVED: [saved_bytes(arm.forward, parameters) for _ in range(REPEATS)],
+        PEAK: [peak_bytes(arm.once, cell.device) for _ in range(REPEATS)],
+    }
+    if cell.backend in ("eager", "checkpoint"):
+        repeats[MOVED] = [moved_bytes(arm.once) for _ in range(REPEATS)]
+    for metric, values in repeats.items():
+        if len(set(values)) > 1:
+            yield 0, TrialError(f"{metric.name} differs between repeats: {', '.join(map(str, values))}")
+        else:
+            yield 0, Measurement(metric.name, (float(values[0]),))
+    cost = declared(arm.activation)
+    if cost and axes.level == "activation":
+        width, size = arm.width // cost.branches, arm.gradient.element_size()
+        yield 0, Measurement(LEAST_BYTES.name, (float(arm.least_bytes),))
+        if cell.backend == "eager":
+            yield 0, Measurement(DECLARED.name, (float(cost.saved_bytes(axes.tokens, width, size)),))
+    if cell.device == "cpu" and (resident := resident_bytes(arm.once)) is not None:
+        yield 0, Measurement(RESIDENT.name, (float(resident),))
+    yield 0, Measurement(PARAMETERS.name, (float(sum(p.numel() for p in parameters)),))

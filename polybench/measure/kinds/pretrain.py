@@ -1,0 +1,142 @@
+"""pretrain: what an activation buys in held-out loss, and what that costs in time and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from polybench.errors import Diverged, OverBudget
+from polybench.kind import Fact, Item, Progress
+from polybench.measure.curves import (
+    CLIPPED,
+    COMPILE,
+    DERIVED,
+    FLOPS,
+    LEARNING_RATE,
+    PER_STEP,
+    PRODUCT_RATE,
+    UTILISATION,
+)
+from polybench.measure.dynamics_metrics import DYNAMICS
+from polybench.measure.training_axes import LanguageAxes, LanguageProtocol, training_seconds
+from polybench.metric import Metric
+from polybench.record import Measurement
+from polybench.registry import kinds
+from polybench.trial import Trial
+
+VAL_LOSS = Metric("val_loss", "nat/token", "lower", "seed", "Held-out loss after the last step.")
+BITS_PER_BYTE = Metric(
+    "bits_per_byte", "bit/byte", "lower", "seed",
+    "Held-out loss in bits over the bytes its tokens stand for; comparable between tokenizers.",
+)  # fmt: skip
+OTHER_LOSSES = Metric(
+    "other_losses", "nat/token", "lower", "seed",
+    "Loss after the last step on each of the further corpora, in the order in which the suite names them.",
+    curve=True, along="corpus",
+)  # fmt: skip
+OTHERS = Metric("others_loss", "nat/token", "lower", "seed", "Mean loss over the further corpora after the last step.")
+THROUGHPUT = Metric(
+    "tokens_per_s", "token/s", "higher", "seed",
+    "Trained tokens over the time of the training steps; on one CPU thread, that thread's CPU time.",
+)  # fmt: skip
+PEAK = Metric(
+    "step_peak_bytes", "B", "lower", "nothing",
+    "Most bytes alive in forward and backward of a process's micro-batch, as it is trained, above what was before.",
+)  # fmt: skip
+PARAMETERS = Metric("parameters", "1", "neither", "nothing", "Trained numbers of the decoder.")
+VAL_CURVE = Metric("val_curve", "nat/token", "lower", "seed", "Held-out loss as training goes on.", curve=True)
+TRAIN_TIME = Metric(
+    "train_time", "s", "lower", "seed", "Time of the training steps up to each look at the held-out loss.", curve=True
+)
+
+
+@kinds.register(
+    "pretrain",
+    axes=LanguageAxes,
+    protocol=LanguageProtocol,
+    metrics=(
+        VAL_LOSS, BITS_PER_BYTE, OTHERS, THROUGHPUT, UTILISATION, PEAK, PARAMETERS, FLOPS, LEARNING_RATE, CLIPPED,
+        COMPILE, PRODUCT_RATE, VAL_CURVE, TRAIN_TIME, OTHER_LOSSES, *PER_STEP, *DYNAMICS,
+    ),
+    version=2,
+    repeats="seeds",
+    seconds=training_seconds,
+    objective="val_loss",
+    derived=DERIVED,
+)  # fmt: skip
+def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProtocol) -> Iterator[tuple[int, Item]]:
+    """Held-out loss in nats and bits per byte, tokens/s and peak memory of a small decoder's training."""
+    from polybench.corpora.corpus import held_out as other_text
+    from polybench.measure.instruments.allocation import peak_bytes
+    from polybench.measure.model.build import branches
+    from polybench.measure.training.course import Course
+    from polybench.measure.training.dynamics import Observer
+    from polybench.measure.training.evaluation import evaluate, sample
+    from polybench.measure.training.utilisation import product_rate
+
+    (trial,) = trials
+    filled, dtype, device = axes.filled(), trial.cell.dtype, trial.cell.device
+    course = Course(trial, filled, protocol)
+    model, text = course.model, course.text
+    yield 0, Fact("corpus", text.hash)
+    elsewhere = {name: other_text(name, text) for name in axes.eval_corpora.split("+") if name}
+    for name, other in elsewhere.items():
+        yield 0, Fact(f"corpus {name}", other.hash)
+    if trial.rate is not None:
+        yield 0, Measurement(LEARNING_RATE.name, (trial.rate,))
+    yield 0, Measurement(PARAMETERS.name, (float(sum(p.numel() for p in model.parameters())),))
+    flops = filled.shape.flops_per_token(filled.seq_len, text.vocabulary, branches(trial.cell.activation))
+    yield 0, Measurement(FLOPS.name, (float(flops),))
+    rate = product_rate(filled, device, dtype) * course.ranks.count
+    yield 0, Measurement(PRODUCT_RATE.name, (rate,))
+
+    yield 0, course.begin()  # lazy workspaces and compiled code exist from here on
+    yield 0, Measurement(PEAK.name, (float(peak_bytes(course.training.micro_batch, device)),))
+    observer = None
+    if protocol.dynamics:
+        tokens_BxT = sample(text.held_out_N, filled, course.training.device)
+        observer = Observer(model, tokens_BxT, dtype, course.seen.coefficients)
+    wanted = {max(1, round(axes.steps * (i + 1) / protocol.evaluations)) for i in range(protocol.evaluations)}
+
+    def look(done: int) -> None:
+        if done in wanted or not done:
+            score = evaluate(model, text, filled, dtype, course.ranks.count)
+            course.seen.look(step=done, nats=score.nats, seconds=course.seconds)
+            if score.bits is not None:
+                course.seen.look(bits=score.bits)
+            if observer:
+                observer.look(done)
+
+    problem: Exception | None = None
+    if not course.done:
+        look(0)
+    try:
+        for done in course.steps(look):
+            yield 0, Progress(done / axes.steps)
+    except (Diverged, OverBudget) as ended:
+        problem = ended
+    looks = course.seen.looks
+    steps = tuple(map(int, looks["step"]))
+    yield 0, Measurement(VAL_CURVE.name, tuple(looks["nats"]), steps)
+    yield 0, Measurement(TRAIN_TIME.name, tuple(looks["seconds"]), steps)
+    for curve in course.curves():
+        yield 0, curve
+    first, last = looks["nats"][0], looks["nats"][-1]
+    if problem is None and not last <= first:
+        problem = Diverged(f"the held-out loss ended at {last:.3f}, above its start of {first:.3f}")
+    course.end(spent=isinstance(problem, OverBudget))
+    if problem:
+        yield 0, problem
+        return
+    yield 0, Measurement(CLIPPED.name, (course.clipped,))
+    yield 0, Measurement(VAL_LOSS.name, (last,))
+    if "bits" in looks:
+        yield 0, Measurement(BITS_PER_BYTE.name, (looks["bits"][-1],))
+    throughput = filled.tokens / course.seconds
+    yield 0, Measurement(THROUGHPUT.name, (throughput,))
+    yield 0, Measurement(UTILISATION.name, (flops * throughput / rate,))
+    others = [evaluate(model, other, filled, dtype, course.ranks.count).nats for other in elsewhere.values()]
+    if others:
+        yield 0, Measurement(OTHER_LOSSES.name, tuple(others), tuple(range(1, len(others) + 1)))
+        yield 0, Measurement(OTHERS.name, (sum(others) / len(others),))
+    for found in observer.measurements() if observer else ():
+        yield 0, found

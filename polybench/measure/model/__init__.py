@@ -1,0 +1,1 @@
+"""What an activation sits in: a block, a mixture, a decoder."""

@@ -1,0 +1,1 @@
+"""A decoder is trained, looked at, kept and asked."""

@@ -1,0 +1,59 @@
+"""Checkpoints: a file that is there whole or not at all, and that holds numbers and text alone."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from polybench.errors import TrialError
+from polybench.trial import CHECKPOINTS, Trial
+
+_LAYOUT = 1
+
+
+def path_of(trial: Trial, what: str) -> Path | None:
+    """Where the trial's `what` (`resume` or `model`) is kept; None where nothing is to be kept."""
+    folder = os.environ.get(CHECKPOINTS)
+    if not folder:
+        return None
+    cell = trial.cell
+    known = hashlib.sha256(f"{trial.id} {trial.rate}".encode()).hexdigest()[:8]
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", f"{trial.benchmark}-{cell.activation}-seed{trial.seed}").strip("-")
+    return Path(folder) / f"{name}-{known}.{what}.pt"
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Tensors, numbers, text, lists and dictionaries, at once. Raises TrialError when the disk refuses."""
+    partial = path.with_suffix(f".{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save({"layout": _LAYOUT, **content}, partial)
+        os.replace(partial, path)
+    except (OSError, RuntimeError) as problem:
+        with suppress(OSError):
+            partial.unlink()
+        raise TrialError(f"the checkpoint {path} cannot be written: {problem}") from None
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What `write` wrote, on the CPU; nothing in the file is executed.
+
+    Raises:
+        TrialError: no such file, or none of polybench's checkpoints.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(content, dict) or content.get("layout") != _LAYOUT:
+            raise ValueError("it was written by another version of polybench, or by another program")
+    except FileNotFoundError:
+        raise TrialError(f"there is no checkpoint {path}") from None
+    except Exception as problem:  # torch raises many kinds for damaged archives
+        first = str(problem).partition("\n")[0]
+        raise TrialError(f"{path} cannot be read as a checkpoint: {first}; remove it to begin anew") from None
+    return content

@@ -1,0 +1,142 @@
+"""A trial's training from start to end: what every step and every look showed, kept over kills."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from polybench.corpora.corpus import Tokens, tokens
+from polybench.errors import OverBudget, TrialError
+from polybench.measure.curves import COMPILE, GRADIENT_NORM, RATE, STEP_RATE, TRAIN_LOSS
+from polybench.measure.training import checkpoint
+from polybench.measure.training.distributed import Ranks, ranks
+from polybench.measure.training.loop import Training, repeatable, set_up
+from polybench.measure.training.thinning import thin
+from polybench.measure.training_axes import FilledAxes, LanguageProtocol
+from polybench.record import Measurement
+from polybench.trial import Trial
+
+
+@dataclass
+class Seen:
+    """Numbers of every step, in nats, rate and seconds, and of every look at what was held out."""
+
+    losses: list[float] = field(default_factory=list)
+    norms: list[float] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    looks: dict[str, list[float]] = field(default_factory=dict)
+    coefficients: dict[str, list[float]] = field(default_factory=dict)
+
+    def look(self, **values: float) -> None:
+        for name, value in values.items():
+            self.looks.setdefault(name, []).append(value)
+
+
+class Course:
+    """Text, model and training of one trial, begun anew or gone on with from its checkpoint.
+
+    Raises:
+        TrialError: the learning rate was to be tuned and no rate that was tried ended well.
+        Unsupported: as `tokens` and `set_up`.
+    """
+
+    def __init__(self, trial: Trial, axes: FilledAxes, protocol: LanguageProtocol):
+        self.trial, self.axes, self.protocol = trial, axes, protocol
+        cell = trial.cell
+        self.rate = trial.rate if isinstance(axes.lr, str) else axes.lr
+        if self.rate is None:
+            raise TrialError(f"lr {axes.lr}: no learning rate that was tried ended well with every tuning seed")
+        self.ranks: Ranks = ranks(cell.device)
+        if self.ranks.count > 1 and protocol.parallel == "fsdp" and (protocol.checkpoint_every or protocol.save):
+            raise TrialError("a model sharded by fsdp keeps no checkpoints here; take parallel: ddp")
+        self.text: Tokens = tokens(axes.corpus, axes.tokenizer)
+        repeatable(protocol.deterministic if protocol.deterministic is not None else cell.device == "cpu")
+        self.model = set_up(self.text, axes, cell.activation, cell.backend, cell.device, cell.dtype, trial.seed)
+        self.seen = Seen()
+
+    def begin(self) -> Measurement:
+        """Set the training up, or go on with what a checkpoint holds; returns what that took, compiling included."""
+        self.training = Training(
+            self.model, self.text, self.axes, self.rate or 0.0, self.trial.cell.dtype, self.trial.seed,
+            self.ranks, self.protocol.parallel,
+        )  # fmt: skip
+        self._kept = checkpoint.path_of(self.trial, "resume") if self.protocol.checkpoint_every else None
+        if self._kept and self._kept.exists():
+            state = checkpoint.read(self._kept)
+            if state["corpus"] == self.text.hash:
+                self.training.load(state["training"])
+                self.seen = Seen(**state["seen"])
+        return Measurement(COMPILE.name, (self.training.warm_up(),))
+
+    @property
+    def done(self) -> int:
+        return self.training.done
+
+    @property
+    def seconds(self) -> float:
+        """Of all steps so far."""
+        return sum(self.seen.seconds)
+
+    @property
+    def clipped(self) -> float:
+        """Share of the steps so far whose gradient was cut."""
+        norms = self.seen.norms
+        return sum(n > self.axes.clip for n in norms) / max(1, len(norms))
+
+    def steps(self, looked: Callable[[int], None] = lambda done: None) -> Iterator[int]:
+        """The number of each step once it is taken; `looked` is called before a checkpoint may hold it.
+
+        Raises:
+            Diverged: a loss that is no finite number.
+            OverBudget: the seconds of the protocol are spent before the last step.
+        """
+        spent = self.seconds
+        for step in self.training.steps():
+            seen = self.seen
+            seen.losses.append(step.loss)
+            seen.norms.append(step.gradient_norm)
+            seen.rates.append(step.rate)
+            seen.seconds.append(step.seconds)
+            looked(self.done)
+            every = self.protocol.checkpoint_every
+            if self._kept and self.done % every == 0 and self.done < self.axes.steps and self.ranks.rank == 0:
+                state = {"corpus": self.text.hash, "training": self.training.state(), "seen": asdict(seen)}
+                checkpoint.write(self._kept, state)
+            yield self.done
+            spent += self.ranks.common(step.seconds)
+            if self.protocol.budget_s and spent > self.protocol.budget_s and self.done < self.axes.steps:
+                raise OverBudget(
+                    f"its {self.protocol.budget_s:g} s of training were spent at step {self.done} of {self.axes.steps}"
+                )
+
+    def end(self, spent: bool = False) -> None:
+        """Keep the model if that is asked for; what was kept to go on with is needed only where a budget is spent."""
+        if self.ranks.rank:
+            return
+        path = checkpoint.path_of(self.trial, "model") if self.protocol.save else None
+        if path:
+            checkpoint.write(path, self._whole())
+        if self._kept and not spent:
+            self._kept.unlink(missing_ok=True)
+
+    def curves(self) -> Iterator[Measurement]:
+        """What every step showed, thinned where that is too much to keep."""
+        seen = self.seen
+        rates = [self.axes.tokens_per_step / s if s > 0 else 0.0 for s in seen.seconds]
+        for metric, values in (
+            (TRAIN_LOSS, seen.losses), (GRADIENT_NORM, seen.norms), (RATE, seen.rates), (STEP_RATE, rates),
+        ):  # fmt: skip
+            steps, kept = thin(range(1, len(values) + 1), values)
+            yield Measurement(metric.name, kept, steps)
+
+    def _whole(self) -> dict[str, Any]:
+        return {
+            "trial": self.trial.to_json(),
+            "axes": self.axes.deciding(),
+            "vocabulary": self.text.vocabulary,
+            "corpus": self.text.hash,
+            "tokenizer": self.text.tokenizer_json,
+            "model": self.model.state_dict(),
+        }

@@ -1,0 +1,214 @@
+"""One training, step by step: AdamW, gradients clipped, a warm-up and a cosine or a plateau with a decay.
+
+AdamW with betas (0.9, 0.95) and eps 1e-8, a linear warm-up and a cosine down to a tenth of the peak are the
+set-up of arXiv:2411.03884's code; warm-up, stable, decay is that of arXiv:2404.06395.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from polybench.corpora.corpus import Tokens
+from polybench.corpora.stream import Stream
+from polybench.errors import Diverged, Unsupported
+from polybench.measure.model.build import generator
+from polybench.measure.model.decoder import Decoder
+from polybench.measure.training.distributed import Ranks
+from polybench.measure.training_axes import FilledAxes
+
+# Dimension key: B batch, T time, V vocabulary, N tokens of a stream.
+
+BETAS, EPS = (0.9, 0.95), 1e-8
+FLOOR = 0.1  # of the peak rate, where a cosine ends
+
+
+@dataclass(frozen=True)
+class Step:
+    """Training loss in nats a token before the update, gradient norm before clipping, rate, seconds."""
+
+    loss: float
+    gradient_norm: float
+    rate: float
+    seconds: float
+
+
+def set_up(text: Tokens, axes: FilledAxes, spec: str, backend: str, device: str, dtype: str, seed: int) -> Decoder:
+    """The decoder of these axes, initialised from the seed.
+
+    Raises:
+        Unsupported: a dtype that cannot be trained here, or too little text.
+    """
+    if dtype == "float16":
+        raise Unsupported("training in float16 needs loss scaling, which polybench does not do; take bfloat16")
+    shortest = min(len(text.train_N), len(text.held_out_N))
+    if shortest < axes.seq_len + 2:
+        raise Unsupported(f"corpus {axes.corpus} has {shortest} tokens on one side, fewer than one sequence")
+    model = Decoder(text.vocabulary, axes.shape, axes.seq_len, spec, backend)
+    model.recompute = axes.recompute
+    model.initialise(seed if axes.varies != "data" else 0)
+    return model.to(device=device, dtype=torch.float64 if dtype == "float64" else torch.float32)
+
+
+def repeatable(wanted: bool) -> None:
+    """Refuse operators that are not the same to the bit from run to run, and slow ones are taken in their place."""
+    # This is use_deterministic_algorithms, less 7 s of imports.
+    torch.set_deterministic_debug_mode("error" if wanted else "default")
+
+
+class Training:
+    """A model, its optimizer and how far it is; `steps` goes on from there."""
+
+    def __init__(
+        self,
+        model: Decoder,
+        text: Tokens,
+        axes: FilledAxes,
+        rate: float,
+        dtype: str,
+        seed: int,
+        ranks: Ranks | None = None,
+        parallel: Any = "ddp",
+    ):
+        self.model, self.text, self.axes, self.rate, self.dtype = model, text, axes, rate, dtype
+        self.ranks = ranks or Ranks()
+        self.done = 0
+        self.device = model.embedding.weight.device
+        self.wrapped = self.ranks.wrap(model, parallel)
+        self.run: Callable[..., Any] = torch.compile(self.wrapped) if axes.compile else self.wrapped
+        self.optimizer = torch.optim.AdamW(
+            groups(model, axes.weight_decay, axes.coefficient_lr), lr=rate, betas=BETAS, eps=EPS, fused=True
+        )
+        order = generator(seed if axes.varies != "init" else 0, "data")
+        size = (axes.steps, axes.batch)
+        self._starts = torch.randint(len(text.train_N) - axes.seq_len - 1, size, generator=order).numpy()
+
+    def micro_batch(self) -> None:
+        """Forward and backward of a micro-batch, for measuring memory; gradients are dropped."""
+        rows = self._starts[0][: self.axes.batch // self.axes.accumulate]
+        x_BxT, y_BxT = batch(self.text.train_N, self.ranks.share(rows), self.axes.seq_len, self.device)
+        loss, added = losses(self.run, x_BxT, y_BxT, self.dtype)
+        torch.autograd.backward(loss + added)
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def warm_up(self) -> float:
+        """Wall seconds of a forward and backward pass whose gradients are dropped: compiling, and first touches."""
+        start = time.perf_counter()
+        self._backward(self._starts[0])
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - start
+
+    def steps(self) -> Iterator[Step]:
+        """Take the steps that are left, yielding after each.
+
+        Raises:
+            Diverged: a loss that is no finite number.
+        """
+        axes, clock = self.axes, clock_of(self.device, self.ranks.count)
+        # The optimizer's own: after an evaluation fully_shard shows some of the model's as whole ones without gradient.
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        while self.done < axes.steps:
+            started = clock()
+            factor = schedule(self.done, axes)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.rate * group["scale"] * factor
+            loss = self.ranks.mean(self._backward(self._starts[self.done]))
+            norm = nn.utils.clip_grad_norm_(parameters, axes.clip)
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise Diverged(f"the loss became {value} at step {self.done + 1} of {axes.steps}")
+            self.done += 1
+            yield Step(value, float(whole(norm)), self.rate * factor, clock() - started)
+
+    def _backward(self, starts_B: np.ndarray) -> Tensor:
+        """Gradients of a step's mean loss, in micro-batches; returns that loss without what was added to it."""
+        count = self.axes.accumulate
+        total: Tensor | None = None
+        for index, rows in enumerate(starts_B.reshape(count, -1)):
+            x_BxT, y_BxT = batch(self.text.train_N, self.ranks.share(rows), self.axes.seq_len, self.device)
+            with self.ranks.hold(self.wrapped, index == count - 1):
+                loss, added = losses(self.run, x_BxT, y_BxT, self.dtype)
+                torch.autograd.backward((loss + added) / count)
+            mine = loss.detach() / count
+            total = mine if total is None else total + mine
+        assert total is not None
+        return total
+
+    def state(self) -> dict[str, Any]:
+        """All that the next step depends on."""
+        return {"done": self.done, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken. Raises RuntimeError or ValueError when it is another model's."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.done = int(state["done"])
+
+
+def losses(run: Callable[..., Any], x_BxT: Tensor, y_BxT: Tensor, dtype: str) -> tuple[Tensor, Tensor]:
+    """(mean cross entropy in nats a token, what a mixture of experts adds to it)."""
+    with torch.autocast(x_BxT.device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
+        loss, added = run(x_BxT, y_BxT)
+    return loss, added
+
+
+def batch(stream_N: Stream, starts_B: np.ndarray, time: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Tokens (B, T) from each start, and the tokens one further on."""
+    rows_BxT = np.stack([stream_N[start : start + time + 1] for start in starts_B]).astype(np.int64)
+    both_BxT = torch.from_numpy(rows_BxT).to(device)
+    return both_BxT[:, :-1], both_BxT[:, 1:]
+
+
+def schedule(step: int, axes: FilledAxes) -> float:
+    """Share of the peak learning rate at a step."""
+    warm = max(1, round(axes.warm_up * axes.steps)) if axes.warm_up else 0
+    if step < warm:
+        return (step + 1) / warm
+    if axes.schedule == "wsd":
+        falling = max(1, round(axes.decay * axes.steps))
+        return min(1.0, (axes.steps - step) / falling)
+    progress = (step - warm) / max(1, axes.steps - warm)
+    return FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def groups(model: nn.Module, weight_decay: float, coefficient_rate: float = 1.0) -> list[dict[str, Any]]:
+    """Matrices with decay; norms and other vectors without; what the activation learns apart, at its own rate."""
+    parts: dict[str, list[nn.Parameter]] = {"matrices": [], "vectors": [], "coefficients": []}
+    for name, parameter in model.named_parameters():
+        part = "coefficients" if "activation" in name.split(".") else "matrices" if parameter.ndim >= 2 else "vectors"
+        parts[part].append(parameter)
+    settings = {"matrices": (weight_decay, 1.0), "vectors": (0.0, 1.0), "coefficients": (0.0, coefficient_rate)}
+    return [
+        {"params": found, "weight_decay": settings[part][0], "scale": settings[part][1]}
+        for part, found in parts.items()
+        if found
+    ]
+
+
+def whole(value: Tensor) -> Tensor:
+    """A sharded tensor put together; any other as it is."""
+    return value.full_tensor() if hasattr(value, "full_tensor") else value
+
+
+def clock_of(device: torch.device, processes: int = 1) -> Callable[[], float]:
+    """Seconds: of this thread where it does all of the work and waits for none, else of the wall."""
+    if device.type == "cpu" and torch.get_num_threads() == 1 and processes == 1:
+        return time.thread_time
+
+    def wall() -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    return wall

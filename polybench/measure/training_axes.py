@@ -1,0 +1,192 @@
+"""The axes of kinds that train a decoder: model, text and training, everything that decides the loss."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields, replace
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+from polybench.corpora.corpus import Tokenizer
+from polybench.corpora.source import CorpusName
+from polybench.errors import did_you_mean
+from polybench.kind import Axes, HeapProtocol
+from polybench.measure.presets import PRESETS, recipe, shape_of_depth
+from polybench.measure.shape import Shape
+from polybench.spec import Scalar
+
+_OF_SHAPE = tuple(f.name for f in fields(Shape))
+_OF_EXPERTS = ("top_k", "expert_coefficients")  # of a mixture only
+_DIAL = ("preset", "depth")  # what they stand for is in the other axes
+_TOY, _TOY_SEQ_LEN, _TOY_RECIPE = Shape(2, 64, 2), 64, (16, 3e-3)  # without preset or depth
+_DEPTH_SEQ_LEN = 1024
+_FLOPS_PER_CORE = 2.5e10  # of one core of a small machine, for guesses of time
+
+
+def _known_preset(name: str) -> str:
+    if name not in PRESETS:
+        raise ValueError(f"there is no preset {name!r}, {did_you_mean(name, PRESETS)}")
+    return name
+
+
+def _known_corpus(text: str) -> str:
+    name = CorpusName.parse(text)
+    name.check_files()
+    return str(name)
+
+
+def _known_corpora(text: str) -> str:
+    return "+".join(map(_known_corpus, text.split("+"))) if text else ""
+
+
+Corpus = Annotated[str, AfterValidator(_known_corpus)]
+Corpora = Annotated[str, AfterValidator(_known_corpora)]  # several, joined by +
+
+
+def _tokenized(corpus: str) -> bool:
+    """Whether others have tokenized it, so that `bytes` says nothing."""
+    return corpus.startswith("tokens:")
+
+
+class LanguageAxes(Axes):
+    """A decoder, its text and its training.
+
+    `preset` or `depth` fill in whatever of the model, batch and rate is left out; without both it is a toy.
+    """
+
+    corpus: Corpus = Field("sotu", description="sotu, stdlib, text:path/or/glob, or another registered source")
+    tokenizer: Tokenizer | None = Field(
+        None, description="bytes, bpe-N for a vocabulary of N, or file:tokenizer.json; the preset's size, else bytes"
+    )
+    eval_corpora: Corpora = Field("", description="further corpora to evaluate on, joined by +")
+    preset: Annotated[str, AfterValidator(_known_preset)] | None = Field(None, description="a model by name")
+    depth: PositiveInt | None = Field(None, description="one dial: width, heads, batch and rate follow from it")
+    layers: PositiveInt | None = Field(None, description="number of layers")
+    d_model: PositiveInt | None = Field(None, description="width of the residual stream")
+    heads: PositiveInt | None = Field(None, description="attention heads; d_model / heads must be even")
+    ffn_width: PositiveInt | None = Field(None, description="hidden width; equal parameters if left out")
+    tied: bool | None = Field(None, description="whether the head is the embedding")
+    qk_norm: bool | None = Field(None, description="whether queries and keys are normalised")
+    experts: NonNegativeInt | None = Field(None, description="experts of a mixture; 0 is a dense model")
+    top_k: PositiveInt | None = Field(None, description="experts a token goes to")
+    expert_coefficients: Literal["shared", "own"] | None = Field(
+        None, description="whether the experts of a layer share the activation's coefficients"
+    )
+    seq_len: PositiveInt | None = Field(None, description="tokens a sequence")
+    batch: PositiveInt | None = Field(None, description="sequences a step, over all micro-batches and processes")
+    accumulate: PositiveInt = Field(1, description="micro-batches a step")
+    steps: PositiveInt = Field(200, description="optimizer steps")
+    lr: PositiveFloat | Literal["tuned", "shared"] | None = Field(
+        None, description="peak learning rate; tuned: each activation's own best, shared: the best on average"
+    )
+    schedule: Literal["cosine", "wsd"] = Field("cosine", description="of the rate; wsd: warm-up, stable, decay")
+    warm_up: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the rate rises")
+    decay: float = Field(0.2, gt=0, le=1, description="share of the steps in which wsd lets the rate fall to nothing")
+    weight_decay: float = Field(0.1, ge=0, description="decay of matrices; vectors and coefficients have none")
+    coefficient_lr: PositiveFloat = Field(1.0, description="rate of the activation's coefficients, times lr")
+    clip: PositiveFloat = Field(1.0, description="largest norm of the gradient")
+    varies: Literal["both", "init", "data"] = Field("both", description="what the seed moves; the other has seed 0")
+    recompute: bool = Field(False, description="activation checkpointing: every layer is computed again in backward")
+    compile: bool = Field(False, description="torch.compile of the whole model")
+    eval_tokens: PositiveInt = Field(16384, description="held-out tokens that are evaluated")
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> LanguageAxes:
+        if self.preset and self.depth:
+            raise ValueError("preset and depth both say the model's shape; leave one away")
+        axes = self.filled()
+        if axes.batch % axes.accumulate:
+            raise ValueError(f"batch {axes.batch} cannot be divided into accumulate {axes.accumulate} micro-batches")
+        if _tokenized(self.corpus) and axes.tokenizer.startswith("bpe-"):
+            raise ValueError(f"corpus {self.corpus} is tokenized already; leave tokenizer {axes.tokenizer} away")
+        if self.warm_up + (self.decay if self.schedule == "wsd" else 0) > 1:
+            raise ValueError(f"warm_up {self.warm_up} and decay {self.decay} are more than all of the steps")
+        return self
+
+    def filled(self) -> FilledAxes:
+        """With what preset or depth stand for written out."""
+        given = {k: v for k, v in self.__dict__.items() if v is not None and k not in _DIAL}
+        model, seq_len, tokenizer = _TOY, _TOY_SEQ_LEN, "bytes"
+        if self.preset:
+            preset = PRESETS[self.preset]
+            model, seq_len, tokenizer = preset.shape, preset.seq_len, f"bpe-{preset.vocabulary}"
+        elif self.depth:
+            model, seq_len = shape_of_depth(self.depth), _DEPTH_SEQ_LEN
+        shape = replace(model, **{k: v for k, v in given.items() if k in _OF_SHAPE})
+        seq_len = given.get("seq_len", seq_len)
+        batch, rate = recipe(shape, seq_len) if self.preset or self.depth else _TOY_RECIPE
+        tokenizer = "bytes" if _tokenized(self.corpus) else tokenizer
+        rest = {"seq_len": seq_len, "tokenizer": tokenizer, "batch": batch, "lr": rate}
+        return FilledAxes.model_construct(**{**asdict(shape), **rest, **given})
+
+    def deciding(self) -> dict[str, Scalar]:
+        """The model written out, without what plays no part: parts of a mixture, or of another schedule."""
+        values = {k: v for k, v in self.filled().__dict__.items() if v is not None and k not in _DIAL}
+        absent = {*(() if values["experts"] else _OF_EXPERTS), *(() if self.schedule == "wsd" else ("decay",))}
+        absent |= set() if self.eval_corpora else {"eval_corpora"}
+        absent |= {"tokenizer"} if _tokenized(self.corpus) and values["tokenizer"] == "bytes" else set()
+        return {k: v for k, v in values.items() if k not in absent}
+
+
+class FilledAxes(LanguageAxes):
+    """The same with nothing left open."""
+
+    tokenizer: Tokenizer
+    layers: PositiveInt
+    d_model: PositiveInt
+    heads: PositiveInt
+    tied: bool
+    qk_norm: bool
+    experts: NonNegativeInt
+    top_k: PositiveInt
+    expert_coefficients: Literal["shared", "own"]
+    seq_len: PositiveInt
+    batch: PositiveInt
+    lr: PositiveFloat | Literal["tuned", "shared"]
+
+    @property
+    def shape(self) -> Shape:
+        return Shape(**{k: getattr(self, k) for k in _OF_SHAPE})
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that are trained on."""
+        return self.steps * self.tokens_per_step
+
+    @property
+    def tokens_per_step(self) -> int:
+        return self.batch * self.seq_len
+
+
+class LanguageProtocol(HeapProtocol):
+    """How often the held-out loss is looked at, with which heap, and what is kept of the training."""
+
+    evaluations: PositiveInt = Field(8, description="looks at the held-out loss, evenly spaced, the last at the end")
+    budget_s: PositiveFloat | None = Field(None, description="seconds of training after which it ends undecided")
+    checkpoint_every: NonNegativeInt = Field(
+        0, description="steps between checkpoints, from which a killed run goes on"
+    )
+    deterministic: bool | None = Field(None, description="the same to the bit every time; if left out, on the CPU")
+    save: bool = Field(False, description="keep the trained model, for `polybench eval`")
+    dynamics: bool = Field(False, description="effective ranks, cosines of layers, coefficients, activation statistics")
+    parallel: Literal["ddp", "fsdp"] = Field("ddp", description="how several processes under torchrun share a model")
+
+    def environment(self) -> dict[str, str]:
+        """cuBLAS repeats itself only with a fixed workspace."""
+        return super().environment() | ({"CUBLAS_WORKSPACE_CONFIG": ":4096:8"} if self.deterministic else {})
+
+
+def training_seconds(declared: LanguageAxes, protocol: LanguageProtocol | None = None) -> float:
+    """A guess from the multiplications of a training step: 6 a weight and token; looks cost a third of a step."""
+    axes = declared.filled()
+    weights = 12 * axes.layers * axes.d_model**2 + 300 * axes.d_model
+    overhead = axes.steps * axes.accumulate * axes.layers * 4e-3
+    looked_at = axes.eval_tokens * protocol.evaluations / 3 if protocol else 0
+    return 1 + overhead + 6 * weights * (axes.tokens + looked_at) / _FLOPS_PER_CORE

@@ -1,0 +1,1 @@
+"""A suite becomes jobs of trials."""

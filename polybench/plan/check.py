@@ -1,0 +1,147 @@
+"""From a file to a Suite: every mistake at once, each with its place and the nearest right name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from polybench.errors import RegistryError, SuiteError, did_you_mean
+from polybench.kind import Kind, kind_of
+from polybench.options import canonical
+from polybench.plan.check_claims import judge
+from polybench.plan.check_matrix import matrix_problems
+from polybench.plan.check_tuning import tuning_problems
+from polybench.plan.collector import Collector
+from polybench.plan.extends import layered
+from polybench.plan.located import Mark, Route
+from polybench.plan.suite import DTYPES, Suite
+from polybench.registry import backends
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A suite that can run, and where each of its values came from."""
+
+    suite: Suite
+    origins: dict[Route, Mark]
+
+    def to_json(self) -> dict[str, Any]:
+        return self.suite.model_dump(mode="json")
+
+
+def load_suite(path: Path, overrides: Iterable[str] = (), device: str | None = None) -> Resolved:
+    """Read, layer and check a suite.
+
+    Raises:
+        SuiteError: with every mistake found.
+        UsageError: an override that makes no sense.
+    """
+    located = layered(path, [*overrides, *([f"device={device}"] if device else [])])
+    check = _Check(located)
+    suite = check.whole()
+    if check.problems or suite is None:
+        raise SuiteError(check.problems)
+    return Resolved(suite, dict(located.values))
+
+
+class _Check(Collector):
+    """One method a part of the suite."""
+
+    def whole(self) -> Suite | None:
+        data = self.located.data
+        if not isinstance(data, dict):
+            self.add((), "a suite is a mapping of keys to values; `polybench init` writes one to start from")
+            return None
+        suite = self.model(Suite, data)
+        self.twice(data.get("seeds"), ("seeds",))
+        reference = data.get("reference")
+        known = self.activations(data.get("activations"), ("activations",))
+        if isinstance(reference, str):
+            name = self.activation(reference, ("reference",))
+            if name and known and name not in known:
+                self.add(("reference",), f"{reference!r} is not among the activations, {did_you_mean(name, known)}")
+        kinds: list[Kind] = []
+        items = data.get("benchmarks")
+        for index, item in enumerate(items if isinstance(items, list) else []):
+            if isinstance(item, dict):
+                kinds += self._benchmark(item, ("benchmarks", index), reference, data.get("seeds"))
+        if isinstance(items, list):
+            names = [b.get("name") for b in items if isinstance(b, dict) and isinstance(b.get("name"), str)]
+            for index, item in enumerate(items):
+                if isinstance(item, dict) and names.count(item.get("name")) > 1:
+                    self.add(("benchmarks", index, "name"), f"two benchmarks are called {item['name']!r}")
+        if kinds:
+            judge(self, data, known, kinds)
+        if suite is None or self.problems:
+            return None
+        return _canonical(suite)
+
+    def _benchmark(self, item: dict[str, Any], route: Route, reference: Any, seeds: Any) -> list[Kind]:
+        own = self.activations(item.get("activations"), (*route, "activations"))
+        if own and isinstance(reference, str):
+            try:
+                wanted = str(canonical(reference))
+                if wanted not in own:
+                    self.add((*route, "activations"), f"the reference {wanted!r} is missing from this list")
+            except RegistryError:
+                pass  # already said at `reference`
+        self.twice(item.get("seeds"), (*route, "seeds"))
+        for key, known in (("backends", backends.names()), ("dtypes", DTYPES)):
+            values = item[key] if isinstance(item.get(key), list) else []
+            for index, value in enumerate(values):
+                if isinstance(value, str) and value not in known and key == "backends":
+                    self.add((*route, key, index), f"unknown backend {value!r}, {did_you_mean(value, known)}")
+            self.twice(values, (*route, key))
+        name = item.get("kind")
+        if not isinstance(name, str):
+            return []
+        try:
+            kind = kind_of(name)
+        except RegistryError as problem:
+            self.add((*route, "kind"), str(problem))
+            return []
+        if isinstance(item.get("protocol"), dict):
+            self.model(kind.protocol, item["protocol"], (*route, "protocol"))
+        if isinstance(item.get("matrix", {}), dict):
+            self.problems += matrix_problems(kind, item.get("matrix", {}), self.located, (*route, "matrix"))
+            for where, message in tuning_problems(item, kind, seeds):
+                self.add((*route, *where), message)
+        return [kind]
+
+
+def _where(where: dict[str, Any]) -> dict[str, Any]:
+    """A filter with its activations under their one name."""
+    value = where.get("activation")
+    if value is None:
+        return where
+    named = [str(canonical(str(v))) for v in value] if isinstance(value, list) else str(canonical(str(value)))
+    return {**where, "activation": named}
+
+
+def _canonical(suite: Suite) -> Suite:
+    """Every activation under its one name."""
+
+    def names(texts: list[str] | None) -> list[str] | None:
+        return None if texts is None else [str(canonical(t)) for t in texts]
+
+    claims = [
+        c.model_copy(
+            update={
+                "subject": str(canonical(c.subject)),
+                "better_than": str(canonical(c.better_than or suite.reference)),
+                "where": _where(c.where),
+            }
+        )
+        for c in suite.claims
+    ]
+    return suite.model_copy(
+        update={
+            "activations": names(suite.activations),
+            "reference": str(canonical(suite.reference)),
+            "benchmarks": [b.model_copy(update={"activations": names(b.activations)}) for b in suite.benchmarks],
+            "claims": claims,
+            "gate": [r.model_copy(update={"where": _where(r.where)}) for r in suite.gate],
+        }
+    )

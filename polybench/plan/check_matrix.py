@@ -1,0 +1,86 @@
+"""What is wrong with a matrix: unknown axes, values that cannot be, and cells that make no sense."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from polybench.errors import Problem, did_you_mean
+from polybench.kind import Kind
+from polybench.plan.explain import in_words
+from polybench.plan.located import Located, Route
+from polybench.plan.matrix import RESERVED, MatrixError, combinations
+
+
+def matrix_problems(kind: Kind, matrix: dict[str, Any], located: Located, route: Route) -> list[Problem]:
+    """Problems of single values first; whole cells are then judged with the sound axes only."""
+    problems: list[Problem] = []
+    sound: dict[str, Any] = {}
+    for key, values in matrix.items():
+        here = (*route, key)
+        if key in RESERVED:
+            found = _patterns(kind, values, located, here)
+        elif values == []:
+            found = [located.mark(here).problem(here, "this list is empty, so nothing would be measured")]
+        else:
+            found = _axis(kind, key, values, located, here)
+        problems += found
+        if not found:
+            sound[key] = values
+    return problems + _cells(kind, sound, located, route)
+
+
+def _patterns(kind: Kind, patterns: Any, located: Located, route: Route) -> list[Problem]:
+    if not isinstance(patterns, list):
+        return [located.mark(route).problem(route, "this must be a list of mappings")]
+    problems: list[Problem] = []
+    for index, pattern in enumerate(patterns):
+        here = (*route, index)
+        if not isinstance(pattern, dict):
+            problems.append(located.mark(here).problem(here, "this must be a mapping of axes to values"))
+            continue
+        for axis, value in pattern.items():
+            problems += _axis(kind, axis, value, located, (*here, axis), listed=False)
+    return problems
+
+
+def _axis(kind: Kind, axis: str, given: Any, located: Located, route: Route, listed: bool = True) -> list[Problem]:
+    fields = kind.axes.model_fields
+    if axis not in fields:
+        message = f"{kind.name} has no axis {axis!r}, {did_you_mean(axis, fields)}"
+        return [located.mark(route, at_key=True).problem(route, message)]
+    field = fields[axis]
+    meaning: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+    adapter: TypeAdapter[Any] = TypeAdapter(meaning)
+    many = listed and isinstance(given, list)
+    problems: list[Problem] = []
+    values = given if many else [given]
+    for index, value in enumerate(values):
+        here = (*route, index) if many else route
+        try:
+            adapter.validate_python(value, strict=True)
+        except ValidationError as failure:
+            problems += in_words(failure, kind.axes, located, here)[:1]
+        if values.index(value) != index:
+            problems.append(located.mark(here).problem(here, f"{value!r} stands in this list twice"))
+    return problems
+
+
+def _cells(kind: Kind, matrix: dict[str, Any], located: Located, route: Route) -> list[Problem]:
+    try:
+        cells = combinations(matrix, kind)
+    except MatrixError as problem:
+        here = (*route, *problem.route)
+        return [located.mark(here).problem(here, str(problem))]
+    problems: list[Problem] = []
+    for axes in cells:
+        try:
+            kind.axes(**axes)
+        except ValidationError as failure:
+            for error in failure.errors():
+                message = error["msg"].removeprefix("Value error, ")
+                blamed = next((a for a in matrix if a in message and a not in RESERVED), None)
+                here = (*route, blamed) if blamed else route
+                problems.append(located.mark(here).problem(here, message))
+    return problems

@@ -1,0 +1,125 @@
+"""Where a suite's values come from: the file, the files it extends, and the command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from polybench.errors import SuiteError, UsageError, did_you_mean
+from polybench.plan.located import Located, Mark, Route, read
+from polybench.spec import scalar
+
+_LISTS_BY_NAME = "benchmarks"  # its items are addressed and merged by their `name`
+
+
+def layered(path: Path, overrides: Iterable[str] = ()) -> Located:
+    """The suite after `extends` and `-s key=value`, each value marked with its origin.
+
+    Raises:
+        SuiteError: a file cannot be read, or the files extend each other in a circle.
+        UsageError: an override is not key=value, or names a benchmark that is not there.
+    """
+    located = _extended(path, ())
+    for text in overrides:
+        _override(located, text)
+    return located
+
+
+def _extended(path: Path, children: tuple[Path, ...]) -> Located:
+    child = read(path)
+    if not isinstance(child.data, dict) or "extends" not in child.data:
+        return child
+    mark = child.mark(("extends",))
+    wanted = child.data["extends"]
+    if not isinstance(wanted, str):
+        child.problems.append(mark.problem(("extends",), f"one file name is wanted here, not {wanted!r}"))
+        child.data.pop("extends")
+        return child
+    child.data.pop("extends")
+    parent_path = path.parent / wanted
+    chain = (*children, path)
+    if not os.path.isfile(parent_path):  # Path.is_file raises when a name is too long
+        near = did_you_mean(wanted, (p.name for p in path.parent.glob("*.y*ml")))
+        message = f"there is no file {wanted!r} beside this one, {near}"
+        raise SuiteError([*child.problems, mark.problem(("extends",), message)])
+    if parent_path.resolve() in [p.resolve() for p in chain]:
+        circle = " -> ".join(p.name for p in (*chain, parent_path))
+        raise SuiteError([*child.problems, mark.problem(("extends",), f"these files extend each other: {circle}")])
+    parent = _extended(parent_path, chain)
+    parent.problems.extend(child.problems)
+    if not isinstance(parent.data, dict):
+        raise SuiteError([*parent.problems, parent.mark(()).problem((), "a suite is a mapping of keys to values")])
+    _merge(parent, child, (), parent.data, child.data)
+    parent.values[()] = child.mark(())
+    return parent
+
+
+def _merge(parent: Located, child: Located, route: Route, old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Dictionaries merge, everything else replaces."""
+    for key, value in new.items():
+        here = (*route, key)
+        if isinstance(value, dict) and isinstance(old.get(key), dict):
+            parent.keys[here] = child.keys[here]
+            _merge(parent, child, here, old[key], value)
+            continue
+        parent.drop(here)
+        old[key] = value
+        for marks, theirs in ((parent.keys, child.keys), (parent.values, child.values)):
+            marks.update({r: m for r, m in theirs.items() if r[: len(here)] == here})
+
+
+def _override(located: Located, text: str) -> None:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(f"-s {text}: write it as key=value, for example -s seeds=[0,1] or -s speed.protocol.blocks=20")
+    mark = Mark(f"-s {text}")
+    data = located.data
+    route: Route = ()
+    if not isinstance(data, dict):
+        return
+    parts = key.strip().split(".")
+    if parts == ["extends"]:
+        raise UsageError(f"-s {text}: extends stands in the file, so it cannot be changed here")
+    named = {b["name"]: i for i, b in enumerate(_items(data)) if isinstance(b, dict) and isinstance(b.get("name"), str)}
+    if parts[0] == _LISTS_BY_NAME and len(parts) > 1:
+        parts = parts[1:]
+        if parts[0].isdigit() and int(parts[0]) < len(_items(data)):
+            parts[0] = next((n for n, i in named.items() if i == int(parts[0])), parts[0])
+        if parts[0] not in named:
+            raise UsageError(f"-s {text}: there is no benchmark {parts[0]!r}, {did_you_mean(parts[0], named)}")
+    if len(parts) > 1 and parts[0] in named:
+        index = named[parts[0]]
+        data, route, parts = _items(data)[index], (_LISTS_BY_NAME, index), parts[1:]
+    for part in parts[:-1]:
+        route = (*route, part)
+        located.keys.setdefault(route, mark)
+        located.values.setdefault(route, mark)
+        if not isinstance(data.get(part), dict):
+            data[part] = {}
+        data = data[part]
+    route = (*route, parts[-1])
+    located.drop(route)
+    data[parts[-1]] = _parsed(value.strip(), text)
+    located.keys[route] = located.values[route] = mark
+
+
+def _items(data: dict[str, Any]) -> list[Any]:
+    items = data.get(_LISTS_BY_NAME)
+    return items if isinstance(items, list) else []
+
+
+def _parsed(value: str, text: str) -> Any:
+    """A scalar, or a list in brackets with scalars between commas that stand outside of parentheses."""
+    if not value.startswith("["):
+        return scalar(value)
+    if not value.endswith("]"):
+        raise UsageError(f"-s {text}: the list has no closing bracket")
+    parts, depth, start = [], 0, 1
+    for at, char in enumerate(value):
+        depth += (char == "(") - (char == ")")
+        if (char == "," and depth == 0) or at == len(value) - 1:
+            parts.append(value[start:at].strip())
+            start = at + 1
+    return [scalar(p) for p in parts if p]

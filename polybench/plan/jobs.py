@@ -1,0 +1,197 @@
+"""From a suite to jobs: which trials are measured, together with which, and in what order."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from polybench.errors import NothingMeasured
+from polybench.kind import Kind, axes_of, kind_of
+from polybench.plan.matrix import combinations
+from polybench.plan.suite import Benchmark, Suite
+from polybench.plan.tuning import Tuning, asks
+from polybench.record import Record
+from polybench.trial import Cell, Job, Trial
+
+# A training's guess is for a core; a data-centre GPU does ten thousand times as much, after some compiling.
+_GPU_OVER_CORE, _GPU_START_S = 10000.0, 15.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Jobs in the order they run: what must be alone first, and within that one repeat after the other.
+
+    `later` are jobs whose learning rate is not known before others have ended.
+    """
+
+    jobs: tuple[Job, ...]
+    later: tuple[Job, ...] = ()
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        return tuple(t for job in (*self.jobs, *self.later) for t in job.trials)
+
+    @property
+    def cells(self) -> int:
+        return len({(t.benchmark, t.cell.id) for t in self.trials})
+
+    def seconds(self, slots: int) -> float:
+        """A guess at the time on this many cores; timing jobs do not share them."""
+        jobs = (*self.jobs, *self.later)
+        alone = sum(j.seconds for j in jobs if j.alone)
+        return alone + sum(j.seconds for j in jobs if not j.alone) / max(1, slots)
+
+    def only(self, wanted: Callable[[Job], bool]) -> Plan:
+        return Plan(tuple(filter(wanted, self.jobs)), tuple(filter(wanted, self.later)))
+
+
+def plan(suite: Suite, device: str, pattern: str | None = None, records: Sequence[Record] = ()) -> Plan:
+    """Every job of the suite on this device; `pattern` (a glob on trial labels) keeps the reference too.
+
+    Where a benchmark tunes its learning rate, `records` decide what is tried next and with which rate the
+    comparison runs; a filter on the comparison keeps all of its tuning.
+
+    Raises:
+        NothingMeasured: the pattern matches no trial.
+    """
+    jobs: list[Job] = []
+    later: list[Job] = []
+    for benchmark in suite.benchmarks:
+        mine = list(_jobs(suite, benchmark, device, pattern))
+        if benchmark.tune:
+            tuning, mine, waiting = _tuned(suite, benchmark, device, pattern, mine, records)
+            jobs += tuning
+            later += waiting
+        jobs += mine
+    if not jobs:
+        raise NothingMeasured(f"--filter {pattern!r} matches no trial; `polybench plan` shows them all")
+    return Plan(tuple(sorted(jobs, key=lambda j: not j.alone)), tuple(later))
+
+
+def _jobs(suite: Suite, benchmark: Benchmark, device: str, pattern: str | None) -> Iterable[Job]:
+    kind = kind_of(benchmark.kind)
+    protocol = _protocol(kind, benchmark, suite)
+    for repeat in _repeats(kind, protocol, suite.seeds_of(benchmark)):
+        groups: dict[object, list[Trial]] = defaultdict(list)
+        for trial in _trials(suite, benchmark, kind, device, repeat):
+            cell = trial.cell
+            groups[(cell.dtype, cell.axes) if kind.interleaved else (cell.id, trial.control)].append(trial)
+        for trials in _filtered(list(groups.values()), suite.reference, pattern, kind.interleaved):
+            yield _job(kind, protocol, benchmark, trials)
+
+
+def _job(kind: Kind, protocol: Any, benchmark: Benchmark, trials: Sequence[Trial]) -> Job:
+    cell = trials[0].cell
+    axes = kind.axes(**dict(cell.axes))
+    return Job(
+        trials=tuple(trials),
+        protocol=tuple(sorted(protocol.model_dump().items())),
+        timeout_s=benchmark.timeout_s,
+        alone=kind.alone or cell.device != "cpu",
+        process=_process(kind, protocol, benchmark, trials[0]),
+        environment=tuple(sorted(protocol.environment().items())),
+        seconds=_seconds(kind, axes, protocol, cell.device) * len(trials),
+    )
+
+
+def _seconds(kind: Kind, axes: Any, protocol: Any, device: str) -> float:
+    guess = kind.seconds(axes, protocol)
+    return _GPU_START_S + guess / _GPU_OVER_CORE if device != "cpu" and kind.repeats == "seeds" else guess
+
+
+def _tuned(
+    suite: Suite,
+    benchmark: Benchmark,
+    device: str,
+    pattern: str | None,
+    mine: Sequence[Job],
+    records: Sequence[Record],
+) -> tuple[list[Job], list[Job], list[Job]]:
+    """(jobs that tune, jobs that can run, jobs that wait for the tuning) of a benchmark with `tune`."""
+    kind = kind_of(benchmark.kind)
+    protocol = _protocol(kind, benchmark, suite)
+    # What is kept and looked at beyond the loss is for the comparison.
+    plain = {f: False for f in ("save", "dynamics") if f in kind.protocol.model_fields}
+    tuning = Tuning.of(benchmark, kind.objective, records)
+    first = suite.seeds_of(benchmark)[0]
+    cells = [t.cell for t in _trials(suite, benchmark, kind, device, first) if asks(t.cell)]
+    beside: dict[Cell, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        beside[cell.beside("")].append(cell)
+    groups = [[t] for t in dict.fromkeys(t for c in cells for t in tuning.trials(c, beside[c.beside("")]))]
+    if not any(asks(j.trials[0].cell) for j in mine):
+        groups = list(_filtered(groups, suite.reference, pattern, interleaved=False))
+    now: list[Job] = []
+    waiting: list[Job] = []
+    for job in mine:
+        (trial,) = job.trials
+        if not asks(trial.cell):
+            now.append(job)
+            continue
+        place = beside[trial.cell.beside("")]
+        if tuning.settled(trial.cell, place):
+            found = replace(trial, rate=tuning.rate(trial.cell, place))
+            now.append(replace(job, trials=(found,)))
+        else:
+            waiting.append(job)
+    lean = protocol.model_copy(update=plain)
+    return [_job(kind, lean, benchmark, group) for group in groups], now, waiting
+
+
+def _protocol(kind: Kind, benchmark: Benchmark, suite: Suite) -> Any:
+    """What the benchmark says; where a kind asks for the margin, the suite's."""
+    shared = {"margin": suite.margin} if "margin" in kind.protocol.model_fields else {}
+    return kind.protocol(**{**shared, **benchmark.protocol})
+
+
+def _repeats(kind: Kind, protocol: object, seeds: list[int]) -> Iterable[int]:
+    if kind.repeats == "seeds":
+        return seeds
+    return range(protocol.launches) if kind.repeats == "launches" else (0,)  # type: ignore[attr-defined]
+
+
+def _process(kind: Kind, protocol: object, benchmark: Benchmark, first: Trial) -> str:
+    """Jobs of a launch share a process; but no timing may follow a profiler, so then each has its own."""
+    if kind.repeats != "launches":
+        return ""
+    own = f"/{first.cell.id}" if getattr(protocol, "profile", False) else ""
+    return f"{benchmark.name}/{first.seed}{own}"
+
+
+def _trials(suite: Suite, benchmark: Benchmark, kind: Kind, device: str, repeat: int) -> Iterable[Trial]:
+    """Activation after activation within a point of the matrix, the reference's second copy last."""
+    for axes in dict.fromkeys(axes_of(kind, values) for values in combinations(benchmark.matrix, kind)):
+        for dtype in benchmark.dtypes:
+            for backend in benchmark.backends:
+                cells = [
+                    Cell(kind.name, kind.version, name, backend, device, dtype, axes)
+                    for name in suite.activations_of(benchmark)
+                ]
+                yield from (Trial(benchmark.name, cell, repeat) for cell in cells)
+                if kind.interleaved:
+                    yield Trial(benchmark.name, cells[0].beside(suite.reference), repeat, control=True)
+
+
+def _filtered(
+    groups: list[list[Trial]], reference: str, pattern: str | None, interleaved: bool
+) -> Sequence[list[Trial]]:
+    """Trials that match, with the reference they are divided by."""
+    if not pattern:
+        return groups
+    matched = [t for trials in groups for t in trials if _matches(t, pattern)]
+    wanted = {t.id for t in matched} | {
+        Trial(t.benchmark, t.cell.beside(reference), t.seed, control).id
+        for t in matched
+        for control in (False, interleaved)
+    }
+    kept = [[t for t in trials if t.id in wanted] for trials in groups]
+    return [trials for trials in kept if trials]
+
+
+def _matches(trial: Trial, pattern: str) -> bool:
+    """A glob on the whole label, or a plain word anywhere in it."""
+    text = pattern if any(c in pattern for c in "*?[") else f"*{pattern}*"
+    return fnmatchcase(trial.label, text)

@@ -1,0 +1,82 @@
+"""The i-th of n disjoint parts of a plan, for n machines; the same on each of them."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from polybench.errors import NothingMeasured, UsageError
+from polybench.kind import kind_of
+from polybench.trial import Job
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One part of several; `index` counts from 1."""
+
+    index: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """`2/3` is the second of three. Raises UsageError on anything else."""
+        found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+        index, count = map(int, found.groups()) if found else (0, 0)
+        if not 1 <= index <= count:
+            raise UsageError(f"--shard {text}: say which part of how many, such as 2/3")
+        return cls(index, count)
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+    def of(self, jobs: Sequence[Job]) -> tuple[Job, ...]:
+        """Its jobs. Raises NothingMeasured when there are fewer parts than that."""
+        chosen = shard(jobs, self.index, self.count)
+        if not chosen:
+            raise NothingMeasured(f"shard {self} is empty: these {len(jobs)} jobs fill {filled(jobs, self.count)}")
+        return chosen
+
+
+def shard(jobs: Sequence[Job], index: int, count: int) -> tuple[Job, ...]:
+    """The jobs of part `index`, from 1, of `count`, in the order they had.
+
+    A job is never divided, nor are the jobs whose times are compared: all launches of one place of a timing
+    kind. The activations of one seed, whose speeds are compared too, stay together as far as they fill no more
+    than a fair part. The longest go first, each to the part that has least (Graham 1969, LPT: the longest part
+    takes at most 4/3 of the best).
+    """
+    groups: dict[object, list[Job]] = defaultdict(list)
+    for job in jobs:
+        groups[_place(job)].append(job)
+    fair = sum(j.seconds for j in jobs) / count
+    units: list[list[Job]] = []
+    for group in groups.values():
+        whole = times(group[0]) or _seconds(group) <= fair
+        units += [group] if whole else [[job] for job in group]
+    parts: list[list[Job]] = [[] for _ in range(count)]
+    for unit in sorted(units, key=_seconds, reverse=True):
+        min(parts, key=_seconds).extend(unit)
+    chosen = {id(job) for job in parts[index - 1]}
+    return tuple(job for job in jobs if id(job) in chosen)
+
+
+def filled(jobs: Sequence[Job], count: int) -> int:
+    """How many of so many parts hold any job."""
+    return sum(bool(shard(jobs, i + 1, count)) for i in range(count))
+
+
+def times(job: Job) -> bool:
+    """Whether its kind measures times, which other work beside it would spoil."""
+    return kind_of(job.trials[0].cell.kind).alone
+
+
+def _place(job: Job) -> object:
+    trial = job.trials[0]
+    place = (trial.benchmark, trial.cell.dtype, trial.cell.axes)
+    return place if times(job) else (*place, trial.seed)
+
+
+def _seconds(jobs: Sequence[Job]) -> float:
+    return sum(j.seconds for j in jobs)

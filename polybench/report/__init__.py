@@ -1,0 +1,1 @@
+"""Comparisons become a document: an answer, tables, pictures."""

@@ -1,0 +1,108 @@
+"""How exact each activation is, at a glance: errors at scale 1, where they are sound, and where they are not finite."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from polybench.compare.grid import Point, points
+from polybench.document import Column, Entry, Table
+from polybench.measure.kinds import accuracy as kind
+from polybench.metric import Metric, power_of_ten, significant
+from polybench.record import Record
+from polybench.report.grouping import sentences
+from polybench.report.table import status_word
+from polybench.run.store import Run
+
+_SHOWN = (
+    (kind.FORWARD_ULP, "output, median"),
+    (kind.FORWARD_WORST, "output, worst"),
+    (kind.FORWARD, "output, norm"),
+    (kind.GRADIENT_ULP, "gradient, median"),
+    (kind.GRADIENT, "gradient, norm"),
+    (kind.PARAMETER, "parameters, norm"),
+)
+
+
+def error_tables(run: Run) -> tuple[Table, ...]:
+    """For each accuracy benchmark a row an activation, backend and type; empty where a run has none."""
+    found: dict[str, list[Point]] = defaultdict(list)
+    for point in points(run):
+        if point.cell.kind == "accuracy":
+            found[point.benchmark].append(point)
+    return tuple(_table(run, name, members) for name, members in found.items())
+
+
+def _table(run: Run, name: str, members: Sequence[Point]) -> Table:
+    rows: dict[tuple[str, str, str], list[Point]] = defaultdict(list)
+    for point in members:
+        rows[point.cell.activation, point.cell.backend, point.cell.dtype].append(point)
+    columns = [Column(c, numeric=False) for c in ("activation", "backend", "dtype")]
+    columns += [Column(header, "" if m.unit == "1" else m.unit, m.definition) for m, header in _SHOWN]
+    columns.append(Column("sound from", note=kind.SOUND_FROM.definition))
+    columns.append(Column("sound to", note=kind.SOUND_TO.definition))
+    columns.append(Column("not finite", numeric=False, note=kind.NOT_FINITE.definition))
+    widths = sorted({int(p.cell.axis("width")) for p in members})
+    lengths = f"row lengths {', '.join(map(str, widths))}" if len(widths) > 1 else f"row length {widths[0]}"
+    seeds = len({r.trial.seed for p in members for r in p.records})
+    return Table(
+        key=f"{name}-errors",
+        title=f"How exact: {name}",
+        caption=sentences(
+            f"Distance from float64 of the same values on {run.header['device']}, with N(0, 1) as input; the worst of "
+            f"{lengths} and {seeds} seed{'s' if seeds > 1 else ''}. Norms are |error| / |exact|",
+            f"Sound are the scales of the input, of {power_of_ten(10.0 ** kind.DECADES[0])} to "
+            f"{power_of_ten(10.0 ** kind.DECADES[-1])}, up to which from 1 all is finite and the norms of output and "
+            f"gradient are within {kind.SOUND} unit roundoffs; in parentheses the row lengths that bound them",
+        ),
+        columns=tuple(columns),
+        rows=tuple(
+            (Entry(activation), Entry(backend), Entry(dtype), *_row(found, widths))
+            for (activation, backend, dtype), found in rows.items()
+        ),
+    )
+
+
+def _row(found: Sequence[Point], widths: Sequence[int]) -> Iterator[Entry]:
+    records = [r for p in found for r in p.ok()]
+    if not records:
+        yield from (Entry(status_word(found[0])) for _ in range(len(_SHOWN) + 3))
+        return
+    for metric, _ in _SHOWN:
+        yield _largest(metric, records)
+    yield _limit(kind.SOUND_FROM, records, widths)
+    yield _limit(kind.SOUND_TO, records, widths)
+    yield Entry(_not_finite(records))
+
+
+def _largest(metric: Metric, records: Sequence[Record]) -> Entry:
+    """The largest error of all; a value that is not finite was left out by the kind."""
+    values = [m.values[0] for r in records if (m := r.get(metric.name))]
+    if not values:
+        return Entry("–")
+    if len(values) < len(records):
+        return Entry("not finite")
+    return Entry(significant(max(values), 2), max(values))
+
+
+def _limit(metric: Metric, records: Sequence[Record], widths: Sequence[int]) -> Entry:
+    """The scale at which soundness ends first, and at which row lengths where not at all."""
+    worst = math.inf if metric.better == "lower" else 0.0  # nowhere
+    limits = {r.trial.id: m.values[0] if (m := r.get(metric.name)) else worst for r in records}
+    limit = max(limits.values()) if metric.better == "lower" else min(limits.values())
+    at = sorted({int(r.trial.cell.axis("width")) for r in records if limits[r.trial.id] == limit})
+    where = f" ({', '.join(map(str, at))})" if len(at) < len(widths) else ""
+    if limit == worst:
+        return Entry(f"nowhere{where}")
+    return Entry(f"{power_of_ten(limit)}{where}", limit)
+
+
+def _not_finite(records: Sequence[Record]) -> str:
+    """From which scale upwards or downwards NaN or infinities begin."""
+    curves = [m for r in records if (m := r.get(kind.NOT_FINITE.name)) and m.steps]
+    lost = {step for m in curves for step, share in zip(m.steps or (), m.values, strict=True) if share > 0}
+    up, down = [s for s in lost if s >= 0], [s for s in lost if s < 0]
+    parts = [f"from {power_of_ten(10.0 ** min(up))} up"] if up else []
+    parts += [f"from {power_of_ten(10.0 ** max(down))} down"] if down else []
+    return ", ".join(parts) or "never"

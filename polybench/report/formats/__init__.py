@@ -1,0 +1,1 @@
+"""One file a format: a document becomes text, a page or data."""

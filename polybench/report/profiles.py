@@ -1,0 +1,139 @@
+"""Tables of a run's traces: where the time of a call goes, and its memory, operator by operator."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+from polybench.document import Column, Entry, Table
+from polybench.errors import ResultsError
+from polybench.metric import Scale, scale_for, significant
+from polybench.report.table import field_of, varying_axes
+from polybench.run import traces
+from polybench.run.store import Run
+from polybench.run.traces import Operator, Profile
+from polybench.trial import Cell
+
+MOST, FEWEST = 6, 2  # operators shown of a trace
+LINES = 60  # of a table, where fewer operators of each trace can keep it so short
+_MICRO = Scale(1e-6, "µs")
+Profiles = Sequence[tuple[Cell, Profile]]
+
+
+def profile_tables(run: Run) -> tuple[tuple[Table, ...], tuple[str, ...]]:
+    """Tables of every benchmark that left traces, and a note on those that cannot be read."""
+    groups: dict[str, list[tuple[Cell, Profile]]] = defaultdict(list)
+    lost: list[str] = []
+    for record in run.records:
+        for artifact in record.artifacts:
+            if not artifact.name.endswith(traces.SUFFIX):
+                continue
+            try:
+                groups[record.trial.benchmark].append((record.trial.cell, traces.read(run.path / artifact.name)))
+            except ResultsError as problem:
+                lost.append(str(problem))
+    tables = [table for name, found in groups.items() for table in _tables(name, found)]
+    what = "A trace has" if len(lost) == 1 else f"{len(lost)} traces have"
+    notes = (f"{what} no table, since {lost[0]}; what was measured does not depend on it.",) if lost else ()
+    return tuple(tables), notes
+
+
+def _tables(name: str, found: Profiles) -> Iterable[Table]:
+    varying, shared = varying_axes([cell for cell, _ in found])
+    start = (
+        f"{', '.join(shared).capitalize()}. A call is a forward and backward pass, the median of {found[0][1].steps}; "
+        "profiled after the timing, and slower than a timed one, since recording an operator takes time too."
+    )
+
+    def table(key: str, title: str, caption: str, columns: Sequence[Column], body: _Body) -> Table:
+        names = [Column("activation", numeric=False), *(Column(a, numeric=False) for a in varying)]
+        rows = [
+            (Entry(cell.activation), *(Entry(field_of(cell, a)) for a in varying), *entries)
+            for cell, profile in found
+            for entries in body(profile)
+        ]
+        return Table(f"{name}-{key}", f"{name}: {title}", f"{start} {caption}", (*names, *columns), tuple(rows))
+
+    shown = max(FEWEST, min(MOST, LINES // len(found) - 1))
+    top = f"The {shown} with the most self time of each."
+    size = scale_for("B", (p.allocated / p.steps for _, p in found))
+    operator = Column("operator", numeric=False)
+    times = (
+        Column("calls", note="calls of the operator in one profiled forward and backward pass"),
+        Column("self time", _MICRO.unit, "time in the operator itself, without the operators it calls"),
+        Column("share", "%", "self time in all operators' self time"),
+    )
+    yield table(
+        "operators",
+        "operators",
+        f"{top} Total time includes the operators called inside; allocated are the bytes asked for while the operator "
+        "was the innermost.",
+        (
+            operator,
+            *times,
+            Column("total time", _MICRO.unit, "time in the operator and those it calls"),
+            Column("allocated", size.unit, "bytes asked for while the operator was the innermost"),
+        ),
+        lambda profile: _lines(profile.operators, profile.steps, shown, size),
+    )
+    yield table(
+        "call-memory",
+        "memory of a call",
+        "Peak: most bytes alive at once, above what was alive before.",
+        (
+            Column("allocations", note="blocks of memory asked for"),
+            *(Column(key, size.unit, note) for key, note in _MEMORY.items()),
+        ),
+        lambda profile: [
+            [
+                _number(profile.allocations / profile.steps),
+                *(_in(size, v) for v in (profile.allocated / profile.steps, profile.freed / profile.steps)),
+                _in(size, profile.peak),
+            ]
+        ],
+    )
+    if any(p.kernels for _, p in found):
+        yield table(
+            "kernels",
+            "kernels of the GPU",
+            f"{top} Times are the device's own.",
+            (Column("kernel", numeric=False), *times),
+            lambda profile: [line[:-2] for line in _lines(profile.kernels, profile.steps, shown, size)],
+        )
+
+
+_MEMORY = {
+    "allocated": "bytes asked for",
+    "freed": "bytes given back",
+    "peak": "most bytes alive at once, above what was alive before",
+}
+_Body = Callable[[Profile], Iterable[Sequence[Entry]]]
+
+
+def _lines(operators: Sequence[Operator], steps: int, shown: int, size: Scale) -> list[list[Entry]]:
+    """The first operators, and one line for the rest, whose total times would count some time twice."""
+    whole = sum(o.own for o in operators) or 1.0
+
+    def line(name: str, some: Sequence[Operator], total: Entry) -> list[Entry]:
+        own = sum(o.own for o in some)
+        return [
+            Entry(name),
+            _number(sum(o.calls for o in some) / steps),
+            _in(_MICRO, own),
+            Entry(f"{100 * own / whole:.1f}", own / whole),
+            total,
+            _in(size, sum(o.allocated for o in some) / steps),
+        ]
+
+    lines = [line(o.name, [o], _in(_MICRO, statistics.median(o.total_s))) for o in operators[:shown]]
+    rest = operators[shown:]
+    return lines + ([line(f"{len(rest)} other{'s' * (len(rest) > 1)}", rest, Entry("–"))] if rest else [])
+
+
+def _number(value: float) -> Entry:
+    return Entry(f"{value:,.0f}" if value == int(value) else significant(value, 3), value)
+
+
+def _in(scale: Scale, value: float) -> Entry:
+    return Entry(scale.show(value, 3) if value else "0", value)

@@ -1,0 +1,194 @@
+"""What tuning found: each activation's best learning rate, how sure it is, and what missing it costs."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from statistics import fmean
+
+from polybench.compare.grid import Group, Point, points
+from polybench.document import Column, Entry, Figure, Series, Table
+from polybench.metric import Metric
+from polybench.plan import rates
+from polybench.report.figures import FEW_SEEDS
+from polybench.report.grouping import held_constant, key_of, mean_over, sentences, title_of
+from polybench.report.table import field_of, varying_axes
+from polybench.run.store import Run
+from polybench.stats import CONFIDENCE_SEED, paired
+from polybench.trial import Cell
+
+LOSSES = {"val_loss": "Held-out loss", "final_train_loss": "Training loss"}
+_EDGES = {"low": "lowest tried", "high": "highest tried", "": ""}
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """All that was tried at one place."""
+
+    metric: Metric
+    found: tuple[Point, ...]
+
+    @cached_property
+    def losses(self) -> dict[str, dict[float, list[float]]]:
+        """The losses of the seeds by activation and rate, nan for a seed that was lost."""
+        tried: dict[str, dict[float, list[float]]] = defaultdict(dict)
+        for point in self.found:
+            kept = [fmean(m.values) for r in point.ok() if (m := r.get(self.metric.name))]
+            lost = [math.nan] * (len(point.records) - len(kept))
+            tried[point.cell.activation][float(point.cell.axis("lr"))] = [*kept, *lost]
+        return dict(tried)
+
+
+def tunings(run: Run) -> dict[Group, Tuning]:
+    """By benchmark and by cell without activation and rate, of the benchmarks that tune."""
+    places: dict[Group, list[Point]] = defaultdict(list)
+    for point in points(run):
+        rate = dict(point.cell.axes).get("lr")
+        if point.benchmark.endswith(rates.TUNING) and isinstance(rate, int | float):
+            places[point.benchmark, _anywhere(point.cell)].append(point)
+    known = {g: next((m for n in LOSSES if (m := run.metrics[g[1].kind].get(n))), None) for g in places}
+    return {g: Tuning(metric, tuple(places[g])) for g, metric in known.items() if metric}
+
+
+def rate_tables(run: Run) -> tuple[Table, ...]:
+    """For each tuning benchmark the best rates, and the mean loss at every rate that was tried."""
+    benchmarks: dict[str, dict[Cell, Tuning]] = defaultdict(dict)
+    for (benchmark, place), tuning in tunings(run).items():
+        benchmarks[benchmark][place] = tuning
+    return tuple(table for name, places in benchmarks.items() for table in _tables(run, name, places))
+
+
+def _tables(run: Run, benchmark: str, places: Mapping[Cell, Tuning]) -> Iterator[Table]:
+    first = next(iter(places.values())).metric
+    varying, same = varying_axes(list(places))
+    tried = sorted({rate for t in places.values() for losses in t.losses.values() for rate in losses})
+    names = (Column("activation", numeric=False), *(Column(axis, numeric=False) for axis in varying))
+    bests, every, notes = [], [], []
+    for place, tuning in places.items():
+        where = tuple(Entry(field_of(place, axis)) for axis in varying)
+        for activation, losses in tuning.losses.items():
+            bests.append((Entry(activation), *where, *_best(losses)))
+            best = rates.best(losses)
+            every.append((Entry(activation), *where, *(_mean(losses.get(r), best=r == best) for r in tried)))
+        shared = rates.shared(tuning.losses)
+        told = f"{shared:g}" if shared else "none: no rate was survived by all of them"
+        common = set.intersection(*map(set, tuning.losses.values())) if tuning.losses else set()
+        edge = {"low": "lowest", "high": "highest", "": ""}[rates.at_edge(shared, common) if shared else ""]
+        told += f", the {edge} that all of them tried" if edge else ""
+        notes.append(f"Shared rate, best on average over the activations{_told(where)}: {told}.")
+    seeds = max(len(p.records) for t in places.values() for p in t.found)
+    yield Table(
+        key=f"{benchmark}-rates".replace(".", "-"),
+        title=f"Learning rates ({benchmark})",
+        caption=f"On {', '.join([run.header['device'], *same])}. The best rate has the least mean {first.name} over "
+        f"{seeds} tuning seed{'s' * (seeds > 1)}, {_fresh(run, benchmark)}; a rate at which a seed diverged or failed "
+        "does not count. Sensitivity: the larger rise of the loss when the rate is halved or doubled, as far as these "
+        "were tried. At an edge, a better rate may lie beyond.",
+        columns=(
+            *names, Column("best rate"), Column("loss there", first.unit, first.definition),
+            Column("at half", first.unit), Column("at double", first.unit), Column("sensitivity", first.unit),
+            Column("edge"),
+        ),
+        rows=tuple(bests),
+        notes=tuple(notes),
+    )  # fmt: skip
+    yield Table(
+        key=benchmark.replace(".", "-"),
+        title=f"{benchmark}: loss at every learning rate",
+        caption=f"Mean {first.name} in {first.unit} over the tuning seeds. Bold: the best of its row.",
+        columns=(*names, *(Column(f"{rate:g}") for rate in tried)),
+        rows=tuple(every),
+        notes=tuple(
+            f"{p.cell.activation} at {p.cell.axis('lr'):g}: {p.trouble()}"
+            for t in places.values()
+            for p in t.found
+            if p.trouble()
+        ),
+    )
+
+
+def _fresh(run: Run, benchmark: str) -> str:
+    """Whether the comparison has seeds that its rates were not chosen on, which would flatter the chosen."""
+    seeds = [{r.trial.seed for r in run.records if r.trial.benchmark == name}
+             for name in (benchmark, benchmark.removesuffix(rates.TUNING))]  # fmt: skip
+    both = sorted(set.intersection(*seeds))
+    return f"of which {', '.join(map(str, both))} are compared too" if both else "none of which is compared"
+
+
+def _best(losses: rates.Losses) -> tuple[Entry, ...]:
+    """Best rate, loss there, at half, at double, sensitivity, edge."""
+    rate, means = rates.best(losses), rates.sound(losses)
+    if rate is None:
+        return (Entry("none"), *(Entry("–") for _ in range(5)))
+    half, double = (_at(losses, rate * factor) for factor in (0.5, 2.0))
+    rises = [fmean(values) - means[rate] for values in (half, double) if values]
+    risk = max(rises, default=math.nan) if all(map(math.isfinite, rises)) else math.inf
+    words = {math.inf: "diverges"} if math.isinf(risk) else {}
+    told = Entry("–") if math.isnan(risk) else Entry(words.get(risk, f"{risk:.3f}"), risk)
+    return (
+        Entry(f"{rate:g}", rate), _mean(losses[rate]), _mean(half), _mean(double), told,
+        Entry(_EDGES[rates.at_edge(rate, losses)]),
+    )  # fmt: skip
+
+
+def _at(losses: rates.Losses, rate: float) -> Sequence[float] | None:
+    """The losses at a rate, however it was rounded."""
+    return next((v for tried, v in losses.items() if math.isclose(tried, rate, rel_tol=1e-3)), None)
+
+
+def _mean(values: Sequence[float] | None, best: bool = False) -> Entry:
+    if not values:
+        return Entry("–")
+    lost = sum(not math.isfinite(v) for v in values)
+    return Entry(f"{lost} of {len(values)} lost") if lost else Entry(f"{fmean(values):.4f}", fmean(values), best=best)
+
+
+def rate_figures(run: Run) -> Iterator[Figure]:
+    """Loss against learning rate, a line an activation."""
+    places = tunings(run)
+    for group, tuning in places.items():
+        counts = [len(v) for losses in tuning.losses.values() for v in losses.values()]
+        band = "the range of the seeds" if min(counts) < FEW_SEEDS else f"the {CONFIDENCE_SEED:.0%} t interval"
+        lines = [_line(name, losses, min(counts) < FEW_SEEDS) for name, losses in tuning.losses.items()]
+        lost = [
+            f"{name} at {', '.join(f'{r:g}' for r in gone)}"
+            for name, losses in tuning.losses.items()
+            if (gone := sorted(set(losses) - set(rates.sound(losses))))
+        ]
+        if not any(line.x for line in lines):
+            continue
+        yield Figure(
+            key=key_of("rates", tuning.metric.name, group, places),
+            kind="curves",
+            title=title_of("Loss against learning rate", group, places),
+            caption=sentences(
+                tuning.metric.definition,
+                mean_over(counts) + (f"; the band is {band}" if max(counts) > 1 else ""),
+                f"Left out, since a seed diverged or failed: {'; '.join(lost)}" if lost else "",
+                held_constant(run, group, tuning.found),
+            ),
+            x_label="Peak learning rate",
+            y_label=f"{LOSSES[tuning.metric.name]}, {tuning.metric.unit}",
+            series=tuple(line for line in lines if line.x),
+            logarithmic="x",
+        )
+
+
+def _line(activation: str, losses: rates.Losses, few: bool) -> Series:
+    means = rates.sound(losses)
+    bands = [paired(losses[r]) for r in means]
+    low = tuple(min(losses[r]) for r in means) if few else tuple(b.low for b in bands)
+    high = tuple(max(losses[r]) for r in means) if few else tuple(b.high for b in bands)
+    several = all(len(losses[r]) > 1 for r in means)
+    return Series(activation, tuple(means), tuple(means.values()), *((low, high) if several else ()))
+
+
+def _anywhere(cell: Cell) -> Cell:
+    return replace(cell.beside(""), axes=tuple((k, v) for k, v in cell.axes if k != "lr"))
+
+
+def _told(where: tuple[Entry, ...]) -> str:
+    return f" ({', '.join(e.text for e in where)})" if where else ""

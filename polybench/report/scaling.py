@@ -1,0 +1,126 @@
+"""The tables and the picture of model size: loss, exponent and advantage of every activation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from statistics import fmean
+
+from polybench.compare.comparison import Comparison, across
+from polybench.compare.grid import Point, of_seeds
+from polybench.compare.scaling import LOSS, Family, Ladder, exponent, ladders, trends
+from polybench.document import Column, Entry, Figure, Series, Table
+from polybench.report.figures import FEW_SEEDS
+from polybench.report.grouping import held_constant, key_of, mean_over, sentences, title_of, troubles
+from polybench.report.loss_table import p_entry
+from polybench.report.table import MINUS, change_entry, show, varying_axes
+from polybench.run.store import Run
+from polybench.stats import ALPHA, CONFIDENCE_SEED, holm, paired, t_test
+
+
+def scaling_tables(run: Run) -> tuple[Table, ...]:
+    """Two tables a family: every size, and what follows from all of them; `run` went through `points.compared`."""
+    families = ladders(run)
+    beside = {c.point: c for c in across(run, only=LOSS)} if families else {}
+    return tuple(t for family in families for t in _tables(run, family, families, beside))
+
+
+def _tables(
+    run: Run, family: Family, families: dict[Family, list[Ladder]], beside: dict[Point, Comparison]
+) -> Iterator[Table]:
+    steps, reference = families[family], run.suite["reference"]
+    metric = run.metrics[family[1].kind][LOSS]
+    _, shared = varying_axes([p.cell for x in steps for p in x.rungs])
+    own = next(x for x in steps if x.activation == reference)
+    yield Table(
+        key=key_of("table", "sizes", family, families),
+        title=title_of("Loss against parameters", family, families),
+        caption=f"On {', '.join([run.header['device'], *shared])}. Mean {LOSS} over seeds with "
+        f"{CONFIDENCE_SEED:.0%} t intervals, and what it is above or below {reference}'s at the same size, paired by "
+        "seed and judged as in the tables by seed.",
+        columns=(
+            Column("activation", numeric=False), Column("parameters"), Column(LOSS, metric.unit, metric.definition),
+            Column("n"), Column(f"less {reference}'s", metric.unit),
+        ),
+        rows=tuple(_row(x.activation, size, p, beside[p], reference) for x in steps
+                   for size, p in zip(x.sizes, x.rungs, strict=True)),
+        notes=tuple(f"{x.activation}, {size:,.0f} parameters: {p.trouble()}" for x in steps
+                    for size, p in zip(x.sizes, x.rungs, strict=True) if p.trouble()),
+    )  # fmt: skip
+    slopes = {x.activation: trends(run, x, own) for x in steps if x is not own}
+    tested = [name for name, values in slopes.items() if len(values) > 1]
+    ps = dict(zip(tested, holm([t_test(slopes[name]) for name in tested]), strict=True))
+    yield Table(
+        key=key_of("table", "exponents", family, families),
+        title=title_of("How loss falls with parameters", family, families),
+        caption=f"loss = c N^{MINUS}a: a from least squares of log mean loss on log parameters, its "
+        f"{CONFIDENCE_SEED:.0%} t interval from how far the sizes lie from that line; {len(own.rungs)} sizes show no "
+        f"irreducible loss. Trend: by how much the difference from {reference} grows with every tenfold of parameters "
+        "(negative: to the good of the activation), a line a seed, t interval over the seeds; it is told from 0 where "
+        f"its p is at most {ALPHA:.0%} after Holm over the activations.",
+        columns=(
+            Column("activation", numeric=False), Column("sizes"), Column("exponent a"),
+            Column("trend of the difference", f"{metric.unit} a tenfold"), Column("t p (Holm)"), Column("n"),
+        ),
+        rows=tuple(
+            (Entry(x.activation), Entry(str(len(x.rungs))), _exponent(x), *_trend(slopes.get(x.activation), p))
+            for x in steps for p in [ps.get(x.activation)]
+        ),
+    )  # fmt: skip
+
+
+def _row(name: str, size: float, point: Point, comparison: Comparison, reference: str) -> tuple[Entry, ...]:
+    mean = paired(of_seeds(point, LOSS))
+    return (
+        Entry(name), Entry(f"{size:,.0f}", size), Entry(show(mean), mean.value, mean.low, mean.high),
+        Entry(str(mean.n)), change_entry(comparison, reference),
+    )  # fmt: skip
+
+
+def _exponent(ladder: Ladder) -> Entry:
+    found = exponent(ladder.sizes, [fmean(of_seeds(p, LOSS)) for p in ladder.rungs])
+    return Entry(show(found), found.value, found.low, found.high)
+
+
+def _trend(slopes: Sequence[float] | None, p: float | None) -> tuple[Entry, Entry, Entry]:
+    """The trend with its interval and verdict, its p, and the seeds it rests on; nothing for the reference."""
+    if slopes is None:
+        return Entry("0"), Entry("–"), Entry("–")
+    if not slopes:
+        return Entry("–"), Entry("–"), Entry("0")
+    found = paired(slopes)
+    word = "not resolved" if p is None or p > ALPHA else "better" if found.value < 0 else "worse"
+    return Entry(show(found, True), found.value, found.low, found.high, outcome=word), p_entry(p), Entry(str(found.n))
+
+
+def scaling_figures(run: Run) -> Iterator[Figure]:
+    """Loss against parameters, a line an activation."""
+    families = ladders(run)
+    for family, steps in families.items():
+        members = [p for x in steps for p in x.rungs]
+        counts = [len(of_seeds(p, LOSS)) for p in members]
+        few = min(counts) < FEW_SEEDS
+        metric = run.metrics[family[1].kind][LOSS]
+        band = "the range of the seeds" if few else f"the {CONFIDENCE_SEED:.0%} t interval of the mean"
+        yield Figure(
+            key=key_of("scaling", LOSS, family, families),
+            kind="curves",
+            title=title_of("Loss against parameters", family, families),
+            caption=sentences(
+                metric.definition,
+                mean_over(counts) + (f"; the band is {band}" if min(counts) > 1 else ""),
+                held_constant(run, family, ()),
+                troubles(members),
+            ),
+            x_label="Trained parameters",
+            y_label=f"Held-out loss, {metric.unit}",
+            series=tuple(_line(x, few) for x in steps),
+            logarithmic="x",
+        )
+
+
+def _line(ladder: Ladder, few: bool) -> Series:
+    means = [paired(of_seeds(p, LOSS)) for p in ladder.rungs]
+    low = tuple(min(of_seeds(p, LOSS)) if few else m.low for p, m in zip(ladder.rungs, means, strict=True))
+    high = tuple(max(of_seeds(p, LOSS)) if few else m.high for p, m in zip(ladder.rungs, means, strict=True))
+    bands = (low, high) if all(m.n > 1 for m in means) else ()
+    return Series(ladder.activation, tuple(ladder.sizes), tuple(m.value for m in means), *bands)

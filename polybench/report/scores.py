@@ -1,0 +1,125 @@
+"""Scores of trained models on tasks: of one model, and of activations side by side."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from polybench.document import Column, Entry, Table
+from polybench.measure.tasks import Score
+from polybench.report.table import show, varying_axes
+from polybench.stats import ALPHA, CONFIDENCE_SEED, holm, paired, t_test
+from polybench.stopping import more_seeds
+from polybench.trial import Cell, Trial
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A model of a run, and what it scored."""
+
+    trial: Trial
+    scores: tuple[Score, ...]
+
+
+def table_of(trial: Trial, scores: Sequence[Score], notes: Sequence[str] = ()) -> Table:
+    """One model's scores, a row each."""
+    names = ("value", "stderr", "n")
+    columns = (Column("task", numeric=False), Column("metric", numeric=False), *map(Column, names))
+    rows = tuple(
+        (
+            Entry(s.task),
+            Entry(s.metric),
+            Entry(_number(s.value), s.value),
+            Entry("–" if s.stderr is None else _number(s.stderr), s.stderr),
+            Entry("–" if s.n is None else str(s.n), s.n),
+        )
+        for s in scores
+    )
+    title = f"{trial.cell.activation}, seed {trial.seed} of {trial.benchmark}"
+    return Table("scores", title, _shots(scores), columns, rows, tuple(notes))
+
+
+def side_by_side(scored: Sequence[Scored], reference: str) -> tuple[Table, ...]:
+    """A table for all models that differ by activation and seed alone, with paired differences to the reference."""
+    groups: dict[tuple[str, Cell], list[Scored]] = {}
+    for one in scored:
+        groups.setdefault((one.trial.benchmark, one.trial.cell.beside("")), []).append(one)
+    cells = [cell for _, cell in groups]
+    varying = varying_axes(cells)[0]
+    return tuple(_table(name, cell, found, reference, varying) for (name, cell), found in groups.items())
+
+
+def _table(name: str, cell: Cell, group: Sequence[Scored], reference: str, varying: Sequence[str]) -> Table:
+    activations = list(dict.fromkeys(s.trial.cell.activation for s in group))
+    kinds = {s.column: s for one in group for s in one.scores}
+    columns, notes = [Column("activation", numeric=False), Column("seeds")], []
+    rows = [
+        [Entry(a), Entry(str(len({s.trial.seed for s in group if s.trial.cell.activation == a})))] for a in activations
+    ]
+    for column, kind in kinds.items():
+        values = {a: _by_seed(group, a, column) for a in activations}
+        columns += [Column(column), Column(f"{column} less {reference}'s")]
+        changes, settle = _changes(values, reference, kind)
+        for row, activation in zip(rows, activations, strict=True):
+            own = values[activation].values()
+            row.append(Entry(_number(statistics.fmean(own)), statistics.fmean(own)) if own else Entry("–"))
+            row.append(changes.get(activation, Entry("–")))
+        if settle:
+            notes.append(f"{column} is not resolved; this would settle it: {', '.join(settle)}.")
+    axes = {"backend": cell.backend, "dtype": cell.dtype, **dict(cell.axes)}
+    told = "".join(f", {axis} {axes[axis]}" for axis in varying if axis in axes)
+    caption = (
+        f"Means over seeds; differences are paired by seed, with {CONFIDENCE_SEED:.0%} t intervals, and survive "
+        f"Holm's correction ({ALPHA:.0%}) over their column, or are not resolved. {_shots(list(kinds.values()))}"
+    )
+    return Table(f"scores-{name}", f"{name}{told}", caption, tuple(columns), tuple(map(tuple, rows)), tuple(notes))
+
+
+def _by_seed(group: Sequence[Scored], activation: str, column: str) -> dict[int, float]:
+    return {
+        one.trial.seed: s.value
+        for one in group
+        for s in one.scores
+        if one.trial.cell.activation == activation and s.column == column
+    }
+
+
+def _changes(values: dict[str, dict[int, float]], reference: str, kind: Score) -> tuple[dict[str, Entry], list[str]]:
+    """Differences to the reference, and how many more seeds would settle those that are not."""
+    base = values.get(reference, {})
+    pairs = {a: [v - base[s] for s, v in own.items() if s in base] for a, own in values.items() if a != reference}
+    pairs = {a: differences for a, differences in pairs.items() if differences}
+    p_values = dict(zip(pairs, holm([t_test(d) for d in pairs.values()]), strict=True))
+    found, settle = {reference: Entry("0")} if base else {}, []
+    for activation, differences in pairs.items():
+        change = paired(differences)
+        if change.low == change.high == 0:
+            outcome = "same"
+        elif p_values[activation] >= ALPHA:
+            outcome = "not resolved"
+            more = more_seeds(differences)
+            settle.append(f"{activation} {_more(len(differences), more)}")
+        else:
+            outcome = "" if kind.better == "neither" else _word(change.value > 0, kind.better == "higher")
+        found[activation] = Entry(show(change, signed=True), change.value, change.low, change.high, outcome=outcome)
+    return found, settle
+
+
+def _word(rose: bool, higher: bool) -> str:
+    return "better" if rose == higher else "worse"
+
+
+def _more(n: int, more: int | None) -> str:
+    if n < 2:
+        return "2 more seeds at least"
+    return f"about {more} more seed{'s' if more != 1 else ''}" if more else "over 1000 more seeds"
+
+
+def _shots(scores: Sequence[Score]) -> str:
+    shots = sorted({s.shots for s in scores})
+    return f"Examples before the question: {', '.join(map(str, shots))}." if scores else ""
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:.6g}"

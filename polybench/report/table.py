@@ -1,0 +1,241 @@
+"""Tables of a run: one a benchmark, every activation beside the reference, one unit a column."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+
+from polybench.compare.comparison import Comparison, Outcome, across, of_losses
+from polybench.compare.grid import Grid, Point
+from polybench.document import Column, Entry, Table
+from polybench.metric import Metric, Scale, places_for, scale_for
+from polybench.run.store import Run
+from polybench.stats import ALPHA, CONFIDENCE_SEED, CONFIDENCE_TIME, Estimate
+from polybench.trial import Cell
+
+# Shown by the table of limits, or only of use between runs.
+_HIDDEN = {
+    *("copy_time", "product_time", "copy_bytes", "product_flops", "least_bytes", "flops", "launch_time"),
+    "product_rate",
+}
+_WORDS: dict[Outcome, str] = {"unresolved": "not resolved", "none": ""}
+_WORDS_OF_TIME: dict[Outcome, str] = {"better": "faster", "worse": "slower", "unresolved": "inconclusive", "none": ""}
+MINUS = "\u2212"
+
+
+def tables(run: Run, without: Sequence[str] = ()) -> tuple[Table, ...]:
+    """One table for each benchmark of the run that has records with more than curves.
+
+    Metrics in `without` have tables of their own; a benchmark that has nothing else gets no table here.
+    """
+    groups: dict[str, list[Comparison]] = defaultdict(list)
+    elsewhere: set[str] = set()
+    for comparison in across(run):
+        if comparison.metric.name not in without:
+            groups[comparison.point.benchmark].append(comparison)
+        elif comparison.value is not None:
+            elsewhere.add(comparison.point.benchmark)
+    bare = {n for n, found in groups.items() if n in elsewhere and not any(_shown(c.metric, found) for c in found)}
+    return tuple(_table(run, name, found) for name, found in groups.items() if name not in bare)
+
+
+def _table(run: Run, name: str, comparisons: Sequence[Comparison]) -> Table:
+    rows = list(dict.fromkeys(c.point for c in comparisons))
+    metrics = [m for m in dict.fromkeys(c.metric for c in comparisons) if _shown(m, comparisons)]
+    by_place = {(c.point, c.metric): c for c in comparisons}
+    varying, shared = varying_axes([p.cell for p in rows])
+    best = {m: _best([by_place[p, m] for p in rows]) for m in metrics}
+    scales = {
+        m: scale_for(m.unit, (v for c in comparisons if c.metric == m and (v := c.value) is not None)) for m in metrics
+    }
+    columns = [Column("activation", numeric=False), *(Column(a, numeric=False) for a in varying)]
+    reference = run.suite["reference"]
+    for metric in metrics:
+        columns.append(Column(metric.name, scales[metric].unit, metric.definition))
+        if metric.better != "neither":
+            what = f"over {reference}'s" if metric.effect == "ratio" else f"less {reference}'s"
+            unit = "" if metric.effect == "ratio" else metric.unit
+            columns.append(Column(f"{metric.name} {what}", unit, metric.definition))
+    body = []
+    for point in rows:
+        line = [Entry(point.cell.activation), *(Entry(field_of(point.cell, a)) for a in varying)]
+        for metric in metrics:
+            comparison = by_place[point, metric]
+            line.append(_value(comparison, scales[metric], point in best[metric]))
+            if metric.better != "neither":
+                line.append(change_entry(comparison, reference))
+        body.append(tuple(line))
+    kind = rows[0].cell.kind
+    return Table(
+        key=name,
+        title=name,
+        caption=_caption(run, kind, shared, metrics, rows),
+        columns=tuple(columns),
+        rows=tuple(body),
+        notes=tuple(_notes(run, rows, comparisons)),
+    )
+
+
+def _shown(metric: Metric, comparisons: Sequence[Comparison]) -> bool:
+    return metric.name not in _HIDDEN and any(c.value is not None for c in comparisons if c.metric == metric)
+
+
+def varying_axes(cells: Sequence[Cell]) -> tuple[list[str], list[str]]:
+    """(names that differ between the cells, `name value` of those that do not)."""
+    names = ["backend", "dtype", *dict.fromkeys(a for c in cells for a, _ in c.axes)]
+    varying = [n for n in names if len({field_of(c, n) for c in cells}) > 1]
+    shared = [f"{n} {field_of(cells[0], n)}" for n in names if n not in varying]
+    return varying, shared
+
+
+def field_of(cell: Cell, name: str) -> str:
+    """A backend, dtype or axis of a cell as text; a dash for an axis that plays no part in it."""
+    return str(getattr(cell, name) if name in ("backend", "dtype") else dict(cell.axes).get(name, "–"))
+
+
+def _value(comparison: Comparison, scale: Scale, best: bool) -> Entry:
+    if comparison.value is None:
+        return Entry(status_word(comparison.point))
+    if math.isinf(comparison.value):
+        values = comparison.point.values(comparison.metric.name)
+        reached = sum(map(math.isfinite, values))
+        return Entry(f"reached by {reached} of {len(values)}" if reached else "not reached", comparison.value)
+    return Entry(scale.show(comparison.value), comparison.value, best=best)
+
+
+def status_word(point: Point) -> str:
+    """The one word for a cell that has no value."""
+    words = [r.status.replace("_", " ") for r in point.records if r.status != "ok"]
+    return words[0] if words else "–"
+
+
+def change_entry(comparison: Comparison, reference: str) -> Entry:
+    """The ratio or difference with its interval and what it means."""
+    if comparison.cell.activation == reference and comparison.value is not None:
+        return Entry("1" if comparison.metric.effect == "ratio" else "0")
+    if comparison.change is None:
+        return Entry("–")
+    change = comparison.change
+    text = show(change, signed=comparison.metric.effect == "difference")
+    words = _WORDS_OF_TIME if comparison.metric.unit == "s" else _WORDS
+    word = words.get(comparison.outcome, comparison.outcome)
+    return Entry(text, change.value, change.low, change.high, outcome=word)
+
+
+def show(change: Estimate, signed: bool = False) -> str:
+    """`1.31 [1.29, 1.34]`, rounded to what the interval supports; an exact ratio has no interval."""
+    if change.low == change.high:
+        return _number(change.value, 3, signed)
+    if not change.known:
+        return f"{_number(change.value, 2, signed)} [no interval, n {change.n}]"
+    places = places_for(change.half_width)
+    value, low, high = (_number(x, places, signed) for x in (change.value, change.low, change.high))
+    return f"{value} [{low}, {high}]"
+
+
+def _number(value: float, places: int, signed: bool) -> str:
+    text = f"{value:+.{places}f}" if signed else f"{value:.{places}f}"
+    return text.replace("-", MINUS)
+
+
+def _best(comparisons: Sequence[Comparison]) -> set[Point]:
+    """In each group of comparable cells the best one, if its interval excludes the second's."""
+    found: set[Point] = set()
+    groups: dict[tuple[str, Cell], list[Comparison]] = defaultdict(list)
+    for c in comparisons:
+        if c.value is not None and not c.point.trouble() and c.metric.better != "neither" and math.isfinite(c.value):
+            groups[c.point.benchmark, c.cell.beside("")].append(c)
+    for group in groups.values():
+        if len(group) < 2:
+            continue
+        sign = -1 if group[0].metric.better == "higher" else 1
+        first, second = sorted(group, key=lambda c: sign * (c.value or 0.0))[:2]
+        if first.metric.varies_with == "nothing":
+            apart = first.value != second.value
+        else:
+            (a_low, a_high), (b_low, b_high) = _ends(first), _ends(second)
+            apart = a_high < b_low or b_high < a_low
+        if apart:
+            found.add(first.point)
+    return found
+
+
+def _ends(comparison: Comparison) -> tuple[float, float]:
+    """The interval against the reference; for the reference itself its own value."""
+    if comparison.change:
+        return comparison.change.low, comparison.change.high
+    if comparison.point.cell.activation == comparison.against:
+        own = 1.0 if comparison.metric.effect == "ratio" else 0.0
+        return own, own
+    return -math.inf, math.inf
+
+
+def _caption(run: Run, kind: str, shared: Sequence[str], metrics: Sequence[Metric], rows: Sequence[Point]) -> str:
+    parts = [f"Kind {kind} on {', '.join([run.header['device'], *shared])}."]
+    ways = {m.varies_with for m in metrics if m.better != "neither"}
+    repeats = max(len(p.records) for p in rows)
+    if "sample" in ways:
+        timed = [m for p in rows for r in p.records for m in r.measurements if m.metric == "total_time"]
+        counts = sorted({len(m.values) for m in timed})
+        blocks = " to ".join(map(str, sorted({counts[0], counts[-1]}))) if counts else "no"
+        parts.append(
+            f"Medians over {repeats} launches of {blocks} blocks; ratios are taken inside a block and carry "
+            f"{CONFIDENCE_TIME:.0%} intervals, judged against a margin of {Grid(run).margin(rows[0].benchmark):.0%}, "
+            "or more where the A/A copy shows more."
+        )
+        clocks = sorted({r.facts["timed_by"] for p in rows for r in p.records if "timed_by" in r.facts})
+        parts += [f"Timed by {' or '.join(clocks)}."] if clocks else []
+        dropped = sum(int(r.facts.get("throttled_blocks", 0)) for r in rows[0].records)
+        parts += [f"{dropped} blocks at a throttled clock were dropped."] if dropped else []
+    if "seed" in ways:
+        parts.append(
+            f"Means over {repeats} seeds; changes are paired by seed and carry {CONFIDENCE_SEED:.0%} t intervals."
+        )
+    if "nothing" in ways:
+        parts.append("Bytes and counts are exact.")
+    if any(map(of_losses, metrics)):
+        parts.append(f"Differences of losses also survive Holm ({ALPHA:.0%}) over their cell, or are not resolved.")
+    if any(m.varies_with != "nothing" and m.better != "neither" and not of_losses(m) for m in metrics):
+        parts.append(f"Ratios also survive Benjamini-Hochberg ({ALPHA:.0%}) over their column, or are not resolved.")
+    parts.append("Bold: best, with an interval that excludes the second.")
+    return " ".join(parts)
+
+
+def _notes(run: Run, rows: Sequence[Point], comparisons: Sequence[Comparison]) -> list[str]:
+    varying, _ = varying_axes([p.cell for p in rows])
+
+    def name(point: Point) -> str:
+        return name_of(point, varying)
+
+    notes = [f"{name(p)}: {p.trouble()}" for p in rows if p.trouble()]
+    notes += [f"{name(p)}: {note}" for p in rows for r in p.records for note in r.notes]
+    unstable = {name(c.point): c.note for c in comparisons if c.outcome == "unstable"}
+    notes += [f"{who} is unstable: {why}" for who, why in unstable.items()]
+    grid = Grid(run)
+    for control in grid.controls.values():
+        ratio = grid.noise(control, "total_time") if control.benchmark == rows[0].benchmark else None
+        if ratio:
+            notes.append(
+                f"A/A: a second copy of {name(control)} took {show(ratio.map(math.exp))} times as long as the first."
+            )
+    notes += [f"{name(c.point)}: {c.note}." for c in comparisons if c.note.startswith(f"{c.metric.name} not reached")]
+    settle: dict[str, list[str]] = defaultdict(list)
+    for c in comparisons:
+        if c.outcome == "unresolved" and c.settle and (c.metric.unit != "s" or c.metric.name == "total_time"):
+            settle[c.metric.name].append(f"{name(c.point)} {c.settle}")
+    return [
+        *notes,
+        *(f"{metric} is not resolved; this would settle it: {', '.join(who)}." for metric, who in settle.items()),
+    ]
+
+
+def name_of(point: Point, varying: Sequence[str] = ()) -> str:
+    """An activation and what sets its cell apart: `relu (block, d_model 64), compile`."""
+    axes = dict(point.cell.axes)
+    told = [str(axes["level"])] if "level" in axes else []
+    told += [f"{n} {axes[n]}" for n in varying if n in axes and n != "level"]
+    level = f" ({', '.join(told)})" if told else ""
+    backend = "" if point.cell.backend == "eager" else f", {point.cell.backend}"
+    dtype = "" if point.cell.dtype == "float32" else f", {point.cell.dtype}"
+    return f"{point.cell.activation}{level}{backend}{dtype}"

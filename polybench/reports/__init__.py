@@ -1,1 +1,0 @@
-"""One file a format of the report."""

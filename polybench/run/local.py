@@ -1,0 +1,95 @@
+"""One `polybench run`: the jobs of an open run are carried out, its header is closed, its end is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from polybench.errors import NothingMeasured
+from polybench.machine.environment import capture, cores
+from polybench.machine.window import between, ticks
+from polybench.plan.jobs import Plan
+from polybench.record import Record, Status
+from polybench.run import store
+from polybench.run.executor import Executor, WorkerProcess
+from polybench.run.ranks import divided
+from polybench.run.runner import Event, run
+from polybench.run.session import Session, planned, settled
+from polybench.trial import CHECKPOINTS, Job, told_apart
+
+
+def carry_out(
+    session: Session,
+    tell: Callable[[Event], None] = lambda event: None,
+    make_executor: Callable[[], Executor] = WorkerProcess,
+    together: Callable[[], Executor] | None = None,
+) -> None:
+    """Run what is left, stage after stage where tuning decides what comes next.
+
+    `together` makes an executor for what several processes do together, which comes first.
+
+    Raises KeyboardInterrupt after stopping the workers, ResultsError on a full disk.
+    """
+    header, todo = dict(session.header), session.todo
+    store.write_header(session.path, header)
+    slots = 1 if header["device"] != "cpu" else cores()
+    before, tried = ticks(), set[str]()
+    known = list(session.known)
+
+    def keep(records: Sequence[Record]) -> None:
+        known.extend(replace(r, artifacts=()) for r in records)
+        store.append(session.path, [replace(r, machine=session.machine) for r in records])
+
+    while True:
+        jobs = _keeping(todo.jobs, session.path)
+        if together:
+            run([j for j in jobs if divided(j)], together, 1, keep, tell)
+            jobs = [j for j in jobs if not divided(j)]
+        run(jobs, make_executor, slots, keep, tell)
+        if not session.suite.tunes:
+            break
+        tried |= {t.id for job in todo.jobs for t in job.trials}
+        todo, header["planned"] = _next(session, known, tried)
+        store.write_header(session.path, header)
+        if not todo.jobs:
+            break
+    finished = datetime.now(UTC).isoformat(timespec="seconds")
+    after = {**capture(), "meanwhile": asdict(between(before, ticks()))}
+    store.write_header(session.path, {**header, "finished_at": finished, "environment_after": after})
+
+
+def outcome(records: Sequence[Record]) -> tuple[int, str]:
+    """Exit code and reason of a finished run: 5 without a measurement, 3 with a broken trial, else 0."""
+    broken = [r for r in records if r.status.broken]
+    ok = sum(r.status is Status.OK for r in records)
+    if not ok and not broken:
+        raise NothingMeasured(f"nothing was measured: {records[0].error if records else 'there was no trial'}")
+    if broken:
+        first, name = broken[0], told_apart(r.trial for r in records)
+        return 3, (
+            f"{len(broken)} of {len(records)} trials failed, first {name(first.trial)}: "
+            f"{first.status.replace('_', ' ')}: {first.error}"
+        )
+    other, noted = len(records) - ok, sum(bool(r.notes) for r in records)
+    more = (f", {other} unsupported here" if other else "") + (f", {noted} with a note in the report" if noted else "")
+    return 0, f"{ok} trials measured{more}"
+
+
+def _keeping(jobs: Sequence[Job], path: Path) -> list[Job]:
+    """Jobs that keep checkpoints are told in which folder."""
+    where = (CHECKPOINTS, str((path / "checkpoints").resolve()))
+    asked = ("checkpoint_every", "save")
+    return [
+        replace(j, environment=(*j.environment, where)) if any(dict(j.protocol).get(a) for a in asked) else j
+        for j in jobs
+    ]
+
+
+def _next(session: Session, known: Sequence[Record], tried: set[str]) -> tuple[Plan, int]:
+    """What can be run now that it could not before, and how many trials there are in all."""
+    whole = planned(session.suite, session.header, known)
+    records = {r.trial.id: r for r in known}
+    left = whole.only(lambda j: not settled(j, records) and not tried & {t.id for t in j.trials})
+    return left, len(whole.trials)

@@ -1,0 +1,156 @@
+"""Several runs of one suite become one: parts measured on several machines, or one after the other."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from polybench.errors import NothingMeasured, ResultsError
+from polybench.machine.environment import fingerprint
+from polybench.plan.suite import Suite
+from polybench.record import Record
+from polybench.run import store
+from polybench.run.session import joined, planned
+from polybench.run.store import Run
+
+_EQUAL = {"suite": "suites", "filter": "filters", "device": "devices"}  # what all runs must have in common
+_OWN = ("schema_version", "shard", "trials", "part_of", "environment_after", "finished_at", "sources")
+
+
+def merge(paths: Sequence[Path], out: Path, force: bool = False) -> Run:
+    """A new run folder with the records of all, and in its header where each was measured and what is missing.
+
+    Raises:
+        ResultsError: the runs are not of one suite, or (unless `force`) of one code of polybench; a trial was
+            measured twice and not alike; the folder holds something already.
+    """
+    runs = [store.load(p) for p in dict.fromkeys(paths)]
+    first, forced = runs[0], list[str]()
+    for other in runs[1:]:
+        for key, words in _EQUAL.items():
+            if other.header.get(key) != first.header.get(key):
+                raise ResultsError(f"{other.path} and {first.path} cannot be merged: their {words} differ")
+        codes = [r.environment.get("code") for r in (first, other)]
+        if codes[0] != codes[1]:
+            forced.append(f"the code of polybench ({codes[0]} / {codes[1]})")
+            if not force:
+                where = f"{other.path} and {first.path} cannot be merged: {forced[0]} differs"
+                raise ResultsError(f"{where}; measure one of them again, or say --force to mix them")
+    records = unite(runs)
+    metrics: dict[str, Any] = {}
+    for one in runs:
+        metrics |= one.header["metrics"]
+    forced = [*dict.fromkeys([*(f for r in runs for f in r.header.get("forced", [])), *forced])]
+    header = {
+        **{k: v for k, v in first.header.items() if k not in _OWN},
+        "metrics": metrics,
+        "started_at": min(r.header.get("started_at", "") for r in runs),
+        "forced": forced,
+    }
+    header = _counted(joined(header, [s for r in runs for s in _sources(r)]), records)
+    store.create(out, header)
+    for one in runs:
+        _bring(one, out, one.records)
+    store.append(out, records)
+    return store.load(out)
+
+
+def unite(runs: Iterable[Run]) -> list[Record]:
+    """The records of all runs, each with its machine; a trial that failed in one may have ended well in another.
+
+    Raises:
+        ResultsError: two runs have measured the same trial, and not alike.
+    """
+    kept: dict[str, tuple[Record, Path]] = {}
+    for run in runs:
+        for record in _stamped(run, run.records):
+            known, path = kept.get(record.trial.id, (None, run.path))
+            if known and known.status.settled and record.status.settled and _content(known) != _content(record):
+                files = f"{path / store.RECORDS_FILE} and {run.path / store.RECORDS_FILE}"
+                raise ResultsError(
+                    f"{record.trial.label} was measured twice and not alike, in {files}; leave one of them out"
+                )
+            if known is None or (record.status.settled and not known.status.settled):
+                kept[record.trial.id] = record, run.path
+    return [record for record, _ in kept.values()]
+
+
+def adopt(path: Path, parts: Sequence[Path]) -> Run:
+    """Bring what parts have measured back into the run they were taken of; what it knows already stays as it is.
+
+    A part that never became a run folder is passed over: its trials are missing, which the header then says.
+    """
+    run = store.load(path)
+    settled = {r.trial.id for r in run.records if r.status.settled}
+    seen = {(r.trial.id, r.started_at) for r in run.records}
+    sources = [*([] if "sources" in run.header or not run.records else _sources(run))]
+    for part in parts:
+        if not (part / store.RUN_FILE).is_file():
+            continue
+        found = store.load(part)
+        fresh = [r for r in found.records if r.trial.id not in settled and (r.trial.id, r.started_at) not in seen]
+        if not fresh:
+            continue
+        settled |= {r.trial.id for r in fresh if r.status.settled}
+        _bring(found, path, fresh)
+        store.append(path, _stamped(found, fresh))
+        sources += _sources(found)
+    now = store.load(path)
+    if sources:
+        header = {k: v for k, v in now.header.items() if k != "schema_version"}
+        store.write_header(path, _counted(joined(header, sources), now.records))
+    return store.load(path)
+
+
+def _stamped(run: Run, records: Iterable[Record]) -> list[Record]:
+    own = fingerprint(run.environment)
+    return [replace(r, machine=r.machine or own) for r in records]
+
+
+def _content(record: Record) -> dict[str, Any]:
+    """What was measured, without when and where."""
+    whole = record.to_json()
+    return {key: whole[key] for key in ("trial", "status", "measurements", "facts", "error")}
+
+
+def _sources(run: Run) -> list[dict[str, Any]]:
+    """Where the records of a run come from: itself, or those it was merged of."""
+    if "sources" in run.header:
+        return list(run.header["sources"])
+    keys = ("shard", "started_at", "finished_at", "environment")
+    return [{"run": str(run.path), **{k: run.header[k] for k in keys if k in run.header}}]
+
+
+def _counted(header: dict[str, Any], records: Sequence[Record]) -> dict[str, Any]:
+    """The header with how many trials there are to be, and the labels of those that are not there."""
+    try:
+        trials = planned(Suite.model_validate(header["suite"]), header, records).trials
+    except (ValidationError, NothingMeasured) as problem:
+        raise ResultsError(f"the suite {header['suite'].get('suite')} cannot be planned any more: {problem}") from None
+    there = {r.trial.id for r in records}
+    return {**header, "planned": len(trials), "missing": [t.label for t in trials if t.id not in there]}
+
+
+def _bring(run: Run, target: Path, records: Iterable[Record]) -> None:
+    """Copy what the trials left behind, or share it where one disk holds both; what is gone is told by the report."""
+    names = [a.name for r in records for a in r.artifacts]
+    names += [str(p.relative_to(run.path)) for p in (run.path / "checkpoints").glob("*.pt")]
+    for name in names:
+        new = target / name
+        if new.exists() or not (run.path / name).is_file():
+            continue
+        store.make_folder(new.parent)
+        with suppress(OSError):
+            os.link(run.path / name, new)
+            continue
+        try:
+            shutil.copyfile(run.path / name, new)
+        except OSError as problem:
+            raise ResultsError(f"{new} cannot be written: {problem.strerror}; free some space and merge anew") from None

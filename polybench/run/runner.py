@@ -1,0 +1,184 @@
+"""Carries jobs to executors and their messages into records; knows no torch and no file."""
+
+from __future__ import annotations
+
+import base64
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from polybench.errors import ResultsError
+from polybench.record import Artifact, Measurement, Record, Status
+from polybench.run.executor import Ending, Executor, Message
+from polybench.trial import Job
+
+
+@dataclass(frozen=True)
+class Started:
+    job: Job
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """`done` is the share of the job that is behind us."""
+
+    job: Job
+    done: float
+
+
+@dataclass(frozen=True)
+class Finished:
+    job: Job
+    records: tuple[Record, ...]
+
+
+Event = Started | Advanced | Finished
+
+
+def run(
+    jobs: Sequence[Job],
+    make_executor: Callable[[], Executor],
+    slots: int,
+    keep: Callable[[tuple[Record, ...]], None],
+    tell: Callable[[Event], None] = lambda event: None,
+) -> None:
+    """Run every job: those that must be alone one after the other, the rest side by side.
+
+    `keep` gets the records of a job as soon as it ends, before anybody is told.
+
+    Raises:
+        ResultsError: `keep` could not store what was measured; the remaining jobs are not started.
+        KeyboardInterrupt: every worker has been stopped; no record of a half-done job is kept.
+    """
+    lock = threading.Lock()
+    executors: list[Executor] = []
+    stopping = threading.Event()
+
+    def advance(job: Job, done: float) -> None:
+        with lock:
+            tell(Advanced(job, done))
+
+    def serve(waiting: queue.SimpleQueue[Job]) -> None:
+        executor = make_executor()
+        with lock:
+            executors.append(executor)
+        try:
+            while not stopping.is_set():
+                try:
+                    job = waiting.get_nowait()
+                except queue.Empty:
+                    return
+                with lock:
+                    tell(Started(job))
+                records = perform(job, executor, partial(advance, job))
+                if stopping.is_set():
+                    return
+                with lock:
+                    keep(records)
+                    tell(Finished(job, records))
+        finally:
+            executor.stop()
+
+    try:
+        for alone, width in ((True, 1), (False, slots)):
+            waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+            chosen = [j for j in jobs if j.alone is alone]
+            for job in chosen:
+                waiting.put(job)
+            with ThreadPoolExecutor(max(1, min(width, len(chosen) or 1))) as pool:
+                try:
+                    futures = [pool.submit(serve, waiting) for _ in range(max(1, min(width, len(chosen))))]
+                    # Waking up now and then lets Ctrl-C through.
+                    while wait(futures, timeout=0.2, return_when=FIRST_EXCEPTION).not_done:
+                        if any(f.done() and f.exception() for f in futures):
+                            break
+                except BaseException:
+                    _halt(stopping, executors)
+                    raise
+                if any(f.done() and f.exception() for f in futures):
+                    _halt(stopping, executors)
+            for future in futures:
+                future.result()
+    except ResultsError:
+        _halt(stopping, executors)
+        raise
+
+
+def perform(job: Job, executor: Executor, advance: Callable[[float], None] = lambda done: None) -> tuple[Record, ...]:
+    """One record for each trial of the job, whatever happens to it."""
+    parts: list[_Part] = [_Part() for _ in job.trials]
+
+    def on_message(message: Message) -> None:
+        if "progress" in message:
+            advance(message["progress"])
+            return
+        part = parts[message["trial"]]
+        if "measurement" in message:
+            part.measurements.append(Measurement.from_json(message["measurement"]))
+        elif "fact" in message:
+            part.facts[message["fact"][0]] = message["fact"][1]
+        elif "artifact" in message:
+            part.artifacts.append(Artifact(message["artifact"][0], base64.b64decode(message["artifact"][1])))
+        elif "measured" in message:
+            part.then = message["measured"]
+        elif part.then:
+            part.spoil(message["error"])
+        else:
+            part.status, part.error = Status(message["status"]), message["error"]
+
+    started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    clock = time.monotonic()
+    ending = executor.run(job, on_message)
+    duration = time.monotonic() - clock
+    return tuple(
+        part.record(trial, ending, started_at, round(duration, 3))
+        for trial, part in zip(job.trials, parts, strict=True)
+    )
+
+
+class _Part:
+    """What has come of one trial so far."""
+
+    def __init__(self) -> None:
+        self.measurements: list[Measurement] = []
+        self.facts: dict[str, str] = {}
+        self.artifacts: list[Artifact] = []
+        self.status, self.error = Status.OK, ""
+        self.then = ""  # what follows the measurements and cannot fail them
+        self.notes: list[str] = []
+
+    def spoil(self, error: str) -> None:
+        self.notes.append(f"its {self.then} failed, what was measured before stands: {error}")
+
+    def record(self, trial: Any, ending: Ending, started_at: str, duration_s: float) -> Record:
+        status, error = self.status, self.error
+        if status is Status.OK and ending.status is not Status.OK:
+            if not self.then:
+                status, error = ending.status, ending.error
+            elif not self.artifacts and not self.notes:
+                self.spoil(ending.error)
+        if status is Status.OK and not self.measurements:
+            status, error = Status.FAILED, "it ended without measuring anything"
+        return Record(
+            trial=trial,
+            status=status,
+            measurements=tuple(self.measurements),
+            facts=self.facts,
+            error=error,
+            started_at=started_at,
+            duration_s=duration_s,
+            artifacts=tuple(self.artifacts),
+            notes=tuple(self.notes),
+        )
+
+
+def _halt(stopping: threading.Event, executors: list[Executor]) -> None:
+    stopping.set()
+    for executor in list(executors):
+        executor.stop()

@@ -1,0 +1,199 @@
+"""An open run: a new folder, one gone on with, or a part of one, and what is left to do in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from polybench.errors import ResultsError, UsageError
+from polybench.kind import kind_of
+from polybench.machine.environment import capture, choose_device, differences, fingerprint, together
+from polybench.plan.jobs import Plan, plan
+from polybench.plan.shard import Shard
+from polybench.plan.suite import Benchmark, Suite
+from polybench.record import Record
+from polybench.run import store
+from polybench.run.ranks import place
+from polybench.trial import Job
+
+_OF_THE_WHOLE = ("sources", "missing", "finished_at", "environment_after")  # in a header; no part inherits it
+
+
+@dataclass(frozen=True)
+class Session:
+    """An open run: its folder, its suite, what is left to do, and how much of it was done before.
+
+    `known` are the records that later stages are planned from, `machine` is the fingerprint of this one.
+    """
+
+    path: Path
+    suite: Suite
+    todo: Plan
+    done: int
+    header: dict[str, Any]
+    known: tuple[Record, ...] = ()
+    machine: str = ""
+
+
+def profiled(suite: Suite) -> Suite:
+    """The suite with a profile of every benchmark whose kind can be profiled. Raises UsageError when none can."""
+
+    def able(benchmark: Benchmark) -> bool:
+        return "profile" in kind_of(benchmark.kind).protocol.model_fields
+
+    if not any(map(able, suite.benchmarks)):
+        raise UsageError(f"--profile: no benchmark of {suite.suite} is of a kind that can be profiled, such as speed")
+    benchmarks = [
+        b.model_copy(update={"protocol": {**b.protocol, "profile": True}}) if able(b) else b for b in suite.benchmarks
+    ]
+    return suite.model_copy(update={"benchmarks": benchmarks})
+
+
+def begin(
+    suite: Suite, out: Path | None, pattern: str | None, source: str, part: Shard | None = None, elsewhere: bool = False
+) -> Session:
+    """Open a new run folder, of the whole plan or of one part; `elsewhere` when other machines will measure.
+
+    Raises:
+        ResultsError: the folder holds something already, or cannot be made.
+        NothingMeasured: the pattern matches no trial, or the part is empty.
+        UsageError: the device is not there.
+    """
+    device = suite.device if elsewhere else choose_device(suite.device)
+    todo = plan(suite, device, pattern)
+    now, here = datetime.now(UTC), capture()
+    path = out or _free(store.ROOT / suite.suite / now.strftime("%Y-%m-%dT%H-%M-%S"))
+    header: dict[str, Any] = {
+        "suite": suite.model_dump(mode="json"),
+        "source": source,
+        "filter": pattern,
+        "device": device,
+        "environment": here,
+        "metrics": _metrics(suite),
+        "started_at": now.isoformat(timespec="seconds"),
+        "planned": len(todo.trials),
+        **({"processes": count} if (count := processes(suite)) > 1 else {}),
+    }
+    whole = Session(path, suite, todo, 0, header, machine=fingerprint(here))
+    return _opened(_part(whole, part) if part else whole)
+
+
+def part_of(whole: Session, part: Shard, out: Path) -> Session:
+    """A part of what is left of a run, in a new folder of its own, which `merge.adopt` brings back.
+
+    Raises:
+        ResultsError: the folder holds something already, or cannot be made.
+        NothingMeasured: the part is empty.
+    """
+    kept = {k: v for k, v in whole.header.items() if k not in _OF_THE_WHOLE}
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    header = {**kept, "environment": capture(), "started_at": now, "part_of": str(whole.path.resolve())}
+    return _opened(_part(replace(whole, path=out, header=header, done=0), part))
+
+
+def _part(whole: Session, part: Shard) -> Session:
+    todo = Plan(part.of(whole.todo.jobs))
+    ids = [t.id for t in todo.trials]
+    return replace(whole, todo=todo, header={**whole.header, "shard": str(part), "trials": ids, "planned": len(ids)})
+
+
+def _opened(session: Session) -> Session:
+    store.create(session.path, session.header)
+    return session
+
+
+def resume(path: Path, suite: Suite | None, force: bool, elsewhere: bool = False) -> Session:
+    """Open a run again with the jobs that are not settled.
+
+    A run of several machines goes on on any; so does every run where other machines will measure (`elsewhere`).
+
+    Raises:
+        ResultsError: the suite, the code or the machine changed, unless `force`.
+    """
+    old = store.load(path)
+    now = capture()
+    known = (*_above(old), *old.records)
+    try:
+        chosen = suite or Suite.model_validate(old.suite)
+        whole = planned(chosen, old.header, known)
+    except ValidationError as failure:
+        why = failure.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ResultsError(f"{path} cannot be resumed: {why}") from None
+    count = processes(chosen)
+    changes = [] if suite is None or suite.model_dump(mode="json") == old.suite else ["the suite"]
+    if now["code"] != old.environment.get("code"):
+        changes.append(f"the code of polybench ({old.environment.get('code')} / {now['code']})")
+    if count != old.header.get("processes", 1):
+        changes.append(f"the number of processes ({old.header.get('processes', 1)} / {count})")
+    if not (elsewhere or "sources" in old.header):
+        changes += [f"the machine ({d})" for d in differences(old.environment, now)]
+    if changes and not force:
+        raise ResultsError(
+            f"{path} cannot be resumed, these changed: {', '.join(changes)}; "
+            "start a new run, or say --force to mix them"
+        )
+    records = {r.trial.id: r for r in known}
+    todo = whole.only(lambda job: not settled(job, records))
+    header = {
+        **old.header,
+        "suite": chosen.model_dump(mode="json"),
+        "planned": len(whole.trials),
+        "metrics": {**old.header["metrics"], **_metrics(chosen)},
+        "forced": [*old.header.get("forced", []), *changes],
+    }
+    if "sources" in header and not elsewhere:
+        header = joined(header, [{"run": str(path), "started_at": old.header["started_at"], "environment": now}])
+    return Session(path, chosen, todo, len(whole.trials) - len(todo.trials), header, known, fingerprint(now))
+
+
+def joined(header: dict[str, Any], sources: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The header of a run that has records of these runs too, each with the environment it was measured in."""
+    found = {(s["run"], fingerprint(s["environment"])): s for s in (*header.get("sources", []), *sources)}
+    everywhere = together([s["environment"] for s in found.values()])
+    return {**header, "sources": list(found.values()), "environment": everywhere}
+
+
+def planned(suite: Suite, header: dict[str, Any], records: Sequence[Record]) -> Plan:
+    """What the run of this header is to measure, as far as its records decide it: all, or the trials of its part."""
+    whole = plan(suite, header["device"], header.get("filter"), records)
+    if "trials" not in header:
+        return whole
+    mine = set(header["trials"])
+    return whole.only(lambda job: {t.id for t in job.trials} <= mine)
+
+
+def processes(suite: Suite) -> int:
+    """How many processes train one model."""
+    here = place().size
+    return suite.processes if suite.launcher and here == 1 else here
+
+
+def _metrics(suite: Suite) -> dict[str, Any]:
+    """Metric definitions by kind, which make the folder explain itself."""
+    return {k: [m.to_json() for m in kind_of(k).metrics] for k in sorted({b.kind for b in suite.benchmarks})}
+
+
+def _above(part: store.Run) -> tuple[Record, ...]:
+    """What the run knows that a part was taken of: its tuning decides what the part measures."""
+    above = part.header.get("part_of")
+    return store.load(Path(above)).records if above else ()
+
+
+def settled(job: Job, records: dict[str, Record]) -> bool:
+    """Blocks are paired within a job, so its trials are done together or not at all; a tuned rate may have moved."""
+    known = [records.get(t.id) for t in job.trials]
+    same = all(r is not None and r.status.settled and r.trial == t for r, t in zip(known, job.trials, strict=True))
+    return same and len({r.started_at for r in known if r}) == 1
+
+
+def _free(path: Path) -> Path:
+    """The path, or the same with a number when two runs begin in one second."""
+    candidate, number = path, 2
+    while candidate.exists():
+        candidate, number = path.with_name(f"{path.name}-{number}"), number + 1
+    return candidate
