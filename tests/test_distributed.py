@@ -16,11 +16,11 @@ from polybench.measure.training.distributed import Ranks
 ROOT = Path(__file__).parent.parent
 SCRIPT = """
 import json, sys, numpy as np, torch
-from polybench.corpus import Tokens
-from polybench.distributed import ranks
-from polybench.evaluation import evaluate
-from polybench.language import LanguageAxes
-from polybench.training import Training, set_up
+from polybench.corpora.corpus import Tokens
+from polybench.measure.training.distributed import ranks
+from polybench.measure.training.evaluation import evaluate
+from polybench.measure.training_axes import LanguageAxes
+from polybench.measure.training.loop import Training, set_up
 
 torch.set_num_threads(1)
 stream = np.random.default_rng(0).integers(0, 17, 2000).astype(np.uint16)

@@ -175,7 +175,7 @@ def test_a_tokenizer_cannot_be_trained_on_tokens(tmp_path: Path) -> None:
 FLAT = """
 import sys
 import numpy as np
-from polybench.corpus import tokens
+from polybench.corpora.corpus import tokens
 
 def most():  # MiB that were ever resident
     return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) / 1024
