@@ -7,7 +7,7 @@ from pathlib import Path
 from polybench.document import Document
 from polybench.report.compose import compose
 from polybench.report.formats.draw import palette_of, png
-from polybench.report.formats.text import md_table
+from polybench.report.formats.markdown import md_table
 from polybench.run.store import load
 
 ROOT = Path(__file__).parent.parent

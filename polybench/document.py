@@ -26,6 +26,10 @@ class Entry:
     best: bool = False
     outcome: str = ""  # better, worse, same, unresolved, unstable, or nothing
 
+    @property
+    def shown(self) -> str:
+        return f"{self.text} {self.outcome}".strip()
+
 
 @dataclass(frozen=True)
 class Column:

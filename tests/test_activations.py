@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from polybench.measure.model.build import activation, branches
-from polybench.measure.model.ffn import FeedForward
+from polybench.measure.model.feed_forward import FeedForward
 from polybench.measure.shape import hidden_width
 from polybench.registry import activations
 

@@ -13,9 +13,9 @@ from builders import suite
 
 from polybench.errors import UsageError
 from polybench.plan.jobs import plan
-from polybench.report.sources import missing
 from polybench.run import cluster
 from polybench.run.cluster import Order
+from polybench.run.merge import missing
 from polybench.run.store import load
 
 SUITE = """

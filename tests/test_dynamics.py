@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from polybench.corpora.corpus import Tokens
-from polybench.measure.dynamics_metrics import BY_LAYER, DYNAMICS, HIGHEST, SCALARS
 from polybench.measure.model.build import activation, generator
 from polybench.measure.model.decoder import Decoder
 from polybench.measure.training.dynamics import Observer, coefficients, effective_rank, matrices, overheard, statistics
 from polybench.measure.training.evaluation import sample
 from polybench.measure.training.loop import Training, set_up
 from polybench.measure.training_axes import LanguageAxes
+from polybench.measure.training_metrics import BY_LAYER, DYNAMICS, HIGHEST, SCALARS
 from polybench.record import Measurement
 from polybench.registry import activations
 

@@ -12,7 +12,7 @@ from test_checkpoint import items
 
 from polybench.document import Document, Figure
 from polybench.kind import Progress
-from polybench.measure.dynamics_metrics import BY_LAYER, DYNAMICS, SCALARS
+from polybench.measure.training_metrics import BY_LAYER, DYNAMICS, SCALARS
 from polybench.metric import Metric
 from polybench.plan.jobs import plan
 from polybench.record import Measurement, Record

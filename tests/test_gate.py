@@ -11,7 +11,7 @@ from builders import JOB, changed, exact, losses, record, run, suite, times
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polybench.cli.verdicts import as_text, to_json
+from polybench.cli.gate import as_text, to_json
 from polybench.compare.gate import between, exit_code
 from polybench.compare.verdict import Verdict
 from polybench.errors import NothingMeasured, UsageError

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from polybench import stats
 from polybench.compare.comparison import across
 from polybench.compare.derive import with_derived
-from polybench.compare.way import METRICS, way_tables
+from polybench.compare.way import METRICS
 from polybench.document import Entry, Table
 from polybench.record import Status
 from polybench.report.compose import compose
-from polybench.report.loss_table import TITLES, loss_tables
+from polybench.report.losses import TITLES, loss_tables
+from polybench.report.way import way_tables
 from polybench.run.store import Run
 
 LAWS = settings(max_examples=40, deadline=None, derandomize=True, database=None)

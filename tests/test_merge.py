@@ -16,9 +16,8 @@ from polybench.machine.environment import fingerprint, together
 from polybench.record import Artifact, Record, Status
 from polybench.report.compose import compose
 from polybench.report.figures import figures
-from polybench.report.sources import missing
 from polybench.run import session, store
-from polybench.run.merge import adopt, merge, unite
+from polybench.run.merge import adopt, merge, missing, unite
 from polybench.run.store import Run
 
 OF = suite(benchmarks=[{"name": "memory", "kind": "memory"}])

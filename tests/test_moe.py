@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from polybench.measure.model.build import generator
 from polybench.measure.model.decoder import Decoder
-from polybench.measure.model.moe import BALANCE, Mixture, Z, auxiliary
+from polybench.measure.model.feed_forward import BALANCE, Mixture, Z, auxiliary
 from polybench.measure.shape import Shape
 from polybench.registry import activations
 

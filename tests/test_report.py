@@ -20,8 +20,9 @@ from polybench.record import Record, Status
 from polybench.registry import formats
 from polybench.report.answer import findings
 from polybench.report.compose import compose
-from polybench.report.formats.text import fitting
-from polybench.report.table import show, tables
+from polybench.report.formats.terminal import fitting
+from polybench.report.tables import tables
+from polybench.report.wording import show
 from polybench.run.frame import rows
 from polybench.stats import t_test
 

@@ -8,7 +8,7 @@ import pytest
 from builders import record, run
 
 from polybench.record import Record
-from polybench.report import roofline
+from polybench.report import limits
 from polybench.run.store import Run
 
 MOVES = {"least_bytes": 5e6, "flops": 2e6}  # copied at 10 GB/s: 0.5 ms; computed at 50 GFLOP/s: 0.04 ms
@@ -34,8 +34,8 @@ def timed(
     return found
 
 
-def limit(one: Run) -> roofline.Limit:
-    (found,) = roofline.limits(one, "speed")
+def limit(one: Run) -> limits.Limit:
+    (found,) = limits.limits(one, "speed")
     return found
 
 
@@ -74,7 +74,7 @@ def test_a_block_has_its_products_alone() -> None:
 
 def test_what_declares_nothing_has_no_limit_and_is_named() -> None:
     one = run([*timed("relu", 1e-3), *timed("polynorm", 1e-3, {})])
-    (table,) = roofline.tables(one)
+    (table,) = limits.tables(one)
     assert [row[0].text for row in table.rows] == ["relu"]
     assert table.notes == ("polynorm (activation) declares no cost, so it has no limit here.",)
-    assert roofline.tables(run(timed("polynorm", 1e-3, {}))) == ()
+    assert limits.tables(run(timed("polynorm", 1e-3, {}))) == ()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from polybench.compare.grid import compared
 from polybench.report.compose import compose
-from polybench.report.spread import deviation, spread_tables
+from polybench.report.losses import deviation, spread_tables
 
 LAWS = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 SIZES = {"init": 0.01, "data": 0.04, "both": 0.05}

@@ -15,12 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polybench.errors import RegistryError, SuiteError, UsageError
-from polybench.options import canonical
 from polybench.plan.check import Resolved, load_suite
 from polybench.plan.jobs import plan
 from polybench.plan.suite import DTYPES, Suite
 from polybench.registry import activations, backends
-from polybench.spec import Spec, scalar
+from polybench.spec import Spec, canonical, scalar
 
 FEW = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 VALID: dict[str, Any] = {

@@ -19,10 +19,9 @@ from polybench.errors import ResultsError, UsageError
 from polybench.record import Record, Status
 from polybench.run import session, torchrun
 from polybench.run.executor import Ending, Executor, Message
-from polybench.run.ranks import Place, divided, place
 from polybench.run.runner import perform
 from polybench.run.store import load
-from polybench.run.team import Together, serve
+from polybench.run.team import Place, Together, divided, place, serve
 from polybench.trial import RENDEZVOUS, Cell, Job, Trial
 
 VALUE: Message = {"trial": 0, "measurement": {"metric": "m", "values": [1.0]}}

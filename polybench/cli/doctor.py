@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from polybench.cli.suites import DeviceOption, Json
+from polybench.cli.options import DeviceOption, Json
 from polybench.machine.diagnosis import Finding
 
 _STYLE = {"ok": "green", "note": "yellow", "unfit": "bold red"}

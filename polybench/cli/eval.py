@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polybench.cli.suites import DeviceOption, Json
+from polybench.cli.options import DeviceOption, Json
 from polybench.errors import ResultsError, TrialError, UsageError
 
 if TYPE_CHECKING:
@@ -110,6 +110,6 @@ def _keep(path: Path, found: Scored, limit: int | None) -> None:
 
 def _text(model: str, tables: Sequence[Table], notes: Sequence[str]) -> str:
     from polybench.document import Document
-    from polybench.report.formats.text import terminal
+    from polybench.report.formats.terminal import terminal
 
     return str(terminal(Document("scores", f"of {model}", (), tuple(tables), (), (), tuple(notes))))

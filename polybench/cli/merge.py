@@ -16,12 +16,13 @@ def merge(
     force: Annotated[bool, typer.Option("--force", help="merge although the code of polybench changed")] = False,
 ) -> None:
     """Make one run of several of the same suite; it says what is missing, and can be resumed."""
-    from polybench.report.sources import MOST_LABELS, facts, missing
+    from polybench.report.provenance import part_facts
     from polybench.run import store
+    from polybench.run.merge import MOST_LABELS, missing
     from polybench.run.merge import merge as make
 
     merged = make([store.find(text) for text in runs], out, force)
-    for name, value in facts(merged):
+    for name, value in part_facts(merged):
         print(f"{name}: {value}", file=sys.stderr)
     print(f"results: {out}")
     absent = missing(merged)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from polybench.cli.suites import DeviceOption, Filter, Json, Overrides, ShardOption, show_plan, show_plan_of
+from polybench.cli.options import DeviceOption, Filter, Json, Overrides, ShardOption
+from polybench.cli.suites import show_plan, show_plan_of
 from polybench.errors import Stopped, UsageError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def run(
     from polybench.plan.check import load_suite
     from polybench.plan.shard import Shard
     from polybench.run import session, store
-    from polybench.run.ranks import place
+    from polybench.run.team import place
 
     if not place().leads:
         from polybench.run.team import follow
@@ -130,7 +131,7 @@ def _check(order: Any, suite: Any, pattern: str | None) -> None:
 def _measure(current: Session, order: Any, force: bool, quiet: bool) -> None:
     from polybench.run import cluster, local, team, torchrun
     from polybench.run.progress import shown
-    from polybench.run.ranks import place
+    from polybench.run.team import place
 
     size = place().size
     if order:
@@ -147,8 +148,8 @@ def _measure(current: Session, order: Any, force: bool, quiet: bool) -> None:
 
 def _tell(path: Path, as_json: bool, cluster: str | None) -> None:
     """Where the results are and how it went; the exit code follows."""
-    from polybench.report.sources import missing
     from polybench.run import local, store
+    from polybench.run.merge import missing
 
     found = store.load(path)
     if absent := missing(found):

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polybench.cli.suites import Json
+from polybench.cli.options import Json
 from polybench.errors import NothingMeasured, UsageError
+
+if TYPE_CHECKING:
+    from polybench.plan.suite import Suite
+
+ACTIVATIONS = ("relu", "gelu", "swiglu")  # the cheapest, so that many cells fit
+SLOWDOWNS = (1.03, 1.05, 1.08, 1.10)
 
 
 def selfcheck(
@@ -28,14 +35,16 @@ def selfcheck(
     """
     from polybench.compare import selfcheck as check
     from polybench.report.compose import compose
-    from polybench.report.formats.text import markdown, terminal
+    from polybench.report.formats.markdown import markdown
+    from polybench.report.formats.terminal import terminal
+    from polybench.report.selfcheck import table
     from polybench.run import local, session, store
     from polybench.run.progress import shown
 
     if run is not None and out is not None:
         raise UsageError("--out is for a new measurement; leave it away to judge a run anew")
     if run is None:
-        current = session.begin(check.suite(cells, launches, blocks), out, None, check.KIND)
+        current = session.begin(suite(cells, launches, blocks), out, None, check.KIND)
         with shown(current, quiet) as tell:
             local.carry_out(current, tell)
         path = current.path
@@ -53,7 +62,7 @@ def selfcheck(
     elif not trusted:
         reason += f", and at least {low:.1%}, more than the intervals promise: quiet the machine, see polybench doctor"
     if as_json:
-        print(json.dumps({"run": str(path), "table": asdict(check.table(found)), "reason": reason}, indent=1))
+        print(json.dumps({"run": str(path), "table": asdict(table(found)), "reason": reason}, indent=1))
     else:
         document = compose(found)
         store.write_whole(path / "report.md", markdown(document))
@@ -61,3 +70,25 @@ def selfcheck(
         print(f"results: {path}")
         print(reason)
     raise typer.Exit(0 if trusted else 4)
+
+
+def suite(cells: int, launches: int, blocks: int) -> Suite:
+    """As many cells as asked for, or a few more: every activation with every slowdown, again and again."""
+    from polybench.compare.selfcheck import KIND
+    from polybench.plan.suite import Suite
+
+    repeats = max(1, math.ceil(cells / (len(ACTIVATIONS) * len(SLOWDOWNS))))
+    matrix = {"slowdown": list(SLOWDOWNS), "repeat": list(range(repeats))}
+    benchmark = {
+        "name": KIND, "kind": KIND, "matrix": matrix, "protocol": {"launches": launches, "blocks": blocks},
+    }  # fmt: skip
+    return Suite.model_validate(
+        {
+            "suite": KIND,
+            "description": "Verdicts on equal code, and on code that is slower by a known factor.",
+            "device": "cpu",  # a GPU replays graphs, in which a slowdown by extra calls would be frozen
+            "activations": list(ACTIVATIONS),
+            "reference": ACTIVATIONS[0],
+            "benchmarks": [benchmark],
+        }
+    )

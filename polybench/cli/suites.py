@@ -10,18 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from polybench.cli.options import DeviceOption, Filter, Json, Overrides, ShardOption, SuiteArgument
 from polybench.errors import UsageError
-
-SuiteArgument = Annotated[Path, typer.Argument(metavar="SUITE", help="a suite file, such as suites/quick.yaml")]
-Overrides = Annotated[list[str] | None, typer.Option("-s", "--set", metavar="KEY=VALUE", help="change one value")]
-Filter = Annotated[
-    str | None, typer.Option(metavar="GLOB", help="only trials whose label matches; keeps the reference")
-]
-DeviceOption = Annotated[str | None, typer.Option(metavar="auto|cpu|cuda", help="where to measure")]
-ShardOption = Annotated[
-    str | None, typer.Option(metavar="I/N", help="only the I-th of N parts of the plan, such as 2/3")
-]
-Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
 def plan(
@@ -60,14 +50,6 @@ def validate(
         print("\n".join(lines(found)) if resolved else f"{path}: ok")
     if problems:
         raise SuiteError(problems)
-
-
-def list_(as_json: Json = False) -> None:
-    """Name every activation, backend, kind, corpus, report and suite, with its origin."""
-    from polybench.cli.catalogue import catalogue, text
-
-    entries = catalogue()
-    print(json.dumps(entries, indent=1) if as_json else text(entries))
 
 
 def schema() -> None:

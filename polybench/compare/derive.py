@@ -7,12 +7,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from polybench.compare.elsewhere import with_named_losses
 from polybench.compare.grid import machines
-from polybench.measure.curves import DERIVED, EQUAL_FLOPS, EQUAL_TIME, STEPS_TO, TIME_TO, TOKENS_TO
+from polybench.measure.training_metrics import DERIVED, EQUAL_FLOPS, EQUAL_TIME, STEPS_TO, TIME_TO, TOKENS_TO
+from polybench.metric import Metric
 from polybench.record import Measurement, Record, Status
 from polybench.run.store import Run
 from polybench.trial import Cell
+
+NAMED = "loss on "  # how the name of such a metric begins
+_OTHERS = "other_losses"  # of a record, in the order of its axis `eval_corpora`
 
 
 def with_derived(run: Run) -> Run:
@@ -107,3 +110,30 @@ def _values(record: Record, name: str) -> tuple[float, ...]:
     measurement = record.get(name)
     assert measurement is not None
     return measurement.values
+
+
+def with_named_losses(run: Run) -> Run:
+    """The run with a metric `loss on NAME` for each further corpus that its models were evaluated on."""
+    found = {r.trial.id: _named(r) for r in run.records if r.get(_OTHERS)}
+    if not found:
+        return run
+    metrics = {kind: list(known) for kind, known in run.header["metrics"].items()}
+    for kind in metrics:
+        names = dict.fromkeys(
+            m.metric for r in run.records if r.trial.cell.kind == kind for m in found.get(r.trial.id, ())
+        )
+        metrics[kind] += [_metric(name).to_json() for name in names]
+    records = tuple(replace(r, measurements=(*r.measurements, *found.get(r.trial.id, ()))) for r in run.records)
+    return replace(run, records=records, header={**run.header, "metrics": metrics})
+
+
+def _named(record: Record) -> list[Measurement]:
+    losses = record.get(_OTHERS)
+    corpora = str(dict(record.trial.cell.axes).get("eval_corpora", "")).split("+")
+    if losses is None or len(corpora) != len(losses.values):
+        return []
+    return [Measurement(f"{NAMED}{name}", (loss,)) for name, loss in zip(corpora, losses.values, strict=True)]
+
+
+def _metric(name: str) -> Metric:
+    return Metric(name, "nat/token", "lower", "seed", f"Held-out {name} after the last step.")

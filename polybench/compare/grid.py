@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from polybench.metric import Metric
-from polybench.plan.rates import TUNING
+from polybench.plan.tuning import TUNING
 from polybench.record import Record, Status
 from polybench.run.store import Run
 from polybench.stats import Estimate, launch_excess, of_launches
@@ -218,3 +218,9 @@ def grouped(found: Iterable[Point]) -> dict[Group, list[Point]]:
     for point in found:
         groups[point.benchmark, point.cell.beside("")].append(point)
     return groups
+
+
+def differences_of(grid: Grid, point: Point, against: str, metric: Metric) -> list[float]:
+    """value - other of every seed that both activations finished; none without the other."""
+    other = grid.beside(point, against)
+    return seed_differences(point, other, metric) if other else []

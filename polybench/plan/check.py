@@ -9,15 +9,15 @@ from typing import Any
 
 from polybench.errors import RegistryError, SuiteError, did_you_mean
 from polybench.kind import Kind, kind_of
-from polybench.options import canonical
 from polybench.plan.check_claims import judge
 from polybench.plan.check_matrix import matrix_problems
 from polybench.plan.check_tuning import tuning_problems
-from polybench.plan.collector import Collector
 from polybench.plan.extends import layered
 from polybench.plan.located import Mark, Route
+from polybench.plan.problems import Collector
 from polybench.plan.suite import DTYPES, Suite
 from polybench.registry import backends
+from polybench.spec import canonical
 
 
 @dataclass(frozen=True)

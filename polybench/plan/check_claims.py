@@ -6,9 +6,9 @@ from typing import Any
 
 from polybench.errors import did_you_mean
 from polybench.kind import Kind, axes_of, kind_of
-from polybench.plan.collector import Collector
 from polybench.plan.located import Route
 from polybench.plan.matrix import combinations
+from polybench.plan.problems import Collector
 from polybench.plan.suite import Benchmark, Claim, Rule
 
 CELL_FIELDS = ("benchmark", "kind", "activation", "backend", "device", "dtype")

@@ -8,9 +8,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from polybench.errors import Problem, did_you_mean
 from polybench.kind import Kind
-from polybench.plan.explain import in_words
 from polybench.plan.located import Located, Route
 from polybench.plan.matrix import RESERVED, MatrixError, combinations
+from polybench.plan.problems import in_words
 
 
 def matrix_problems(kind: Kind, matrix: dict[str, Any], located: Located, route: Route) -> list[Problem]:

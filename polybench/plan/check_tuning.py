@@ -10,9 +10,8 @@ from pydantic import ValidationError
 
 from polybench.kind import Kind
 from polybench.plan.located import Route
-from polybench.plan.rates import TUNING
 from polybench.plan.suite import Suite, Tune
-from polybench.plan.tuning import OWN, SHARED
+from polybench.plan.tuning import OWN, SHARED, TUNING
 
 MOST_APART = 2.0  # neighbours of the grid; a coarser one can miss the best rate by more than activations differ
 

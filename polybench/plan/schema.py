@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
-from polybench.plan.suite import json_schema
+from polybench.plan.suite import Suite
 from polybench.registry import activations, kinds
 
 
@@ -50,3 +51,22 @@ gate:
   - {{metric: peak_bytes, tolerance: 0}}
   - {{metric: total_time, tolerance: 10%, where: {{level: block}}}}
 """
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of a suite file, for editors."""
+    schema = Suite.model_json_schema()
+    schema["properties"]["extends"] = {
+        "type": "string",
+        "description": "a suite beside this one; dictionaries merge, lists replace",
+    }
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "polybench suite"
+    # What another file may supply is not required of this one.
+    schema["anyOf"] = [{"required": ["extends"]}, {"required": schema.pop("required")}]
+    for part in (schema["properties"], schema["$defs"]["Rule"]["properties"]):
+        for key in ("margin", "tolerance"):
+            if key in part:
+                part[key]["type"] = ["number", "string"]
+                part[key].pop("minimum", None)
+    return schema

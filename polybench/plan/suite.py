@@ -130,25 +130,6 @@ class Suite(_Part):
         return benchmark.seeds or self.seeds
 
 
-def json_schema() -> dict[str, Any]:
-    """The JSON schema of a suite file, for editors."""
-    schema = Suite.model_json_schema()
-    schema["properties"]["extends"] = {
-        "type": "string",
-        "description": "a suite beside this one; dictionaries merge, lists replace",
-    }
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    schema["title"] = "polybench suite"
-    # What another file may supply is not required of this one.
-    schema["anyOf"] = [{"required": ["extends"]}, {"required": schema.pop("required")}]
-    for part in (schema["properties"], schema["$defs"]["Rule"]["properties"]):
-        for key in ("margin", "tolerance"):
-            if key in part:
-                part[key]["type"] = ["number", "string"]
-                part[key].pop("minimum", None)
-    return schema
-
-
 def suite_paths(folder: Path = Path("suites")) -> list[Path]:
     return sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")])
 

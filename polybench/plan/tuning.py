@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Literal
 
-from polybench.plan.rates import TUNING, at_edge, best, shared
 from polybench.plan.suite import Benchmark, Tune
 from polybench.record import Record, Status
 from polybench.trial import Cell, Trial
 
-OWN, SHARED = "tuned", "shared"  # what the axis `lr` says instead of a number
+TUNING = ".tuning"  # how the name of a benchmark ends that tunes the rate of another
+Losses = Mapping[float, Sequence[float]]  # learning rate -> loss of each tuning seed; not finite: diverged or failed
+
+OWN, SHARED = "tuned", "shared"  # what the axis `lr` says instead of a number,
+WORDS = {OWN: "each at its own best rate", SHARED: "all at the shared rate"}  # and what is said of that
 
 
 def asks(cell: Cell) -> bool:
@@ -71,7 +76,7 @@ class Tuning:
             c.activation: {rate: [self.losses.get(t.id, math.inf) for t in self._at(c, rate)] for rate in rates}
             for c in self._asked(cell, beside)
         }
-        return best(losses[cell.activation]) if dict(cell.axes)["lr"] == OWN else shared(losses)
+        return best_rate(losses[cell.activation]) if dict(cell.axes)["lr"] == OWN else shared_rate(losses)
 
     def _at(self, cell: Cell, rate: float) -> list[Trial]:
         axes = {**dict(cell.axes), "lr": rate}
@@ -89,3 +94,37 @@ def _loss(record: Record, objective: str) -> float:
 def _rounded(rate: float) -> float:
     """Six digits, so that a rate has one name however it was reached."""
     return float(f"{rate:.6g}")
+
+
+def sound(losses: Losses) -> dict[float, float]:
+    """Mean loss by rate, of the rates that every seed survived, ascending.
+
+    A seed is lost where its loss is not finite, and where a rate has fewer of them than another has.
+    """
+    seeds = max(map(len, losses.values()), default=0)
+    kept = {r: v for r, v in losses.items() if v and len(v) == seeds and all(map(math.isfinite, v))}
+    return {rate: fmean(kept[rate]) for rate in sorted(kept)}
+
+
+def best_rate(losses: Losses) -> float | None:
+    """The rate of the least mean loss, the lower one of two that tie; None where no rate is `sound`."""
+    means = sound(losses)
+    return min(means, key=means.__getitem__, default=None)
+
+
+def at_edge(rate: float, tried: Iterable[float]) -> Literal["low", "high", ""]:
+    """Whether nothing below or nothing above `rate` was tried; a single rate lies at the low edge.
+
+    What diverged was tried too: it bounds the best rate from above.
+    """
+    others = [r for r in tried if r != rate]
+    if not any(r < rate for r in others):
+        return "low"
+    return "" if any(r > rate for r in others) else "high"
+
+
+def shared_rate(by_activation: Mapping[str, Losses]) -> float | None:
+    """The rate of the least mean over activations, among those `sound` for every one; None where there is none."""
+    means = [sound(losses) for losses in by_activation.values()]
+    common = set.intersection(*map(set, means)) if means else set()
+    return min(sorted(common), key=lambda rate: fmean(m[rate] for m in means), default=None)

@@ -11,8 +11,8 @@ from polybench.compare.comparison import Comparison, across, of_losses
 from polybench.compare.grid import Point, matches, points, typical
 from polybench.document import Finding
 from polybench.metric import Metric, scale_for
-from polybench.plan.rates import WORDS
-from polybench.report.table import field_of, show
+from polybench.plan.tuning import WORDS
+from polybench.report.wording import field_of, show
 from polybench.run.store import Run
 from polybench.stats import ALPHA, holm
 from polybench.trial import Cell

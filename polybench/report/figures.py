@@ -12,7 +12,7 @@ from polybench.compare.derive import tokens_a_step
 from polybench.compare.grid import Group, Point, grouped, machines, of_seeds, points
 from polybench.document import Figure, Series
 from polybench.metric import Scale, scale_for
-from polybench.report.grouping import held_constant, key_of, mean_over, sentences, title_of, troubles
+from polybench.report.wording import held_constant, key_of, mean_over, sentences, title_of, troubles
 from polybench.run.store import Run
 from polybench.stats import CONFIDENCE_SEED, CONFIDENCE_TIME, Estimate, paired
 

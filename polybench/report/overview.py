@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from polybench.compare.comparison import Comparison, across
 from polybench.document import Column, Entry, Table
-from polybench.plan.rates import WORDS
-from polybench.report.table import change_entry, status_word
+from polybench.plan.tuning import WORDS
+from polybench.report.wording import change_entry, status_word
 from polybench.run.store import Run
 from polybench.trial import Cell
 

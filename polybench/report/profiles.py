@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from polybench.document import Column, Entry, Table
 from polybench.errors import ResultsError
 from polybench.metric import Scale, scale_for, significant
-from polybench.report.table import field_of, varying_axes
+from polybench.report.wording import field_of, varying_axes
 from polybench.run import traces
 from polybench.run.store import Run
 from polybench.run.traces import Operator, Profile

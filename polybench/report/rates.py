@@ -12,10 +12,9 @@ from statistics import fmean
 from polybench.compare.grid import Group, Point, points
 from polybench.document import Column, Entry, Figure, Series, Table
 from polybench.metric import Metric
-from polybench.plan import rates
+from polybench.plan.tuning import TUNING, Losses, at_edge, best_rate, shared_rate, sound
 from polybench.report.figures import FEW_SEEDS
-from polybench.report.grouping import held_constant, key_of, mean_over, sentences, title_of
-from polybench.report.table import field_of, varying_axes
+from polybench.report.wording import field_of, held_constant, key_of, mean_over, sentences, title_of, varying_axes
 from polybench.run.store import Run
 from polybench.stats import CONFIDENCE_SEED, paired
 from polybench.trial import Cell
@@ -47,7 +46,7 @@ def tunings(run: Run) -> dict[Group, Tuning]:
     places: dict[Group, list[Point]] = defaultdict(list)
     for point in points(run):
         rate = dict(point.cell.axes).get("lr")
-        if point.benchmark.endswith(rates.TUNING) and isinstance(rate, int | float):
+        if point.benchmark.endswith(TUNING) and isinstance(rate, int | float):
             places[point.benchmark, _anywhere(point.cell)].append(point)
     known = {g: next((m for n in LOSSES if (m := run.metrics[g[1].kind].get(n))), None) for g in places}
     return {g: Tuning(metric, tuple(places[g])) for g, metric in known.items() if metric}
@@ -71,12 +70,12 @@ def _tables(run: Run, benchmark: str, places: Mapping[Cell, Tuning]) -> Iterator
         where = tuple(Entry(field_of(place, axis)) for axis in varying)
         for activation, losses in tuning.losses.items():
             bests.append((Entry(activation), *where, *_best(losses)))
-            best = rates.best(losses)
+            best = best_rate(losses)
             every.append((Entry(activation), *where, *(_mean(losses.get(r), best=r == best) for r in tried)))
-        shared = rates.shared(tuning.losses)
+        shared = shared_rate(tuning.losses)
         told = f"{shared:g}" if shared else "none: no rate was survived by all of them"
         common = set.intersection(*map(set, tuning.losses.values())) if tuning.losses else set()
-        edge = {"low": "lowest", "high": "highest", "": ""}[rates.at_edge(shared, common) if shared else ""]
+        edge = {"low": "lowest", "high": "highest", "": ""}[at_edge(shared, common) if shared else ""]
         told += f", the {edge} that all of them tried" if edge else ""
         notes.append(f"Shared rate, best on average over the activations{_told(where)}: {told}.")
     seeds = max(len(p.records) for t in places.values() for p in t.found)
@@ -113,14 +112,14 @@ def _tables(run: Run, benchmark: str, places: Mapping[Cell, Tuning]) -> Iterator
 def _fresh(run: Run, benchmark: str) -> str:
     """Whether the comparison has seeds that its rates were not chosen on, which would flatter the chosen."""
     seeds = [{r.trial.seed for r in run.records if r.trial.benchmark == name}
-             for name in (benchmark, benchmark.removesuffix(rates.TUNING))]  # fmt: skip
+             for name in (benchmark, benchmark.removesuffix(TUNING))]  # fmt: skip
     both = sorted(set.intersection(*seeds))
     return f"of which {', '.join(map(str, both))} are compared too" if both else "none of which is compared"
 
 
-def _best(losses: rates.Losses) -> tuple[Entry, ...]:
+def _best(losses: Losses) -> tuple[Entry, ...]:
     """Best rate, loss there, at half, at double, sensitivity, edge."""
-    rate, means = rates.best(losses), rates.sound(losses)
+    rate, means = best_rate(losses), sound(losses)
     if rate is None:
         return (Entry("none"), *(Entry("–") for _ in range(5)))
     half, double = (_at(losses, rate * factor) for factor in (0.5, 2.0))
@@ -130,11 +129,11 @@ def _best(losses: rates.Losses) -> tuple[Entry, ...]:
     told = Entry("–") if math.isnan(risk) else Entry(words.get(risk, f"{risk:.3f}"), risk)
     return (
         Entry(f"{rate:g}", rate), _mean(losses[rate]), _mean(half), _mean(double), told,
-        Entry(_EDGES[rates.at_edge(rate, losses)]),
+        Entry(_EDGES[at_edge(rate, losses)]),
     )  # fmt: skip
 
 
-def _at(losses: rates.Losses, rate: float) -> Sequence[float] | None:
+def _at(losses: Losses, rate: float) -> Sequence[float] | None:
     """The losses at a rate, however it was rounded."""
     return next((v for tried, v in losses.items() if math.isclose(tried, rate, rel_tol=1e-3)), None)
 
@@ -156,7 +155,7 @@ def rate_figures(run: Run) -> Iterator[Figure]:
         lost = [
             f"{name} at {', '.join(f'{r:g}' for r in gone)}"
             for name, losses in tuning.losses.items()
-            if (gone := sorted(set(losses) - set(rates.sound(losses))))
+            if (gone := sorted(set(losses) - set(sound(losses))))
         ]
         if not any(line.x for line in lines):
             continue
@@ -177,8 +176,8 @@ def rate_figures(run: Run) -> Iterator[Figure]:
         )
 
 
-def _line(activation: str, losses: rates.Losses, few: bool) -> Series:
-    means = rates.sound(losses)
+def _line(activation: str, losses: Losses, few: bool) -> Series:
+    means = sound(losses)
     bands = [paired(losses[r]) for r in means]
     low = tuple(min(losses[r]) for r in means) if few else tuple(b.low for b in bands)
     high = tuple(max(losses[r]) for r in means) if few else tuple(b.high for b in bands)

@@ -10,9 +10,19 @@ from polybench.compare.grid import Point, of_seeds
 from polybench.compare.scaling import LOSS, Family, Ladder, exponent, ladders, trends
 from polybench.document import Column, Entry, Figure, Series, Table
 from polybench.report.figures import FEW_SEEDS
-from polybench.report.grouping import held_constant, key_of, mean_over, sentences, title_of, troubles
-from polybench.report.loss_table import p_entry
-from polybench.report.table import MINUS, change_entry, show, varying_axes
+from polybench.report.wording import (
+    MINUS,
+    change_entry,
+    held_constant,
+    key_of,
+    mean_over,
+    p_entry,
+    sentences,
+    show,
+    title_of,
+    troubles,
+    varying_axes,
+)
 from polybench.run.store import Run
 from polybench.stats import ALPHA, CONFIDENCE_SEED, holm, paired, t_test
 

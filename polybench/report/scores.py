@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from polybench.document import Column, Entry, Table
 from polybench.measure.tasks import Score
-from polybench.report.table import show, varying_axes
+from polybench.report.wording import show, varying_axes
 from polybench.stats import ALPHA, CONFIDENCE_SEED, holm, paired, t_test
 from polybench.stopping import more_seeds
 from polybench.trial import Cell, Trial

@@ -14,9 +14,9 @@ from polybench.plan.jobs import Plan
 from polybench.record import Record, Status
 from polybench.run import store
 from polybench.run.executor import Executor, WorkerProcess
-from polybench.run.ranks import divided
 from polybench.run.runner import Event, run
 from polybench.run.session import Session, planned, settled
+from polybench.run.team import divided
 from polybench.trial import CHECKPOINTS, Job, told_apart
 
 

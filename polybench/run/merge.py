@@ -20,6 +20,7 @@ from polybench.run import store
 from polybench.run.session import joined, planned
 from polybench.run.store import Run
 
+MOST_LABELS = 3  # of missing trials; the header names them all
 _EQUAL = {"suite": "suites", "filter": "filters", "device": "devices"}  # what all runs must have in common
 _OWN = ("schema_version", "shard", "trials", "part_of", "environment_after", "finished_at", "sources")
 
@@ -154,3 +155,9 @@ def _bring(run: Run, target: Path, records: Iterable[Record]) -> None:
             shutil.copyfile(run.path / name, new)
         except OSError as problem:
             raise ResultsError(f"{new} cannot be written: {problem.strerror}; free some space and merge anew") from None
+
+
+def missing(run: Run) -> list[str]:
+    """Labels of the trials that no part had measured when the run was merged, and that are still not there."""
+    there = {r.trial.label for r in run.records}
+    return [label for label in run.header.get("missing", []) if label not in there]

@@ -18,7 +18,7 @@ from polybench.plan.shard import Shard
 from polybench.plan.suite import Benchmark, Suite
 from polybench.record import Record
 from polybench.run import store
-from polybench.run.ranks import place
+from polybench.run.team import place
 from polybench.trial import Job
 
 _OF_THE_WHOLE = ("sources", "missing", "finished_at", "environment_after")  # in a header; no part inherits it

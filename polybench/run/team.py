@@ -13,12 +13,13 @@ import secrets
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Client, Connection, Listener
 from typing import Any
 
+from polybench.kind import kind_of
 from polybench.record import Status
 from polybench.run.executor import Ending, Executor, Message, WorkerProcess
 from polybench.trial import RENDEZVOUS, Job, Trial
@@ -155,3 +156,29 @@ def _accepted(listener: Listener) -> tuple[int, Connection]:
 
 def _joined(error: str, failures: Sequence[str]) -> str:
     return f"{error} ({failures[0]})" if failures else error
+
+
+@dataclass(frozen=True)
+class Place:
+    """Rank of this process among `size`, which torchrun started."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        return self.rank == 0
+
+
+def place(environment: Mapping[str, str] = os.environ) -> Place:
+    """What torchrun's variables say; alone where there are none."""
+    try:
+        here = Place(int(environment["RANK"]), int(environment["WORLD_SIZE"]))
+    except (KeyError, ValueError):
+        return Place()
+    return here if "MASTER_ADDR" in environment else Place()
+
+
+def divided(job: Job) -> bool:
+    """Whether several processes do the job together: those of kinds repeated over seeds, which train."""
+    return kind_of(job.trials[0].cell.kind).repeats == "seeds"

@@ -16,8 +16,8 @@ from polybench.errors import Lost, PolybenchError, UsageError
 from polybench.machine.gpus import gpus
 from polybench.run import local, store, team
 from polybench.run.progress import shown
-from polybench.run.ranks import place
 from polybench.run.session import Session, resume
+from polybench.run.team import place
 
 
 def carry_out(current: Session, quiet: bool) -> None:

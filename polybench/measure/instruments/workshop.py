@@ -13,7 +13,7 @@ from polybench.errors import TrialError
 from polybench.measure.axes import LevelAxes
 from polybench.measure.model.build import activation, branches, executed
 from polybench.measure.model.decoder import Decoder
-from polybench.measure.model.ffn import FeedForward
+from polybench.measure.model.feed_forward import FeedForward
 from polybench.measure.shape import Shape, hidden_width
 
 # Dimension key: N tokens, B batch, T time, D model width, F hidden width, G branches, V vocabulary, L layers.

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from polybench.errors import Diverged, OverBudget
 from polybench.kind import Fact, Item, Progress
-from polybench.measure.curves import CLIPPED, COMPILE, LEARNING_RATE, PER_STEP
 from polybench.measure.training_axes import LanguageAxes, LanguageProtocol, training_seconds
+from polybench.measure.training_metrics import CLIPPED, COMPILE, LEARNING_RATE, PER_STEP
 from polybench.metric import Metric
 from polybench.record import Measurement
 from polybench.registry import kinds

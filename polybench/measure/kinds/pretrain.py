@@ -6,18 +6,18 @@ from collections.abc import Iterator, Sequence
 
 from polybench.errors import Diverged, OverBudget
 from polybench.kind import Fact, Item, Progress
-from polybench.measure.curves import (
+from polybench.measure.training_axes import LanguageAxes, LanguageProtocol, training_seconds
+from polybench.measure.training_metrics import (
     CLIPPED,
     COMPILE,
     DERIVED,
+    DYNAMICS,
     FLOPS,
     LEARNING_RATE,
     PER_STEP,
     PRODUCT_RATE,
     UTILISATION,
 )
-from polybench.measure.dynamics_metrics import DYNAMICS
-from polybench.measure.training_axes import LanguageAxes, LanguageProtocol, training_seconds
 from polybench.metric import Metric
 from polybench.record import Measurement
 from polybench.registry import kinds

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from polybench.errors import RegistryError
-from polybench.options import canonical
 from polybench.registry import activations, backends
+from polybench.spec import canonical
 
 Call = Callable[..., Any]
 

@@ -10,8 +10,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from polybench.measure.model.build import branches, normal_
-from polybench.measure.model.ffn import FeedForward
-from polybench.measure.model.moe import Mixture
+from polybench.measure.model.feed_forward import FeedForward, Mixture
 from polybench.measure.model.operators import linear_cross_entropy, rms_norm
 from polybench.measure.shape import Shape
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from polybench.corpora.corpus import Tokens, tokens
 from polybench.errors import OverBudget, TrialError
-from polybench.measure.curves import COMPILE, GRADIENT_NORM, RATE, STEP_RATE, TRAIN_LOSS
 from polybench.measure.training import checkpoint
 from polybench.measure.training.distributed import Ranks, ranks
 from polybench.measure.training.loop import Training, repeatable, set_up
 from polybench.measure.training.thinning import thin
 from polybench.measure.training_axes import FilledAxes, LanguageProtocol
+from polybench.measure.training_metrics import COMPILE, GRADIENT_NORM, RATE, STEP_RATE, TRAIN_LOSS
 from polybench.record import Measurement
 from polybench.trial import Trial
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polybench.measure import dynamics_metrics as metrics
+from polybench.measure import training_metrics as metrics
 from polybench.measure.model.build import Call
 from polybench.measure.model.decoder import Decoder
 from polybench.measure.training.loop import whole

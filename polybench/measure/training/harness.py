@@ -18,12 +18,14 @@ from lm_eval.utils import get_rolling_token_windows
 from torch import Tensor
 from tqdm import tqdm
 
+from polybench.corpora.tokenizer import Coder, tokenizers
 from polybench.errors import TrialError, Unsupported
 from polybench.measure.model.decoder import Decoder
 from polybench.measure.training import checkpoint
-from polybench.measure.training.codec import Codec
 from polybench.measure.training_axes import LanguageAxes
 from polybench.trial import Trial
+
+_BYTES = 256
 
 # Dimension key: B batch, T time, N tokens that are scored, V vocabulary.
 
@@ -176,3 +178,38 @@ class KeptModel(TemplateLM):
 
 def _precise(logits: Tensor) -> Tensor:
     return logits if logits.dtype == torch.float64 else logits.float()
+
+
+class Codec:
+    """`tokenizer` is `bytes`, whose ids are the bytes, or the JSON of the tokenizers package.
+
+    `end` is the id that ends a document, and so the one before its first token.
+
+    Raises:
+        Unsupported: the tokenizers package is not installed.
+        TrialError: that JSON is damaged, or is of another vocabulary.
+    """
+
+    def __init__(self, tokenizer: str, vocabulary: int):
+        self._inner: Any = None
+        self.end = vocabulary - 1  # of bytes, and where others name no end
+        if tokenizer == "bytes":
+            return
+        library = tokenizers()
+        try:
+            self._inner = library.Tokenizer.from_str(tokenizer)
+        except Exception as problem:  # the package raises nothing narrower
+            raise TrialError(f"the tokenizer in the checkpoint cannot be read: {problem}") from None
+        self._inner.decoder = self._inner.decoder or library.decoders.ByteLevel()
+        self.end = Coder(tokenizer).end
+
+    def encode(self, text: str) -> list[int]:
+        if self._inner is None:
+            return list(text.encode("utf-8", "replace"))
+        return list(self._inner.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, ids: list[int]) -> str:
+        """Bytes that are no UTF-8 become the replacement character; the end of a document is no text."""
+        if self._inner is None:
+            return bytes(i for i in ids if i < _BYTES).decode("utf-8", "replace")
+        return str(self._inner.decode(ids, skip_special_tokens=True))

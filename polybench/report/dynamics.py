@@ -1,20 +1,45 @@
-"""Tables of what goes on inside of the decoders: each activation beside the reference, and what it has learned."""
+"""What a training looked like inside: tables and pictures."""
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
 from polybench.compare.comparison import Comparison, across
-from polybench.compare.grid import Point, by_step
-from polybench.document import Column, Entry, Table
-from polybench.measure.dynamics_metrics import LAYER_COEFFICIENTS, SCALARS
+from polybench.compare.grid import Point, by_step, grouped, points
+from polybench.document import Column, Entry, Figure, Series, Table
+from polybench.measure import training_metrics as metrics
+from polybench.measure.training_metrics import LAYER_COEFFICIENTS, SCALARS
 from polybench.metric import Metric, significant
-from polybench.report.grouping import mean_over, sentences
-from polybench.report.table import change_entry, field_of, status_word, varying_axes
+from polybench.report.figures import FEW_SEEDS
+from polybench.report.wording import (
+    change_entry,
+    field_of,
+    held_constant,
+    key_of,
+    mean_over,
+    sentences,
+    status_word,
+    title_of,
+    troubles,
+    varying_axes,
+)
 from polybench.run.store import Run
-from polybench.stats import CONFIDENCE_SEED
+from polybench.stats import CONFIDENCE_SEED, paired
+
+_WIDTH = "Gated blocks are narrower at equal parameters, and already at random a narrower matrix has a lower rank"
+# (metric, title, what the reader must know)
+_BY_LAYER = (
+    (metrics.W_IN_RANK, "Effective rank of w_in", _WIDTH),
+    (metrics.W_OUT_RANK, "Effective rank of w_out", _WIDTH),
+    (metrics.LAYER_COSINE, "Cosine of a layer's input and output", ""),
+    (metrics.LAYER_RMS, "Root mean square of activations", ""),
+    (metrics.LAYER_KURTOSIS, "Kurtosis of activations", ""),
+    (metrics.LAYER_ZEROS, "Share of zeros in activations", ""),
+)
+_LEARNED = tuple((m, f"Learned coefficient a_{i}", "") for i, m in enumerate(metrics.COEFFICIENTS))
 
 METRICS = tuple(metric.name for metric in SCALARS)
 
@@ -98,3 +123,44 @@ def _coefficient(point: Point, metric: Metric) -> Entry:
         return Entry("–")
     low, mean, high = (significant(v, 3) for v in (min(layers), fmean(layers), max(layers)))
     return Entry(f"{mean} ({low} to {high})", fmean(layers))
+
+
+def dynamics_figures(run: Run) -> Iterator[Figure]:
+    """A picture for each metric and group of cells that a run observed; a line an activation."""
+    every = grouped(points(run))
+    for metric, what, told in (*_BY_LAYER, *_LEARNED):
+        observed = {g: [p for p in ps if any(any(v) for v in by_step(p, metric).values())] for g, ps in every.items()}
+        groups = {g: ps for g, ps in observed.items() if ps}
+        for group in groups:
+            found = [p for p in every[group] if by_step(p, metric)]
+            counts = [max(map(len, by_step(p, metric).values())) for p in found]
+            few = min(counts) < FEW_SEEDS
+            band = "the range of the seeds" if few else f"the {CONFIDENCE_SEED:.0%} t interval of the mean"
+            lines = [line for p in found if (line := _line(p, by_step(p, metric), few)).x]
+            yield Figure(
+                key=key_of("dynamics", metric.name, group, groups),
+                kind="curves",
+                title=title_of(what, group, groups),
+                caption=sentences(
+                    metric.definition,
+                    told,
+                    mean_over(counts) + (f"; the band is {band}" if max(counts) > 1 else ""),
+                    held_constant(run, group, found),
+                    troubles(every[group]),
+                ),
+                x_label="Layer" if metric.along == "layer" else "Optimizer steps",
+                y_label=what,
+                series=tuple(lines),
+            )
+
+
+def _line(point: Point, values: dict[int, list[float]], few: bool) -> Series:
+    """Mean and band where every seed has a finite value."""
+    seeds = max(map(len, values.values()))
+    rows = []
+    for x, found in sorted(values.items()):
+        if len(found) == seeds and all(map(math.isfinite, found)):
+            middle = paired(found, CONFIDENCE_SEED)
+            rows.append((float(x), middle.value, *((min(found), max(found)) if few else (middle.low, middle.high))))
+    xs, ys, lows, highs = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return Series(point.cell.activation, xs, ys, *((lows, highs) if seeds > 1 else ()))

@@ -1,4 +1,4 @@
-"""Losses seed by seed: one table a benchmark and budget, with both tests of every paired difference."""
+"""Losses by seed, and where their spread comes from."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from polybench.compare.comparison import Comparison, across
-from polybench.compare.elsewhere import NAMED
-from polybench.compare.grid import Grid, Point, of_seeds, seed_differences
+from polybench.compare.derive import NAMED
+from polybench.compare.grid import Grid, Point, differences_of, of_seeds
 from polybench.document import Column, Entry, Table
-from polybench.metric import Metric, significant
-from polybench.report.table import change_entry, field_of, status_word, varying_axes
+from polybench.report.wording import change_entry, field_of, number, p_entry, show, status_word, varying_axes
 from polybench.run.store import Run
-from polybench.stats import ALPHA, CONFIDENCE_SEED, MOST_PAIRS, holm, sign_flip
+from polybench.stats import ALPHA, CONFIDENCE_SEED, MOST_PAIRS, Estimate, holm, sign_flip
 from polybench.trial import Cell
+
+SOURCES = {"init": "initial values", "data": "data order", "both": "both"}
+_SPREAD_LOSSES = ("val_loss", "final_train_loss")
 
 # Metric -> what its table is about, after the name of the benchmark.
 TITLES = {
@@ -44,10 +46,10 @@ def loss_tables(run: Run) -> tuple[Table, ...]:
     order = [b["name"] for b in run.suite["benchmarks"]]
     places = sorted(kept, key=lambda key: order.index(key[0]) if key[0] in order else len(order))
     first = dict(reversed(places))
-    return tuple(_table(run, grid, *key, kept[key], first[key[0]]) for key in places)
+    return tuple(_loss_table(run, grid, *key, kept[key], first[key[0]]) for key in places)
 
 
-def _table(run: Run, grid: Grid, benchmark: str, name: str, found: Sequence[Comparison], first: str) -> Table:
+def _loss_table(run: Run, grid: Grid, benchmark: str, name: str, found: Sequence[Comparison], first: str) -> Table:
     metric, reference = found[0].metric, run.suite["reference"]
     varying, shared = varying_axes([c.cell for c in found])
     flips = _sign_flips(grid, found)
@@ -117,24 +119,85 @@ def differences(grid: Grid, comparison: Comparison) -> list[float]:
     return differences_of(grid, comparison.point, comparison.against, comparison.metric)
 
 
-def differences_of(grid: Grid, point: Point, against: str, metric: Metric) -> list[float]:
-    """value - other of every seed that both activations finished; none without the other."""
-    other = grid.beside(point, against)
-    return seed_differences(point, other, metric) if other else []
-
-
 def _diverged(point: Point) -> str:
     bad = Counter(r.status.value.replace("_", " ") for r in point.records if r.status != "ok")
     others = [f"{n} {status}" for status, n in bad.items() if status != "diverged"]
     return ", ".join([f"{bad['diverged']} of {len(point.records)}", *others])
 
 
-def p_entry(p: float | None) -> Entry:
-    """A p value to two digits, nothing below a thousandth told apart."""
-    if p is None or not math.isfinite(p):
-        return Entry("–")
-    return Entry("< 0.001" if p < 1e-3 else f"{p:.2g}" if p < 0.995 else "1", p)
+def deviation(values: Sequence[float], confidence: float = CONFIDENCE_SEED) -> Estimate | None:
+    """Standard deviation with its chi-square interval; None for fewer than two values.
+
+    sqrt(sum of squares / chi2 quantile of n - 1 degrees of freedom), exact for normal values.
+    """
+    from scipy.special import chdtri
+
+    n = len(values)
+    if n < 2:
+        return None
+    found, tail = statistics.stdev(values), (1 - confidence) / 2
+    low, high = (found * math.sqrt((n - 1) / float(chdtri(n - 1, p))) for p in (tail, 1 - tail))
+    return Estimate(found, low, high, n)
 
 
-def number(value: float) -> Entry:
-    return Entry(significant(value, 2), value)
+def spread_tables(run: Run) -> tuple[Table, ...]:
+    """A table for each benchmark whose cells differ in the axis `varies`; `run` still holds them all."""
+    grid = Grid(run)
+    found: dict[tuple[str, str], list[Point]] = defaultdict(list)
+    for point in grid.cells.values():
+        for loss in _SPREAD_LOSSES:
+            if dict(point.cell.axes).get("varies") in SOURCES and of_seeds(point, loss):
+                found[point.benchmark, loss].append(point)
+    apart = {key: [p for p in ps if len(_sources(p, ps)) > 1] for key, ps in found.items()}
+    return tuple(_spread_table(run, grid, *key, ps) for key, ps in apart.items() if ps)
+
+
+def _sources(point: Point, found: Sequence[Point]) -> set[object]:
+    """What the seed moves in all points that differ from this in nothing else."""
+    here = _but_varies(point)
+    return {p.cell.axis("varies") for p in found if _but_varies(p) == here}
+
+
+def _but_varies(point: Point) -> dict[str, object]:
+    """A cell but for what the seed moves."""
+    return {**point.cell.to_json(), "axes": {k: v for k, v in point.cell.axes if k != "varies"}, "id": ""}
+
+
+def _spread_table(run: Run, grid: Grid, benchmark: str, loss: str, found: Sequence[Point]) -> Table:
+    metric, reference = run.metrics[found[0].cell.kind][loss], run.suite["reference"]
+    varying, shared = varying_axes([p.cell for p in found])
+    axes = [a for a in varying if a != "varies"]
+    order, rows = list(SOURCES), []
+    places = [{**_but_varies(p), "activation": ""} for p in found]
+    rank = {
+        p: (places.index(place), order.index(str(p.cell.axis("varies"))))
+        for p, place in zip(found, places, strict=True)
+    }
+    for point in sorted(found, key=rank.__getitem__):
+        where = (Entry(field_of(point.cell, axis)) for axis in axes)
+        apart = [] if point.cell.activation == reference else differences_of(grid, point, reference, metric)
+        own = of_seeds(point, loss)
+        rows.append((
+            Entry(point.cell.activation), *where, Entry(SOURCES[str(point.cell.axis("varies"))]),
+            _entry(own), Entry(str(len(own))), _entry(apart),
+        ))  # fmt: skip
+    return Table(
+        key=f"{benchmark}-spread",
+        title=f"{benchmark}: where the spread comes from",
+        caption=f"On {', '.join([run.header['device'], *shared])}. Standard deviation over seeds of {loss}, where the "
+        f"seed moves the initial values, the order of the data, or both, with {CONFIDENCE_SEED:.0%} chi-square "
+        f"intervals, which hold for normal losses. The difference from {reference} of the same seed is what a "
+        "comparison has to be told from.",
+        columns=(
+            Column("activation", numeric=False), *(Column(axis, numeric=False) for axis in axes),
+            Column("the seed moves", numeric=False), Column("sd of the loss", metric.unit, metric.definition),
+            Column("n"), Column(f"sd of the difference from {reference}", metric.unit),
+        ),
+        rows=tuple(rows),
+        notes=tuple(f"{p.cell.activation}, {p.cell.axis('varies')}: {p.trouble()}" for p in found if p.trouble()),
+    )  # fmt: skip
+
+
+def _entry(values: Sequence[float]) -> Entry:
+    found = deviation([v for v in values if math.isfinite(v)])
+    return Entry(show(found), found.value, found.low, found.high) if found else Entry("–")

@@ -1,4 +1,4 @@
-"""pydantic's errors in our words, each at the place it is about."""
+"""What is wrong with a suite, each mistake at its place and in our words."""
 
 from __future__ import annotations
 
@@ -6,9 +6,54 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from polybench.errors import Problem, did_you_mean
+from polybench.errors import Problem, RegistryError, did_you_mean
 from polybench.plan.located import Located, Route
 from polybench.plan.suite import Benchmark, Claim, Rule, Suite
+from polybench.spec import canonical
+
+
+class Collector:
+    """Problems of a located suite, in the order in which they are found."""
+
+    def __init__(self, located: Located):
+        self.located = located
+        self.problems: list[Problem] = list(located.problems)
+
+    def add(self, route: Route, message: str, at_key: bool = False) -> None:
+        self.problems.append(self.located.mark(route, at_key).problem(route, message))
+
+    def model(self, model: type[BaseModel], data: Any, route: Route = ()) -> Any:
+        """The data as that model, or None after saying why not."""
+        try:
+            return model.model_validate(data)
+        except ValidationError as failure:
+            self.problems += in_words(failure, model, self.located, route)
+            return None
+
+    def twice(self, values: Any, route: Route) -> None:
+        """Blame what stands in a list twice."""
+        for index, value in enumerate(values if isinstance(values, list) else []):
+            if values.index(value) != index:
+                self.add((*route, index), f"{value!r} stands in this list twice")
+
+    def activation(self, text: str, route: Route) -> str:
+        """The activation's one name, empty after saying why it has none."""
+        try:
+            return str(canonical(text))
+        except RegistryError as problem:
+            self.add(route, str(problem))
+            return ""
+
+    def activations(self, texts: Any, route: Route) -> list[str]:
+        """The one names of a list of activations, as far as they are known."""
+        found: list[str] = []
+        for index, text in enumerate(texts if isinstance(texts, list) else []):
+            if isinstance(text, str):
+                name = self.activation(text, (*route, index))
+                if name in found:
+                    self.add((*route, index), f"{text!r} stands in this list twice")
+                found += [name] if name else []
+        return found
 
 
 def in_words(failure: ValidationError, model: type[BaseModel], located: Located, route: Route) -> list[Problem]:
@@ -29,11 +74,11 @@ def _problem(error: dict[str, Any], model: type[BaseModel], located: Located, ro
         message = "this list is empty"
     elif kind == "literal_error":
         known_words = str(error["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
-        message = f"{_shown(value)} is unknown, {did_you_mean(value, known_words)}"
+        message = f"{_short(value)} is unknown, {did_you_mean(value, known_words)}"
     else:
         text = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
         wrong = text.startswith("should")
-        shown = _shown(value) if not isinstance(value, dict) else "this" if wrong else ""
+        shown = _short(value) if not isinstance(value, dict) else "this" if wrong else ""
         message = f"{shown}{':' if shown and not wrong else ''} {text}".lstrip()
     return located.mark(loc).problem(loc, message)
 
@@ -57,6 +102,6 @@ def _owner(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel]:
     return parts.get(str(loc[0]), model) if len(loc) > 1 else model
 
 
-def _shown(value: Any) -> str:
+def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
+from polybench.cli.options import Json
 from polybench.plan.suite import suite_name, suite_paths
 from polybench.registry import REGISTRIES
 
@@ -51,3 +53,9 @@ def _description(path: Path) -> str:
     except (OSError, UnicodeDecodeError):
         return "cannot be read"
     return match[1].strip().strip("\"'") if match else ""
+
+
+def list_(as_json: Json = False) -> None:
+    """Name every activation, backend, kind, corpus, report and suite, with its origin."""
+    entries = catalogue()
+    print(json.dumps(entries, indent=1) if as_json else text(entries))

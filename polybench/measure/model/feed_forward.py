@@ -1,4 +1,4 @@
-"""A mixture of experts in place of the feed-forward block: every token goes to its top-k, none is dropped."""
+"""What an activation sits in: a feed-forward block, and a mixture of such experts."""
 
 from __future__ import annotations
 
@@ -9,13 +9,44 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polybench.measure.model.build import activation, branches, executed, normal_
-from polybench.measure.shape import Shape
-
-# Dimension key: B batch, T time, N = B*T tokens, E experts, C chosen experts of a token, M = N*C rows sorted by expert,
-# D model width, F hidden width of one expert, G branches of the activation.
+from polybench.measure.model.build import Call, activation, branches, executed, normal_
+from polybench.measure.shape import Shape, hidden_width
 
 BALANCE, Z = 0.01, 0.001  # weights of the auxiliary losses: arXiv:2409.02060
+
+# Dimension key: B batch, T time, N = B*T tokens, E experts, C chosen experts of a token, M = N*C rows sorted by expert,
+# D model width, F hidden width of the block or of one expert, G branches of the activation.
+
+
+class FeedForward(nn.Module):
+    """w_out(activation(w_in(x))) without biases: D -> G*F -> F -> D; F gives equal parameters unless it is given."""
+
+    def __init__(self, d_model: int, spec: str, backend: str = "eager", width: int | None = None):
+        super().__init__()
+        gates = branches(spec)
+        width = width or hidden_width(d_model, gates)
+        self.w_in = nn.Linear(d_model, gates * width, bias=False)
+        self.activation = activation(spec)
+        self.w_out = nn.Linear(width, d_model, bias=False)
+        # Kept out of the module's attributes that torch walks: it wraps the activation itself.
+        self.__dict__["_run"] = executed(self.activation, backend)
+
+    def forward(self, x_BxTxD: Tensor) -> Tensor:
+        out_BxTxD: Tensor = self.w_out(self.__dict__["_run"](self.w_in(x_BxTxD)))
+        return out_BxTxD
+
+    @property
+    def executed(self) -> tuple[nn.Module, Call, int]:
+        """The activation, the call that executes it by the backend, and the width G*F of its input."""
+        return self.activation, self.__dict__["_run"], self.w_in.out_features
+
+    @torch.no_grad()
+    def initialise(self, seed: int, prefix: str = "ffn", layers: int = 1) -> FeedForward:
+        """Normal weights of std sqrt(2 / (5 D)), the output over sqrt(2 L) (arXiv:2411.03884's code)."""
+        std = math.sqrt(2 / (5 * self.w_in.in_features))
+        normal_(self.w_in.weight, std, seed, f"{prefix}.w_in")
+        normal_(self.w_out.weight, std / math.sqrt(2 * layers), seed, f"{prefix}.w_out")
+        return self
 
 
 class Mixture(nn.Module):

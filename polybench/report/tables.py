@@ -6,12 +6,13 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 
-from polybench.compare.comparison import Comparison, Outcome, across, of_losses
+from polybench.compare.comparison import Comparison, across, of_losses
 from polybench.compare.grid import Grid, Point
 from polybench.document import Column, Entry, Table
-from polybench.metric import Metric, Scale, places_for, scale_for
+from polybench.metric import Metric, Scale, scale_for
+from polybench.report.wording import change_entry, field_of, name_of, show, status_word, varying_axes
 from polybench.run.store import Run
-from polybench.stats import ALPHA, CONFIDENCE_SEED, CONFIDENCE_TIME, Estimate
+from polybench.stats import ALPHA, CONFIDENCE_SEED, CONFIDENCE_TIME
 from polybench.trial import Cell
 
 # Shown by the table of limits, or only of use between runs.
@@ -19,9 +20,6 @@ _HIDDEN = {
     *("copy_time", "product_time", "copy_bytes", "product_flops", "least_bytes", "flops", "launch_time"),
     "product_rate",
 }
-_WORDS: dict[Outcome, str] = {"unresolved": "not resolved", "none": ""}
-_WORDS_OF_TIME: dict[Outcome, str] = {"better": "faster", "worse": "slower", "unresolved": "inconclusive", "none": ""}
-MINUS = "\u2212"
 
 
 def tables(run: Run, without: Sequence[str] = ()) -> tuple[Table, ...]:
@@ -81,19 +79,6 @@ def _shown(metric: Metric, comparisons: Sequence[Comparison]) -> bool:
     return metric.name not in _HIDDEN and any(c.value is not None for c in comparisons if c.metric == metric)
 
 
-def varying_axes(cells: Sequence[Cell]) -> tuple[list[str], list[str]]:
-    """(names that differ between the cells, `name value` of those that do not)."""
-    names = ["backend", "dtype", *dict.fromkeys(a for c in cells for a, _ in c.axes)]
-    varying = [n for n in names if len({field_of(c, n) for c in cells}) > 1]
-    shared = [f"{n} {field_of(cells[0], n)}" for n in names if n not in varying]
-    return varying, shared
-
-
-def field_of(cell: Cell, name: str) -> str:
-    """A backend, dtype or axis of a cell as text; a dash for an axis that plays no part in it."""
-    return str(getattr(cell, name) if name in ("backend", "dtype") else dict(cell.axes).get(name, "–"))
-
-
 def _value(comparison: Comparison, scale: Scale, best: bool) -> Entry:
     if comparison.value is None:
         return Entry(status_word(comparison.point))
@@ -102,41 +87,6 @@ def _value(comparison: Comparison, scale: Scale, best: bool) -> Entry:
         reached = sum(map(math.isfinite, values))
         return Entry(f"reached by {reached} of {len(values)}" if reached else "not reached", comparison.value)
     return Entry(scale.show(comparison.value), comparison.value, best=best)
-
-
-def status_word(point: Point) -> str:
-    """The one word for a cell that has no value."""
-    words = [r.status.replace("_", " ") for r in point.records if r.status != "ok"]
-    return words[0] if words else "–"
-
-
-def change_entry(comparison: Comparison, reference: str) -> Entry:
-    """The ratio or difference with its interval and what it means."""
-    if comparison.cell.activation == reference and comparison.value is not None:
-        return Entry("1" if comparison.metric.effect == "ratio" else "0")
-    if comparison.change is None:
-        return Entry("–")
-    change = comparison.change
-    text = show(change, signed=comparison.metric.effect == "difference")
-    words = _WORDS_OF_TIME if comparison.metric.unit == "s" else _WORDS
-    word = words.get(comparison.outcome, comparison.outcome)
-    return Entry(text, change.value, change.low, change.high, outcome=word)
-
-
-def show(change: Estimate, signed: bool = False) -> str:
-    """`1.31 [1.29, 1.34]`, rounded to what the interval supports; an exact ratio has no interval."""
-    if change.low == change.high:
-        return _number(change.value, 3, signed)
-    if not change.known:
-        return f"{_number(change.value, 2, signed)} [no interval, n {change.n}]"
-    places = places_for(change.half_width)
-    value, low, high = (_number(x, places, signed) for x in (change.value, change.low, change.high))
-    return f"{value} [{low}, {high}]"
-
-
-def _number(value: float, places: int, signed: bool) -> str:
-    text = f"{value:+.{places}f}" if signed else f"{value:.{places}f}"
-    return text.replace("-", MINUS)
 
 
 def _best(comparisons: Sequence[Comparison]) -> set[Point]:
@@ -228,14 +178,3 @@ def _notes(run: Run, rows: Sequence[Point], comparisons: Sequence[Comparison]) -
         *notes,
         *(f"{metric} is not resolved; this would settle it: {', '.join(who)}." for metric, who in settle.items()),
     ]
-
-
-def name_of(point: Point, varying: Sequence[str] = ()) -> str:
-    """An activation and what sets its cell apart: `relu (block, d_model 64), compile`."""
-    axes = dict(point.cell.axes)
-    told = [str(axes["level"])] if "level" in axes else []
-    told += [f"{n} {axes[n]}" for n in varying if n in axes and n != "level"]
-    level = f" ({', '.join(told)})" if told else ""
-    backend = "" if point.cell.backend == "eager" else f", {point.cell.backend}"
-    dtype = "" if point.cell.dtype == "float32" else f", {point.cell.dtype}"
-    return f"{point.cell.activation}{level}{backend}{dtype}"

@@ -1,0 +1,81 @@
+"""What a selfcheck found, as a table."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from polybench.compare.selfcheck import KIND, Cells, cells, ours, ratios, rules
+from polybench.document import Column, Entry, Table
+from polybench.run.store import Run
+from polybench.stats import clopper_pearson
+
+
+def table(run: Run) -> Table:
+    """False alarms and power of every rule, with exact 95 % bounds."""
+    found = cells(run)
+    factors = sorted({c.slowdown for c in found})
+    rows = []
+    for rule in rules(float(run.suite["margin"])):
+        alarms = sum(rule.flags(c, c.equal) for c in found)
+        row = [Entry(rule.name), _share(alarms, len(found))]
+        for factor in factors:
+            group = [c for c in found if c.slowdown == factor]
+            row.append(_share(sum(rule.flags(c, c.slowed) for c in group), len(group)))
+        rows.append(tuple(row))
+    columns = [
+        Column("rule", numeric=False),
+        Column("false alarms", note="Cells in which two copies of the same code were called different."),
+        *(Column(f"found at x{f:.2f}", note="Cells in which the slowed copy was called different.") for f in factors),
+    ]
+    return Table(
+        key=KIND,
+        title="Verdicts on equal and on slowed code",
+        caption=f"{len(found)} cells, {_sizes(found)}, "
+        f"margin {float(run.suite['margin']):.0%}. Every rule saw the same samples, taken in turns. "
+        "Shares with exact (Clopper-Pearson) 95 % bounds, one-sided where nothing or all was flagged.",
+        columns=tuple(columns),
+        rows=tuple(rows),
+        notes=_notes(run, found),
+    )
+
+
+def _sizes(found: Sequence[Cells]) -> str:
+    launches = sorted({len(c.base) for c in found})
+    blocks = sorted({len(v) for c in found for v in c.base})
+    ends = [" to ".join(map(str, sorted({v[0], v[-1]}))) if v else "no" for v in (launches, blocks)]
+    return f"{ends[0]} launches of {ends[1]} blocks"
+
+
+def _notes(run: Run, found: Sequence[Cells]) -> tuple[str, ...]:
+    """What limits the verdicts here: how equal code spreads inside a launch and between launches."""
+    if not found:
+        return ()
+    margin = float(run.suite["margin"])
+    spreads, apart = [], []
+    for c in found:
+        logs = ratios(c.base, c.equal)
+        spreads += [statistics.stdev(d) for d in logs if len(d) > 1]
+        if len(logs) > 1:
+            apart.append(statistics.stdev([statistics.median(d) for d in logs]))
+    outcomes = [ours(c, c.equal, margin) for c in found]
+    told = ", ".join(f"{outcomes.count(o)} {w}" for o, w in (("same", "same"), ("unresolved", "inconclusive"),
+                     ("unstable", "unstable"), ("better", "faster"), ("worse", "slower")))  # fmt: skip
+    notes = [f"Our verdicts on equal code: {told}."]
+    if spreads:
+        notes.append(
+            f"Ratio of equal code, block by block: standard deviation {statistics.median(spreads):.2%} "
+            f"(nine in ten launches below {statistics.quantiles(spreads, n=10)[-1]:.2%})"
+            if len(spreads) > 1
+            else f"Ratio of equal code, block by block: standard deviation {spreads[0]:.2%}"
+        )
+    if apart:
+        notes.append(f"Between launches its medians differ by a standard deviation of {statistics.median(apart):.2%}.")
+    return tuple(notes)
+
+
+def _share(hits: int, trials: int) -> Entry:
+    low, high = clopper_pearson(hits, trials)
+    share = hits / trials if trials else math.nan
+    return Entry(f"{hits} of {trials} [{low:.1%}, {high:.1%}]", share, low, high)

@@ -1,0 +1,143 @@
+"""What every table and picture shares: numbers with intervals, verdict words, heads of rows, captions."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+
+from polybench.compare.comparison import Comparison, Outcome
+from polybench.compare.grid import PARAMETERS, Group, Point, of_seeds
+from polybench.document import Entry
+from polybench.metric import places_for, significant
+from polybench.plan.tuning import WORDS
+from polybench.run.store import Run
+from polybench.stats import Estimate
+from polybench.trial import Cell
+
+_OUTCOMES: dict[Outcome, str] = {"unresolved": "not resolved", "none": ""}
+_OUTCOMES_OF_TIME: dict[Outcome, str] = {
+    "better": "faster",
+    "worse": "slower",
+    "unresolved": "inconclusive",
+    "none": "",
+}
+MINUS = "\u2212"
+
+
+def key_of(picture: str, what: str, group: Group, groups: Iterable[Group]) -> str:
+    text = f"{picture} {what} {group[0]} {apart(group, groups)}"
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-").lower()
+
+
+def title_of(text: str, group: Group, groups: Iterable[Group]) -> str:
+    name = group[0] if any(benchmark != group[0] for benchmark, _ in groups) else ""
+    where = ", ".join(filter(None, [name, apart(group, groups)]))
+    return f"{text} ({where})" if where else text
+
+
+def apart(group: Group, groups: Iterable[Group]) -> str:
+    """What sets a group apart from the others of its benchmark: `block, d_model 128`."""
+    own, *others = (
+        {**dict(cell.axes), "backend": cell.backend, "dtype": cell.dtype, "device": cell.device}
+        for benchmark, cell in (group, *groups)
+        if benchmark == group[0]
+    )
+    differing = {k: v for k, v in own.items() if any(o.get(k) != v for o in others)}
+    return ", ".join(WORDS.get(v, v) if isinstance(v, str) else f"{k} {v}" for k, v in differing.items())
+
+
+def held_constant(run: Run, group: Group, found: Iterable[Point]) -> str:
+    """What all of a picture share: the axes that the suite names, how it ran, and the parameters where counted."""
+    benchmark, cell = group
+    chosen = next((b["matrix"] for b in run.suite["benchmarks"] if b["name"] == benchmark), dict(cell.axes))
+    axes = [f"{k} {v}" for k, v in cell.axes if k in chosen]
+    sizes = {int(v) for p in found for v in of_seeds(p, PARAMETERS)}
+    if sizes:
+        axes.append(f"{' to '.join(f'{n:,}' for n in sorted({min(sizes), max(sizes)}))} parameters")
+    return f"Held constant: {', '.join([*axes, cell.backend, cell.dtype, cell.device])}"
+
+
+def mean_over(counts: Sequence[int]) -> str:
+    some = " to ".join(map(str, sorted({min(counts), max(counts)})))
+    return f"Means over {some} seeds" if max(counts) > 1 else "One seed, so there is no interval"
+
+
+def troubles(found: Iterable[Point]) -> str:
+    """Which activations miss trials, and why: a mean over the survivors must be read as one."""
+    told = [f"{p.cell.activation} ({p.trouble().splitlines()[0].rstrip('.')})" for p in found if p.trouble()]
+    return f"Without the trials that failed: {', '.join(told)}" if told else ""
+
+
+def sentences(*parts: str) -> str:
+    return " ".join(f"{p.rstrip('.')}." for p in parts if p)
+
+
+def p_entry(p: float | None) -> Entry:
+    """A p value to two digits, nothing below a thousandth told apart."""
+    if p is None or not math.isfinite(p):
+        return Entry("–")
+    return Entry("< 0.001" if p < 1e-3 else f"{p:.2g}" if p < 0.995 else "1", p)
+
+
+def number(value: float) -> Entry:
+    return Entry(significant(value, 2), value)
+
+
+def varying_axes(cells: Sequence[Cell]) -> tuple[list[str], list[str]]:
+    """(names that differ between the cells, `name value` of those that do not)."""
+    names = ["backend", "dtype", *dict.fromkeys(a for c in cells for a, _ in c.axes)]
+    varying = [n for n in names if len({field_of(c, n) for c in cells}) > 1]
+    shared = [f"{n} {field_of(cells[0], n)}" for n in names if n not in varying]
+    return varying, shared
+
+
+def field_of(cell: Cell, name: str) -> str:
+    """A backend, dtype or axis of a cell as text; a dash for an axis that plays no part in it."""
+    return str(getattr(cell, name) if name in ("backend", "dtype") else dict(cell.axes).get(name, "–"))
+
+
+def status_word(point: Point) -> str:
+    """The one word for a cell that has no value."""
+    words = [r.status.replace("_", " ") for r in point.records if r.status != "ok"]
+    return words[0] if words else "–"
+
+
+def change_entry(comparison: Comparison, reference: str) -> Entry:
+    """The ratio or difference with its interval and what it means."""
+    if comparison.cell.activation == reference and comparison.value is not None:
+        return Entry("1" if comparison.metric.effect == "ratio" else "0")
+    if comparison.change is None:
+        return Entry("–")
+    change = comparison.change
+    text = show(change, signed=comparison.metric.effect == "difference")
+    words = _OUTCOMES_OF_TIME if comparison.metric.unit == "s" else _OUTCOMES
+    word = words.get(comparison.outcome, comparison.outcome)
+    return Entry(text, change.value, change.low, change.high, outcome=word)
+
+
+def show(change: Estimate, signed: bool = False) -> str:
+    """`1.31 [1.29, 1.34]`, rounded to what the interval supports; an exact ratio has no interval."""
+    if change.low == change.high:
+        return _number(change.value, 3, signed)
+    if not change.known:
+        return f"{_number(change.value, 2, signed)} [no interval, n {change.n}]"
+    places = places_for(change.half_width)
+    value, low, high = (_number(x, places, signed) for x in (change.value, change.low, change.high))
+    return f"{value} [{low}, {high}]"
+
+
+def _number(value: float, places: int, signed: bool) -> str:
+    text = f"{value:+.{places}f}" if signed else f"{value:.{places}f}"
+    return text.replace("-", MINUS)
+
+
+def name_of(point: Point, varying: Sequence[str] = ()) -> str:
+    """An activation and what sets its cell apart: `relu (block, d_model 64), compile`."""
+    axes = dict(point.cell.axes)
+    told = [str(axes["level"])] if "level" in axes else []
+    told += [f"{n} {axes[n]}" for n in varying if n in axes and n != "level"]
+    level = f" ({', '.join(told)})" if told else ""
+    backend = "" if point.cell.backend == "eager" else f", {point.cell.backend}"
+    dtype = "" if point.cell.dtype == "float32" else f", {point.cell.dtype}"
+    return f"{point.cell.activation}{level}{backend}{dtype}"
