@@ -67,14 +67,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class Measured:
-    """The trial has all its measurements; should what follows fail (`then`, in a word), that is but a note."""
+    """The trial has all its measurements; should what follows fail (`followed_by`, in a word), that is but a note."""
 
-    then: str
+    followed_by: str
 
 
 Item = Measurement | Fact | Artifact | Progress | Measured | Exception
 # A kind yields items for one of its trials, by index; an exception is that trial's failure alone.
-Run = Callable[[Sequence[Trial], Any, Any], Iterator[tuple[int, Item]]]
+Measure = Callable[[Sequence[Trial], Any, Any], Iterator[tuple[int, Item]]]
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Kind:
     """
 
     name: str
-    run: Run
+    run: Measure
     axes: type[Axes]
     protocol: type[Protocol]
     metrics: tuple[Metric, ...]

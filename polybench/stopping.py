@@ -36,7 +36,7 @@ def more_seeds(differences: Sequence[float], confidence: float = CONFIDENCE_SEED
     return None
 
 
-def settled(change: Estimate, margin: float) -> bool:
+def decided(change: Estimate, margin: float) -> bool:
     """Whether measuring on would change little: beyond the margin, within it, or narrower than a third of it."""
     inside = -margin < change.low and change.high < margin
     return change.low > margin or change.high < -margin or inside or change.half_width < margin / 3

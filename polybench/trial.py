@@ -40,7 +40,12 @@ class Cell:
     def axis(self, name: str) -> Scalar:
         return dict(self.axes)[name]
 
-    def beside(self, activation: str) -> Cell:
+    @property
+    def place(self) -> Cell:
+        """The cell without its activation: what is compared side by side has one place."""
+        return self.of("")
+
+    def of(self, activation: str) -> Cell:
         """The same cell for another activation."""
         return replace(self, activation=activation)
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from polybench.compare.comparison import across
 from polybench.compare.gate import between
 from polybench.kind import axes_of, kind_of
-from polybench.measure.instruments.precision import evaluate, relative_error, ulps
+from polybench.measure.instruments.precision import forward_backward, relative_error, ulps
 from polybench.measure.kinds.accuracy import (
     DECADES,
     ELEMENTS,
@@ -190,7 +190,7 @@ def test_ulps_and_norms_of_odd_values() -> None:
 def test_evaluating_keeps_no_graph_and_writes_no_gradient() -> None:
     module = Cubed()
     x = torch.randn(4, 3)
-    y, dx, dc = evaluate(module, module.parameters(), x, torch.ones(4, 3))
+    y, dx, dc = forward_backward(module, module.parameters(), x, torch.ones(4, 3))
     assert not y.requires_grad and module.c.grad is None and x.grad is None
     torch.testing.assert_close(dx, 3 * x**2)
     torch.testing.assert_close(dc, (x**3).sum().view(1))
@@ -216,13 +216,13 @@ def test_a_worker_forgets_what_an_earlier_job_compiled(monkeypatch: pytest.Monke
     import sys
     from types import SimpleNamespace
 
-    from polybench.measure.worker import perform
+    from polybench.measure.worker import messages_of
     from polybench.trial import Job
 
     resets: list[int] = []
     monkeypatch.setitem(sys.modules, "torch._dynamo", SimpleNamespace(reset=lambda: resets.append(1)))
     trial = Trial("a", Cell("memory", 1, "nothing", "eager", "cpu", "float32", axes_of(kind_of("memory"), {})), 0)
-    assert list(perform(Job((trial,), ()).to_json()))[-1] == {"done": True}
+    assert list(messages_of(Job((trial,), ()).to_json()))[-1] == {"done": True}
     assert resets == [1]
 
 

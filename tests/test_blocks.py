@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from polybench.errors import Wrong
-from polybench.measure.instruments.blocks import Blocks, undisturbed
+from polybench.measure.instruments.blocks import Blocks, without_gc
 from polybench.measure.instruments.timer import CpuTimer, Sample
 from polybench.measure.instruments.workshop import Arm, Yardstick
 from polybench.measure.kinds.speed import SpeedProtocol
@@ -183,7 +183,7 @@ def test_a_clock_that_goes_back_is_an_error(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_garbage_collector_rests_and_comes_back() -> None:
     import gc
 
-    with pytest.raises(KeyError), undisturbed():
+    with pytest.raises(KeyError), without_gc():
         assert not gc.isenabled()
         raise KeyError
     assert gc.isenabled()

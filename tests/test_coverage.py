@@ -179,7 +179,7 @@ def verdicts(factor: float, block_sd: float, launch_sd: float, times: int = 200)
         values: list[list[list[float]]] = arms.tolist()
         for launch in range(3):
             seen = [arm[launch] for arm in values]
-            done = (n for n in looks if all(stopping.settled(stats.of_launches([v[:n]]), margin) for v in seen))
+            done = (n for n in looks if all(stopping.decided(stats.of_launches([v[:n]]), margin) for v in seen))
             end = next(done, 60)
             for arm in values:
                 del arm[launch][end:]

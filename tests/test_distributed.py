@@ -19,13 +19,13 @@ import json, sys, numpy as np, torch
 from polybench.corpora.corpus import Tokens
 from polybench.measure.training.distributed import ranks
 from polybench.measure.training.evaluation import evaluate
-from polybench.measure.training_axes import LanguageAxes
+from polybench.measure.training_axes import TrainingAxes
 from polybench.measure.training.loop import Training, set_up
 
 torch.set_num_threads(1)
 stream = np.random.default_rng(0).integers(0, 17, 2000).astype(np.uint16)
 text = Tokens(stream[:1500], stream[1500:], np.ones(17, dtype=np.int64), "test")
-axes = LanguageAxes(d_model=16, layers=2, heads=2, seq_len=8, batch=8, accumulate=2, steps=5, lr=0.01, clip=0.3,
+axes = TrainingAxes(d_model=16, layers=2, heads=2, seq_len=8, batch=8, accumulate=2, steps=5, lr=0.01, clip=0.3,
                     eval_tokens=64).filled()
 mine = ranks("cpu")
 found = {}

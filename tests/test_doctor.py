@@ -19,10 +19,10 @@ from polybench.cli import doctor as command
 from polybench.cli import main
 from polybench.machine import doctor, survey
 from polybench.machine.container import Limits
-from polybench.machine.diagnosis import Finding, conclusion
+from polybench.machine.diagnosis import Symptom, conclusion
 from polybench.machine.doctor import blocks_for, findings
 from polybench.machine.environment import GIB
-from polybench.machine.gpus import Clock, Gpu, Gpus
+from polybench.machine.gpus import ClockRates, Gpu, Gpus
 from polybench.machine.hardware import Memory, Processor
 from polybench.machine.probe import Probe, Spread
 from polybench.machine.software import Software
@@ -31,7 +31,7 @@ from polybench.machine.window import Window
 
 EVEN = Spread(1000, 1e-3, 0.01, 0.01, 1.1)
 CARD = Gpu(
-    0, "Toy 100", "GPU-a", True, 80 * GIB, GIB, 0.0, Clock(1980, 1980, 1980), Clock(2619, 2619, 2619),
+    0, "Toy 100", "GPU-a", True, 80 * GIB, GIB, 0.0, ClockRates(1980, 1980, 1980), ClockRates(2619, 2619, 2619),
     temperature_C=35, power_W=70.0, power_limit_W=700.0, persistence=True, mig=False, ecc=True,
 )  # fmt: skip
 GOOD = Survey(
@@ -114,8 +114,8 @@ RULES: list[tuple[str, str, Survey]] = [
     ("GPU 0 others", "ok", card(busy=None)),
     ("GPU 0 memory", "note", card(memory_used=40 * GIB)),
     ("GPU 0 memory", "unfit", card(memory_used=79 * GIB)),
-    ("GPU 0 clocks", "note", card(sm=Clock(1200, 1980, 1200))),
-    ("GPU 0 clocks", "ok", card(sm=Clock(None, None, None))),
+    ("GPU 0 clocks", "note", card(sm=ClockRates(1200, 1980, 1200))),
+    ("GPU 0 clocks", "ok", card(sm=ClockRates(None, None, None))),
     ("GPU 0 modes", "note", card(mig=True)),
     ("GPU 0 modes", "note", card(persistence=False)),
     ("GPU 0 modes", "ok", card(persistence=None, mig=None, ecc=None)),
@@ -151,9 +151,9 @@ def test_every_topic_that_can_be_held_against_a_machine_was_in_the_table() -> No
 
 def test_the_last_line_names_every_reason() -> None:
     said = [
-        Finding("a", "unfit", "is bad", "stop"),
-        Finding("b", "note", "hm", "look"),
-        Finding("c", "unfit", "too", "x"),
+        Symptom("a", "unfit", "is bad", "stop"),
+        Symptom("b", "note", "hm", "look"),
+        Symptom("c", "unfit", "too", "x"),
     ]
     assert conclusion(said) == (4, "not fit for timing: a: is bad; c: too")
     assert conclusion(said[1:2]) == (0, "fit for timing; worth a look: b")

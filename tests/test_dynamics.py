@@ -16,14 +16,14 @@ from polybench.measure.model.decoder import Decoder
 from polybench.measure.training.dynamics import Observer, coefficients, effective_rank, matrices, overheard, statistics
 from polybench.measure.training.evaluation import sample
 from polybench.measure.training.loop import Training, set_up
-from polybench.measure.training_axes import LanguageAxes
+from polybench.measure.training_axes import TrainingAxes
 from polybench.measure.training_metrics import BY_LAYER, DYNAMICS, HIGHEST, SCALARS
 from polybench.record import Measurement
 from polybench.registry import activations
 
 NAMES = activations.names()
 LEARNED = ("polynorm", "polyrelu", "gated_polynorm")
-AXES = LanguageAxes(d_model=16, layers=3, heads=2, seq_len=8, batch=4, steps=4, lr=0.01, eval_tokens=64).filled()
+AXES = TrainingAxes(d_model=16, layers=3, heads=2, seq_len=8, batch=4, steps=4, lr=0.01, eval_tokens=64).filled()
 V, LAYERS = 17, 3
 
 

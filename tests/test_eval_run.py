@@ -21,7 +21,7 @@ from polybench.measure import tasks
 from polybench.measure.tasks import Score
 from polybench.measure.training import checkpoint
 from polybench.record import Status
-from polybench.report.scores import Scored, side_by_side
+from polybench.report.scores import ScoredModel, side_by_side
 from polybench.stats import holm, paired, t_test
 from polybench.trial import Trial
 
@@ -29,9 +29,9 @@ Capture = pytest.CaptureFixture[str]
 CELL = trial_of().cell
 
 
-def scored(values: dict[str, Sequence[float]], better: Any = "higher") -> list[Scored]:
+def scored(values: dict[str, Sequence[float]], better: Any = "higher") -> list[ScoredModel]:
     return [
-        Scored(Trial("p", replace(CELL, activation=name), seed), (Score("t", "acc", value, None, 9, better),))
+        ScoredModel(Trial("p", replace(CELL, activation=name), seed), (Score("t", "acc", value, None, 9, better),))
         for name, own in values.items()
         for seed, value in enumerate(own)
     ]

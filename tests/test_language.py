@@ -10,12 +10,12 @@ from pydantic import ValidationError
 from polybench.kind import axes_of, kind_of
 from polybench.measure.presets import PRESETS, recipe
 from polybench.measure.shape import Shape
-from polybench.measure.training_axes import LanguageAxes, training_seconds
+from polybench.measure.training_axes import TrainingAxes, training_seconds
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_is_its_shape_its_length_and_its_vocabulary(preset: str) -> None:
-    axes, known = LanguageAxes(preset=preset).filled(), PRESETS[preset]
+    axes, known = TrainingAxes(preset=preset).filled(), PRESETS[preset]
     assert axes.shape == known.shape
     assert (axes.seq_len, axes.tokenizer) == (known.seq_len, f"bpe-{known.vocabulary}")
     assert (axes.batch, axes.lr) == recipe(known.shape, known.seq_len)
@@ -23,7 +23,7 @@ def test_a_preset_is_its_shape_its_length_and_its_vocabulary(preset: str) -> Non
 
 @pytest.mark.parametrize("depth", range(1, 13))
 def test_one_dial_sets_all_sizes_and_grows_them(depth: int) -> None:
-    here, deeper = (LanguageAxes(depth=d).filled() for d in (depth, depth + 1))
+    here, deeper = (TrainingAxes(depth=d).filled() for d in (depth, depth + 1))
     assert here.layers == depth and deeper.d_model > here.d_model
     assert deeper.batch >= here.batch and deeper.lr < here.lr
 
@@ -35,7 +35,7 @@ def test_one_dial_sets_all_sizes_and_grows_them(depth: int) -> None:
      {"experts": 8, "top_k": 2}, {"experts": 0}, {"seq_len": 32}, {"batch": 12}, {"lr": 0.5}, {"tokenizer": "bytes"}],
 )  # fmt: skip
 def test_every_part_can_be_said(base: dict[str, Any], said: dict[str, Any]) -> None:
-    axes = LanguageAxes(**base, **said).filled()
+    axes = TrainingAxes(**base, **said).filled()
     assert {k: getattr(axes, k) for k in said} == said
 
 
@@ -44,7 +44,7 @@ def test_a_cell_holds_what_was_meant_and_means_the_same_when_read_again(base: di
     kind = kind_of("pretrain")
     cell = axes_of(kind, base)
     assert axes_of(kind, dict(cell)) == cell
-    assert kind.axes(**dict(cell)).filled() == LanguageAxes(**base).filled()
+    assert kind.axes(**dict(cell)).filled() == TrainingAxes(**base).filled()
     assert not {"preset", "depth"} & {name for name, _ in cell}
     assert ("top_k" in dict(cell)) == bool(base.get("experts"))
 
@@ -66,10 +66,10 @@ def test_the_same_model_by_another_name_is_the_same_cell() -> None:
 )  # fmt: skip
 def test_what_cannot_be_is_said(said: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
-        LanguageAxes(**said)
+        TrainingAxes(**said)
 
 
 def test_more_work_takes_longer_by_the_plan() -> None:
-    base = training_seconds(LanguageAxes())
+    base = training_seconds(TrainingAxes())
     for more in ({"steps": 400}, {"layers": 4}, {"d_model": 128}, {"batch": 32}, {"seq_len": 128}, {"accumulate": 4}):
-        assert training_seconds(LanguageAxes(**more)) > base
+        assert training_seconds(TrainingAxes(**more)) > base

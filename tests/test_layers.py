@@ -86,10 +86,6 @@ def test_cold_files_load_nothing_heavy(path: Path) -> None:
 def test_the_cold_half_runs_without_torch_installed() -> None:
     """Every cold module is imported in a process where torch cannot be."""
     cold = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in COLD]
-    code = (
-        "import sys, importlib\n"
-        "sys.modules['torch'] = None\n"
-        f"for name in {cold!r}: importlib.import_module(name)\n"
-    )
+    code = f"import sys, importlib\nsys.modules['torch'] = None\nfor name in {cold!r}: importlib.import_module(name)\n"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

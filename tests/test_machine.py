@@ -22,7 +22,7 @@ from polybench.machine.gpus import Gpu, gpus, seen
 from polybench.machine.hardware import Memory, processor, ranges
 from polybench.machine.probe import spread
 from polybench.machine.software import software, variables
-from polybench.machine.window import Ticks, Window, between
+from polybench.machine.window import Ticks, Window, change
 from polybench.plan.suite import Suite
 from polybench.report.compose import facts
 from polybench.run import local, session, store
@@ -148,9 +148,9 @@ def test_ranges_are_written_as_the_kernel_writes_them() -> None:
 def test_a_window_is_what_others_did_between_two_moments() -> None:
     one = Ticks(100.0, 50.0, 1.0, 7.0, 3, 1000)
     other = Ticks(110.0, 75.0, 2.0, 12.0, 5, 1500)
-    assert between(one, other) == Window(10.0, 2.0, 0.1, 2, 500)
-    assert between(other, one) == Window(0.0, 0.0, 0.0, 0, 0)
-    assert between(one, Ticks(110.0, 0.0, 0.0, 8.0, 0, 0)) == Window(10.0, 0.0, 0.0, 0, 0)
+    assert change(one, other) == Window(10.0, 2.0, 0.1, 2, 500)
+    assert change(other, one) == Window(0.0, 0.0, 0.0, 0, 0)
+    assert change(one, Ticks(110.0, 0.0, 0.0, 8.0, 0, 0)) == Window(10.0, 0.0, 0.0, 0, 0)
 
 
 def test_slow_drift_is_no_jitter_and_a_sample_of_no_length_is_left_out() -> None:

@@ -141,7 +141,7 @@ def test_a_part_of_what_is_left_leaves_the_run_as_it_is(tmp_path: Path, monkeypa
     local.carry_out(replace(whole, todo=Plan(whole.todo.jobs[:2])), make_executor=Fake)
     before = (tmp_path / "run" / "records.jsonl").read_bytes()
     monkeypatch.setattr(session, "capture", lambda: {**MACHINE, "cpu": "of a node"})
-    rest = session.resume(tmp_path / "run", None, force=False, elsewhere=True)
+    rest = session.resume(tmp_path / "run", None, force=False, remote=True)
     rest = replace(rest, header={**rest.header, "sources": [], "missing": ["x"]})
     parts = [session.part_of(rest, Shard(i, 2), tmp_path / f"part{i}") for i in (1, 2)]
     assert sorted(i for part in parts for i in ids(part.todo.jobs)) == sorted(ids(whole.todo.jobs[2:]))

@@ -121,7 +121,7 @@ def test_a_filter_keeps_what_matches_and_the_reference_beside_it(cut: tuple[int,
     ids = {t.id for t in kept}
     assert {t.id for t in FULL.trials if pattern in t.label} <= ids <= {t.id for t in FULL.trials}
     for trial in kept:
-        beside = Trial(trial.benchmark, trial.cell.beside(SUITE.reference), trial.seed)
+        beside = Trial(trial.benchmark, trial.cell.of(SUITE.reference), trial.seed)
         assert beside.id in ids
         assert pattern in trial.label or trial.cell.activation == SUITE.reference
         if kind_of(trial.cell.kind).interleaved:

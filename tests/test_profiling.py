@@ -35,7 +35,7 @@ from polybench.record import Artifact, Status
 from polybench.registry import activations, backends
 from polybench.report.compose import compose
 from polybench.run.executor import WorkerProcess
-from polybench.run.runner import perform
+from polybench.run.runner import records_of
 from polybench.run.session import profiled
 from polybench.run.store import load
 from polybench.run.traces import FOLDER, SUFFIX, read, summarise
@@ -110,11 +110,13 @@ def with_profile(one: Job, seed: int = 0) -> Job:
 
 def test_only_the_first_launch_is_profiled_and_nobody_for_nothing(executor: WorkerProcess) -> None:  # noqa: F811
     plain = job("speed", "relu", "raises", "gelu", tokens=4, d_model=8)
-    first = perform(with_profile(plain), executor)
+    first = records_of(with_profile(plain), executor)
     assert [r.status for r in first] == [Status.OK, Status.FAILED, Status.OK]
     assert [len(r.artifacts) for r in first] == [1, 0, 1]
     assert not any(r.notes for r in first)
-    assert all(r.artifacts == () for r in (*perform(with_profile(plain, seed=1), executor), *perform(plain, executor)))
+    assert all(
+        r.artifacts == () for r in (*records_of(with_profile(plain, seed=1), executor), *records_of(plain, executor))
+    )
     kept = first[0].get("total_time")
     assert kept and len(kept.values) == 3
 

@@ -10,7 +10,7 @@ import pytest
 from polybench.errors import ResultsError
 from polybench.record import Record, Status
 from polybench.run.executor import Ending, Message
-from polybench.run.runner import Advanced, Event, Finished, Started, perform, run
+from polybench.run.runner import Advanced, Event, Finished, Started, records_of, run
 from polybench.trial import Cell, Job, Trial
 
 
@@ -89,7 +89,7 @@ def test_messages_become_the_record() -> None:
         ], Ending()
 
     seen: list[float] = []
-    one, two = perform(job("a", "b"), Fake(script), seen.append)
+    one, two = records_of(job("a", "b"), Fake(script), seen.append)
     assert (one.status, one.measurements[0].values, one.facts) == (Status.OK, (1.0, 2.0), {"corpus": "abc"})
     assert (two.status, two.error) == (Status.DIVERGED, "nan")
     assert one.started_at == two.started_at
@@ -98,7 +98,7 @@ def test_messages_become_the_record() -> None:
 
 def test_what_was_measured_before_a_crash_is_kept() -> None:
     died = Ending(Status.FAILED, "gone")
-    (record,) = perform(job("a"), Fake(lambda name: ([{"trial": 0, "measurement": VALUE}], died)))
+    (record,) = records_of(job("a"), Fake(lambda name: ([{"trial": 0, "measurement": VALUE}], died)))
     assert record.status is Status.FAILED
     assert record.measurements[0].values == (1.0, 2.0)
 
@@ -108,7 +108,7 @@ MEASURED: list[Message] = [{"trial": 0, "measurement": VALUE}, {"trial": 0, "mea
 
 def test_what_fails_after_the_measurements_is_a_note() -> None:
     wrong = {"trial": 0, "status": "out_of_memory", "error": "no room"}
-    (record,) = perform(job("a"), Fake(lambda name: ([*MEASURED, wrong], Ending())))
+    (record,) = records_of(job("a"), Fake(lambda name: ([*MEASURED, wrong], Ending())))
     assert (record.status, record.error) == (Status.OK, "")
     assert record.measurements[0].values == (1.0, 2.0)
     assert record.notes == ("its profile failed, what was measured before stands: no room",)
@@ -117,7 +117,7 @@ def test_what_fails_after_the_measurements_is_a_note() -> None:
 def test_a_crash_after_the_measurements_is_a_note_where_something_is_missing() -> None:
     file = {"trial": 0, "artifact": ["traces/a.gz", "aGVsbG8="]}
     died = Ending(Status.TIMED_OUT, "too late")
-    one, two = perform(
+    one, two = records_of(
         job("a", "b"), Fake(lambda name: ([*MEASURED, file, *({**m, "trial": 1} for m in MEASURED)], died))
     )
     assert (one.status, one.notes, one.artifacts[0].data) == (Status.OK, (), b"hello")
@@ -127,7 +127,7 @@ def test_a_crash_after_the_measurements_is_a_note_where_something_is_missing() -
 
 
 def test_measuring_nothing_is_a_failure() -> None:
-    (record,) = perform(job("a"), Fake(lambda name: ([], Ending())))
+    (record,) = records_of(job("a"), Fake(lambda name: ([], Ending())))
     assert record.status is Status.FAILED
 
 

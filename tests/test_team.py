@@ -19,7 +19,7 @@ from polybench.errors import ResultsError, UsageError
 from polybench.record import Record, Status
 from polybench.run import session, torchrun
 from polybench.run.executor import Ending, Executor, Message
-from polybench.run.runner import perform
+from polybench.run.runner import records_of
 from polybench.run.store import load
 from polybench.run.team import Place, Together, divided, place, serve
 from polybench.trial import RENDEZVOUS, Cell, Job, Trial
@@ -73,7 +73,7 @@ def team(first: Fake, *others: Fake) -> Iterator[Executor]:
 
 def carried(first: Fake, *others: Fake) -> Record:
     with team(first, *others) as executor:
-        (record,) = perform(job(), executor)
+        (record,) = records_of(job(), executor)
     return record
 
 
@@ -109,16 +109,16 @@ def test_whoever_fails_is_named_and_holds_nobody_up(fakes: list[Fake], status: S
 def test_after_a_failure_the_next_job_is_done_by_all() -> None:
     first, other = Fake([VALUE]), Fake([{**WRONG, "error": "planted"}])
     with team(first, other) as executor:
-        assert perform(job(), executor)[0].status is Status.FAILED
+        assert records_of(job(), executor)[0].status is Status.FAILED
         other.messages = [VALUE]
-        assert perform(job("gelu"), executor)[0].status is Status.OK
+        assert records_of(job("gelu"), executor)[0].status is Status.OK
     assert [j.trials[0].cell.activation for j in other.jobs] == ["relu", "gelu"]
 
 
 def test_a_process_that_is_gone_fails_the_job() -> None:
     ours, theirs = Pipe()
     theirs.close()
-    (record,) = perform(job(), Together([ours], lambda: Fake([VALUE])))
+    (record,) = records_of(job(), Together([ours], lambda: Fake([VALUE])))
     assert (record.status, record.error) == (Status.FAILED, "rank 1: its process is gone")
 
 

@@ -16,13 +16,13 @@ from polybench.measure.instruments.allocation import peak_bytes
 from polybench.measure.model.build import generator
 from polybench.measure.model.decoder import Decoder
 from polybench.measure.shape import Shape
-from polybench.measure.training.evaluation import evaluate
+from polybench.measure.training.evaluation import held_out_loss
 from polybench.measure.training.loop import Step, Training, groups, schedule, set_up
-from polybench.measure.training_axes import FilledAxes, LanguageAxes
+from polybench.measure.training_axes import FilledAxes, TrainingAxes
 from polybench.registry import activations
 
 NAMES = activations.names()
-AXES = LanguageAxes(d_model=16, layers=2, heads=2, seq_len=8, batch=4, steps=6, lr=0.01, eval_tokens=64).filled()
+AXES = TrainingAxes(d_model=16, layers=2, heads=2, seq_len=8, batch=4, steps=6, lr=0.01, eval_tokens=64).filled()
 V = 17
 
 
@@ -97,19 +97,19 @@ def test_training_learns_a_repeating_stream(name: str) -> None:
     text = Tokens(stream, stream, np.ones(V, dtype=np.int64), "repeat")
     axes = changed(steps=60)
     model = set_up(text, axes, name, "eager", "cpu", "float32", 0)
-    before = evaluate(model, text, axes, "float32").nats
+    before = held_out_loss(model, text, axes, "float32").nats
     list(train(model, text, axes, "float32", 0))
-    assert evaluate(model, text, axes, "float32").nats < 0.5 * before
+    assert held_out_loss(model, text, axes, "float32").nats < 0.5 * before
 
 
 def test_bits_per_byte_follow_from_nats_and_lengths(text: Tokens) -> None:
     model = decoder("gelu")
-    score = evaluate(model, text, AXES, "float32")
+    score = held_out_loss(model, text, AXES, "float32")
     assert score.bits == pytest.approx(score.nats / np.log(2))
     halves = Tokens(text.train_N, text.held_out_N, 2 * text.bytes_V, "twice")
-    assert evaluate(model, halves, AXES, "float32").bits == pytest.approx(score.bits / 2)
+    assert held_out_loss(model, halves, AXES, "float32").bits == pytest.approx(score.bits / 2)
     unknown = Tokens(text.train_N, text.held_out_N, None, "shard")
-    assert evaluate(model, unknown, AXES, "float32") == replace(score, bits=None)
+    assert held_out_loss(model, unknown, AXES, "float32") == replace(score, bits=None)
 
 
 def test_a_loss_that_is_no_number_is_an_outcome(text: Tokens) -> None:

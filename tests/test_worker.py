@@ -13,7 +13,7 @@ import pytest
 from polybench.kind import axes_of, kind_of
 from polybench.record import Record, Status
 from polybench.run.executor import WorkerProcess
-from polybench.run.runner import perform
+from polybench.run.runner import records_of
 from polybench.trial import Cell, Job, Trial
 
 
@@ -43,7 +43,7 @@ def job(kind: str, *activations: str, timeout_s: float = 60.0, **axes: int | str
 
 
 def memory(executor: WorkerProcess, name: str, timeout_s: float = 60.0) -> Record:
-    (record,) = perform(job("memory", name, timeout_s=timeout_s, tokens=4, d_model=8), executor)
+    (record,) = records_of(job("memory", name, timeout_s=timeout_s, tokens=4, d_model=8), executor)
     return record
 
 
@@ -82,7 +82,7 @@ def test_printing_does_not_break_the_protocol(executor: WorkerProcess) -> None:
 
 
 def test_one_bad_arm_does_not_spoil_a_block(executor: WorkerProcess) -> None:
-    records = perform(job("speed", "relu", "raises", "gelu", tokens=4, d_model=8), executor)
+    records = records_of(job("speed", "relu", "raises", "gelu", tokens=4, d_model=8), executor)
     assert [r.status for r in records] == [Status.OK, Status.FAILED, Status.OK]
     times = [r.get("total_time") for r in (records[0], records[2])]
     assert all(t is not None and len(t.values) == 3 and min(t.values) > 0 for t in times)
@@ -90,7 +90,7 @@ def test_one_bad_arm_does_not_spoil_a_block(executor: WorkerProcess) -> None:
 
 
 def test_what_computes_the_wrong_thing_has_no_time(executor: WorkerProcess) -> None:
-    records = perform(job("speed", "relu", "steep", tokens=4, d_model=8), executor)
+    records = records_of(job("speed", "relu", "steep", tokens=4, d_model=8), executor)
     assert [r.status for r in records] == [Status.OK, Status.FAILED]
     assert "gradient to the input is not the derivative" in records[1].error
     assert records[1].get("total_time") is None
@@ -99,20 +99,20 @@ def test_what_computes_the_wrong_thing_has_no_time(executor: WorkerProcess) -> N
 def test_a_reference_that_fails_leaves_the_others_measured(executor: WorkerProcess) -> None:
     it = job("speed", "steep", "relu", "gelu", tokens=4, d_model=8)
     control = replace(it.trials[0], control=True)
-    records = perform(replace(it, trials=(*it.trials, control)), executor)
+    records = records_of(replace(it, trials=(*it.trials, control)), executor)
     assert [r.status for r in records] == [Status.FAILED, Status.OK, Status.OK, Status.FAILED]
 
 
 def test_a_cell_slower_than_its_budget_keeps_a_block(executor: WorkerProcess) -> None:
     it = job("speed", "relu", "gelu", tokens=4, d_model=8)
     protocol = {**dict(it.protocol), "blocks": 1000, "most_blocks": 1000, "budget_s": 1e-9}
-    records = perform(replace(it, protocol=tuple(sorted(protocol.items()))), executor)
+    records = records_of(replace(it, protocol=tuple(sorted(protocol.items()))), executor)
     assert [len(m.values) for r in records if (m := r.get("total_time"))] == [1, 1]
 
 
 def test_a_diverged_run_keeps_its_curve(executor: WorkerProcess) -> None:
     sizes = {"corpus": "stdlib", "d_model": 8, "heads": 1, "seq_len": 8, "batch": 2, "steps": 3}
-    (record,) = perform(job("loss_curve", "explodes", **sizes), executor)
+    (record,) = records_of(job("loss_curve", "explodes", **sizes), executor)
     assert record.status is Status.DIVERGED
     assert "step 1 of 3" in record.error
 

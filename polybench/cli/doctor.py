@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from polybench.cli.options import DeviceOption, Json
-from polybench.machine.diagnosis import Finding
+from polybench.machine.diagnosis import Symptom
 
 _STYLE = {"ok": "green", "note": "yellow", "unfit": "bold red"}
 # In a process of its own: it imports torch, and torch's own survey takes about ten seconds.
@@ -56,7 +56,7 @@ def doctor(
     raise typer.Exit(code)
 
 
-def _show(said: Sequence[Finding]) -> None:
+def _show(said: Sequence[Symptom]) -> None:
     """A line a finding and a line of advice under it; coloured on a terminal, never cut."""
     from rich.console import Console
     from rich.text import Text

@@ -17,7 +17,7 @@ from polybench.errors import ResultsError, TrialError, UsageError
 
 if TYPE_CHECKING:
     from polybench.document import Table
-    from polybench.report.scores import Scored
+    from polybench.report.scores import ScoredModel
     from polybench.run.store import Run
 
 KEPT, SCORES = "*.model.pt", ".eval.json"
@@ -40,7 +40,7 @@ def evaluate(
     from polybench.machine.environment import choose_device
     from polybench.measure.tasks import Tasks
     from polybench.record import Status
-    from polybench.report.scores import Scored, side_by_side, table_of
+    from polybench.report.scores import ScoredModel, side_by_side, table_of
     from polybench.run.store import find, load, make_folder
 
     if not sys.stderr.isatty():
@@ -55,7 +55,7 @@ def evaluate(
         make_folder(out)
     from polybench.measure.training.harness import KeptModel
 
-    scored: list[Scored] = []
+    scored: list[ScoredModel] = []
     for path in paths:
         try:
             kept = KeptModel(path, chosen)
@@ -67,7 +67,7 @@ def evaluate(
                 raise
             notes.append(f"Left out: {problem}.")
             continue
-        found = Scored(kept.trial, tuple(asked.put_to(kept, limit, num_fewshot)))
+        found = ScoredModel(kept.trial, tuple(asked.put_to(kept, limit, num_fewshot)))
         _keep((out or path.parent) / f"{path.name.removesuffix('.pt').removesuffix('.model')}{SCORES}", found, limit)
         if kept.cut:
             notes.append(f"{kept.cut} requests of a model were longer than {kept.max_length} tokens: cut on the left.")
@@ -94,7 +94,7 @@ def _models(run: Run) -> list[Path]:
     return paths
 
 
-def _keep(path: Path, found: Scored, limit: int | None) -> None:
+def _keep(path: Path, found: ScoredModel, limit: int | None) -> None:
     """Add these scores to those of earlier tasks, of which each is kept once."""
     from polybench.run.store import write_whole
 

@@ -16,10 +16,10 @@ from polybench.cli.options import Json
 from polybench.errors import UsageError
 
 if TYPE_CHECKING:
-    from polybench.compare.verdict import Outcome, Verdict
+    from polybench.compare.verdict import Ruling, Verdict
 
 
-_ORDER: tuple[Outcome, ...] = ("broken", "missing", "fail", "inconclusive", "not comparable", "improved", "new", "pass")
+_ORDER: tuple[Ruling, ...] = ("broken", "missing", "fail", "inconclusive", "not comparable", "improved", "new", "pass")
 _WORDS = {"improved": "pass, an unrecorded win"}
 
 

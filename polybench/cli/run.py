@@ -97,10 +97,10 @@ def _again(path: Path, resolved: Any, part: Any, out: Path | None, force: bool, 
     from polybench.run.merge import adopt
 
     if part and out:
-        return session.part_of(session.resume(path, resolved, force, elsewhere=True), part, out)
+        return session.part_of(session.resume(path, resolved, force, remote=True), part, out)
     if found := leftovers(path):  # of cluster jobs that nobody waited for
         adopt(path, found)
-    return session.resume(path, resolved, force, elsewhere=sent)
+    return session.resume(path, resolved, force, remote=sent)
 
 
 def _order(cluster: str | None, jobs: int, options: list[str] | None, part: Any, suite: Any) -> Any:

@@ -66,7 +66,7 @@ def across(run: Run, against: str | None = None, only: str | None = None) -> lis
     grid, metrics = Grid(run), run.metrics
     found = []
     for point in grid.cells.values():
-        other = grid.beside(point, reference)
+        other = grid.twin(point, reference)
         for metric in metrics[point.cell.kind].values():
             if not metric.curve and only in (None, metric.name):
                 found.append(_compare(grid, point, other, metric, reference))
@@ -79,7 +79,7 @@ def _discovered(found: Sequence[Comparison]) -> list[Comparison]:
     for i, c in enumerate(found):
         if c.p is not None:
             # A loss is asked about once a cell, and its verdict must not hang on what other cells hold.
-            cell = c.cell.beside("") if of_losses(c.metric) else None
+            cell = c.cell.place if of_losses(c.metric) else None
             families[c.point.benchmark, c.metric.name, cell].append(i)
     judged = list(found)
     for (_, _, cell), places in families.items():

@@ -24,7 +24,7 @@ def with_derived(run: Run) -> Run:
     for record in run.records:
         trial = record.trial
         if record.status is Status.OK and record.get("val_curve") and record.get("train_time"):
-            groups[trial.benchmark, trial.cell.beside(""), trial.seed].append(record)
+            groups[trial.benchmark, trial.cell.place, trial.seed].append(record)
     if not groups:
         return with_named_losses(run)
     added: dict[str, list[Measurement]] = {}
@@ -40,7 +40,7 @@ def with_derived(run: Run) -> Run:
             losses, times = _values(record, "val_curve"), _values(record, "train_time")
             found = [
                 Measurement(
-                    metric.name, (between(min(xs[-1] for xs in costs.values()), costs[record.trial.id], losses),)
+                    metric.name, (interpolated(min(xs[-1] for xs in costs.values()), costs[record.trial.id], losses),)
                 )
                 for metric, costs in equal
                 if costs
@@ -84,7 +84,7 @@ def flops_at_looks(record: Record) -> tuple[float, ...]:
     return tuple(t * cost.values[0] for t in tokens_at_looks(record)) if cost else ()
 
 
-def between(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
+def interpolated(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
     """y at x on the broken line through (xs, ys), held constant outside."""
     if x <= xs[0]:
         return ys[0]

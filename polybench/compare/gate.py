@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from polybench.compare.grid import Grid, Point, matches
-from polybench.compare.verdict import Outcome, Verdict, judge
+from polybench.compare.verdict import Ruling, Verdict, judge
 from polybench.errors import NothingMeasured, UsageError
 from polybench.machine.environment import differences as fingerprint_differences
 from polybench.metric import Metric
@@ -33,8 +33,8 @@ def between(baseline: Run, run: Run) -> list[Verdict]:
             raise NothingMeasured(f"nothing was measured in {one.path}")
     grids = Grid(baseline), Grid(run)
     old, new = (grid.cells for grid in grids)
-    elsewhere = fingerprint_differences(baseline.environment, run.environment)
-    elsewhere += [f"{one.name} was resumed after changes" for one in (run, baseline) if one.header.get("forced")]
+    differences = fingerprint_differences(baseline.environment, run.environment)
+    differences += [f"{one.name} was resumed after changes" for one in (run, baseline) if one.header.get("forced")]
     bumped = {(b, replace(c, version=0)): c.version for b, c in new}
     verdicts: list[Verdict] = []
     for rule in rules:
@@ -46,7 +46,7 @@ def between(baseline: Run, run: Run) -> list[Verdict]:
                 metric,
                 old.get(key),
                 new.get(key),
-                [*elsewhere, *_careless(baseline, run, key[0])],
+                [*differences, *_careless(baseline, run, key[0])],
                 bumped,
                 grids,
             )
@@ -77,7 +77,7 @@ def exit_code(
 ) -> tuple[int, str]:
     """The code and the sentence that says why (precedence 3, 1, 4, 0)."""
 
-    def count(*outcomes: Outcome) -> list[Verdict]:
+    def count(*outcomes: Ruling) -> list[Verdict]:
         return [v for v in verdicts if v.outcome in outcomes]
 
     def first(bad: list[Verdict]) -> str:

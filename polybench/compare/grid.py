@@ -103,33 +103,33 @@ class Grid:
         self._margins = {name: p["margin"] for name, p in protocols.items() if "margin" in p}
         self._groups: dict[tuple[str, Cell], list[Point]] = defaultdict(list)
         for (benchmark, cell), point in (*self.cells.items(), *self.controls.items()):
-            self._groups[benchmark, cell.beside("")].append(point)
+            self._groups[benchmark, cell.place].append(point)
         self._excess: dict[tuple[str, Cell, str], float | None] = {}
 
     def margin(self, benchmark: str) -> float:
         """The least ratio that matters: the benchmark's own, else the suite's."""
         return float(self._margins.get(benchmark, self._margin))
 
-    def beside(self, point: Point, activation: str) -> Point | None:
+    def twin(self, point: Point, activation: str) -> Point | None:
         """The same cell for another activation."""
-        return self.cells.get((point.benchmark, point.cell.beside(activation)))
+        return self.cells.get((point.benchmark, point.cell.of(activation)))
 
     def rivals(self, point: Point) -> int:
         """How many others it is compared with in its cell, one at least."""
-        return max(1, len(self._groups[point.benchmark, point.cell.beside("")]) - 1)
+        return max(1, len(self._groups[point.benchmark, point.cell.place]) - 1)
 
     def excess(self, base: Point, metric: str) -> float | None:
         """How much launches differ beyond their blocks, over all that was measured beside `base`."""
         key = base.benchmark, base.cell, metric
         if key not in self._excess:
-            group = self._groups[base.benchmark, base.cell.beside("")]
+            group = self._groups[base.benchmark, base.cell.place]
             self._excess[key] = launch_excess([block_ratios(p, base, metric) for p in group if p is not base])
         return self._excess[key]
 
     def noise(self, point: Point, metric: str) -> Estimate | None:
         """Log-ratio of the reference's second copy to its first: what this machine calls equal there."""
-        base = self.beside(point, self._reference)
-        control = self.controls.get((point.benchmark, point.cell.beside(self._reference)))
+        base = self.twin(point, self._reference)
+        control = self.controls.get((point.benchmark, point.cell.of(self._reference)))
         launches = block_ratios(control, base, metric) if base and control else []
         return of_launches(launches, excess=self.excess(base, metric)) if base and launches else None
 
@@ -146,10 +146,10 @@ def typical(point: Point, metric: Metric) -> float | None:
 
 def block_ratios(point: Point, other: Point, metric: str) -> list[list[float]]:
     """Log-ratios block by block, a list a launch; only blocks of one job are paired."""
-    beside = {r.trial.seed: r for r in other.ok()}
+    by_seed = {r.trial.seed: r for r in other.ok()}
     launches = []
     for record in point.ok():
-        twin = beside.get(record.trial.seed)
+        twin = by_seed.get(record.trial.seed)
         mine, theirs = record.get(metric), twin.get(metric) if twin else None
         if not (twin and mine and theirs) or twin.started_at != record.started_at:
             continue
@@ -163,13 +163,13 @@ def seed_differences(point: Point, other: Point, metric: Metric) -> list[float]:
 
     Beside a value of exactly 0 a log-ratio is infinite, unless both are 0 and so equal.
     """
-    beside = {r.trial.seed: r for r in other.ok()}
+    by_seed = {r.trial.seed: r for r in other.ok()}
     found = []
     for record in point.ok():
-        twin = beside.get(record.trial.seed)
+        twin = by_seed.get(record.trial.seed)
         mine, theirs = record.get(metric.name), twin.get(metric.name) if twin else None
-        elsewhere = metric.of_time and twin and len(machines([twin, record])) > 1
-        if twin and mine and theirs and not elsewhere and dict(twin.facts) == dict(record.facts):
+        other_machine = metric.of_time and twin and len(machines([twin, record])) > 1
+        if twin and mine and theirs and not other_machine and dict(twin.facts) == dict(record.facts):
             a, b = statistics.fmean(mine.values), statistics.fmean(theirs.values)
             if metric.effect == "ratio" and 0 < a < math.inf and 0 < b < math.inf:
                 found.append(math.log(a) - math.log(b))  # a / b may be out of range
@@ -216,11 +216,11 @@ def grouped(found: Iterable[Point]) -> dict[Group, list[Point]]:
     """Points by what they have in common: everything but the activation."""
     groups: dict[Group, list[Point]] = defaultdict(list)
     for point in found:
-        groups[point.benchmark, point.cell.beside("")].append(point)
+        groups[point.benchmark, point.cell.place].append(point)
     return groups
 
 
 def differences_of(grid: Grid, point: Point, against: str, metric: Metric) -> list[float]:
     """value - other of every seed that both activations finished; none without the other."""
-    other = grid.beside(point, against)
+    other = grid.twin(point, against)
     return seed_differences(point, other, metric) if other else []

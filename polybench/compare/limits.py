@@ -43,7 +43,7 @@ def limits(run: Run, benchmark: str) -> Iterator[Limit]:
     known = [p for p in timed if (_one(p, "least_bytes") or _one(p, "flops")) and _one(p, "copy_bytes")]
     groups: dict[Cell, list[Point]] = defaultdict(list)
     for point in known:
-        groups[point.cell.beside("")].append(point)
+        groups[point.cell.place].append(point)
     for group in groups.values():
         excess = launch_excess([_shares(p) for p in group])
         yield from (_limit(p, excess) for p in group)

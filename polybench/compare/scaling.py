@@ -71,7 +71,7 @@ def _one_each(members: Sequence[Point]) -> bool:
 def _without(cell: Cell, names: Sequence[str]) -> Cell:
     """Without the activation and these axes, but for words, such as a learning rate that is `tuned`."""
     axes = tuple((k, v) for k, v in cell.axes if k not in names or isinstance(v, str))
-    return replace(cell.beside(""), axes=axes)
+    return replace(cell.place, axes=axes)
 
 
 def exponent(sizes: Sequence[float], losses: Sequence[float], confidence: float = CONFIDENCE_SEED) -> Estimate:
@@ -105,8 +105,8 @@ def line(xs: Sequence[float], ys: Sequence[float], confidence: float = CONFIDENC
 
 def trends(run: Run, ladder: Ladder, reference: Ladder) -> list[float]:
     """Slope of the paired difference of losses per tenfold parameters, for every seed that has all sizes of both."""
-    beside = {_step(p): p for p in reference.rungs}
-    pairs = [(p, beside[_step(p)]) for p in ladder.rungs if _step(p) in beside]
+    by_step = {_step(p): p for p in reference.rungs}
+    pairs = [(p, by_step[_step(p)]) for p in ladder.rungs if _step(p) in by_step]
     if len(pairs) < LEAST_SIZES:
         return []
     metric = run.metrics[ladder.rungs[0].cell.kind][LOSS]
@@ -122,7 +122,7 @@ def trends(run: Run, ladder: Ladder, reference: Ladder) -> list[float]:
 
 
 def _step(point: Point) -> Cell:
-    return point.cell.beside("")
+    return point.cell.place
 
 
 def _only(point: Point, seed: int) -> Point:

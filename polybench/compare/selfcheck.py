@@ -14,7 +14,7 @@ from polybench.measure.kinds.speed import TOTAL, SpeedProtocol
 from polybench.record import Record, Status
 from polybench.run.store import Run
 from polybench.stats import clopper_pearson, launch_excess, of_launches
-from polybench.stopping import settled
+from polybench.stopping import decided
 from polybench.trial import Cell
 
 KIND = "selfcheck"
@@ -52,7 +52,7 @@ def cells(run: Run) -> list[Cells]:
 
 
 @dataclass(frozen=True)
-class Rule:
+class Detector:
     """A way to decide whether times differ: `flags(cell, other)` says that a copy's do from the first's."""
 
     name: str
@@ -66,22 +66,24 @@ def ours(cell: Cells, other: Launches, margin: float) -> str:
     ratios = [ratios(cell.base, o) for o in (other, cell.control, cell.equal, cell.slowed)]
     for launch, mine in enumerate(ratios[0]):
         both = mine, ratios[1][launch]
-        end = next((n for n in looks if all(settled(of_launches([d[:n]]), least) for d in both)), len(mine))
+        end = next((n for n in looks if all(decided(of_launches([d[:n]]), least) for d in both)), len(mine))
         for arm in ratios:
             del arm[launch][end:]
     excess = launch_excess(ratios[1:])
     return judge_times(ratios[0], least, of_launches(ratios[1], excess=excess), TOTAL, excess)[2]
 
 
-def rules(margin: float) -> tuple[Rule, ...]:
+def rules(margin: float) -> tuple[Detector, ...]:
     """Ours, and what other tools do with the same samples."""
     return (
-        Rule("polybench", lambda c, o: ours(c, o, margin) in ("better", "worse")),
+        Detector("polybench", lambda c, o: ours(c, o, margin) in ("better", "worse")),
         # asv 0.6, is_different of asv/statistics.py with the factor of `asv continuous`.
-        Rule("asv: p < 0.002 and medians 10 % apart", lambda c, o: _mann_whitney(c.base, o) < 0.002 and _apart(c, o)),
+        Detector(
+            "asv: p < 0.002 and medians 10 % apart", lambda c, o: _mann_whitney(c.base, o) < 0.002 and _apart(c, o)
+        ),
         # pytest-benchmark 5, --benchmark-compare-fail=mean:10%, in either direction.
-        Rule("pytest-benchmark: mean 10 % apart", lambda c, o: abs(_mean(o) / _mean(c.base) - 1) > 0.1),
-        Rule("Mann-Whitney p < 0.05", lambda c, o: _mann_whitney(c.base, o) < 0.05),
+        Detector("pytest-benchmark: mean 10 % apart", lambda c, o: abs(_mean(o) / _mean(c.base) - 1) > 0.1),
+        Detector("Mann-Whitney p < 0.05", lambda c, o: _mann_whitney(c.base, o) < 0.05),
     )
 
 

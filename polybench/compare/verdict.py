@@ -14,7 +14,7 @@ from polybench.record import Status
 from polybench.stats import Estimate, difference_of_launches, p_beyond, paired
 from polybench.trial import Cell
 
-Outcome = Literal["pass", "improved", "fail", "missing", "broken", "inconclusive", "not comparable", "new"]
+Ruling = Literal["pass", "improved", "fail", "missing", "broken", "inconclusive", "not comparable", "new"]
 # What times are divided by, so that two runs can be compared: work with the same bottleneck.
 YARDSTICKS = {"activation": "copy_time", "block": "product_time", "decoder": "product_time"}
 Bumped = dict[tuple[str, Cell], int]  # versions of the run's cells, by the cell without it
@@ -29,7 +29,7 @@ class Verdict:
     rule: str
     label: str
     metric: Metric
-    outcome: Outcome
+    outcome: Ruling
     baseline: float | None = None
     value: float | None = None
     change: Estimate | None = None
@@ -43,7 +43,7 @@ def judge(
     metric: Metric,
     old: Point | None,
     new: Point | None,
-    elsewhere: list[str],
+    differences: list[str],
     bumped: Bumped,
     grids: tuple[Grid, Grid],
 ) -> Verdict:
@@ -53,7 +53,7 @@ def judge(
     label = describe(some)
     was, now = typical(old, metric) if old else None, typical(new, metric) if new else None
 
-    def verdict(outcome: Outcome, reason: str = "", change: Estimate | None = None, p: float | None = None) -> Verdict:
+    def verdict(outcome: Ruling, reason: str = "", change: Estimate | None = None, p: float | None = None) -> Verdict:
         return Verdict(name, label, metric, outcome, was, now, change, reason, p)
 
     if old is None:
@@ -78,13 +78,13 @@ def judge(
         return verdict("improved" if worse < 0 else "pass", "", exact)
     if metric.varies_with == "sample":
         noises = [grid.noise(p, metric.name) for grid, p in zip(grids, (old, new), strict=True)]
-        return _judge_times(verdict, metric, old, new, tolerance, elsewhere, [n for n in noises if n])
+        return _judge_times(verdict, metric, old, new, tolerance, differences, [n for n in noises if n])
     if gone := {r.trial.seed for r in old.ok()} - {r.trial.seed for r in new.records}:
         return verdict("missing", f"seed {min(gone)} has vanished from the run")
     if _lost_seeds(old, new):
         return verdict("broken", new.trouble())
-    if metric.unit in ("token/s", "s") and elsewhere:
-        return verdict("not comparable", f"measured otherwise ({'; '.join(elsewhere)})")
+    if metric.unit in ("token/s", "s") and differences:
+        return verdict("not comparable", f"measured otherwise ({'; '.join(differences)})")
     pairs = seed_differences(new, old, metric)
     if not pairs:
         return verdict("not comparable", "the runs share no seed on the same data")
@@ -113,12 +113,12 @@ def _judge_times(
     old: Point,
     new: Point,
     tolerance: float,
-    elsewhere: list[str],
+    differences: list[str],
     noises: Sequence[Estimate],
 ) -> Verdict:
     """Times over their yardsticks, against a tolerance that what equal code showed in either run can raise."""
-    if elsewhere:
-        return verdict("not comparable", f"measured otherwise ({'; '.join(elsewhere)})")
+    if differences:
+        return verdict("not comparable", f"measured otherwise ({'; '.join(differences)})")
     before, after = _normalised(old, metric.name), _normalised(new, metric.name)
     if not before or not after:
         return verdict("not comparable", "no yardstick was measured in the same blocks")

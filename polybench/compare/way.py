@@ -42,7 +42,7 @@ class Way:
 
 def way_of(point: Point, grid: Grid, reference: str, metric: Metric, total: Callable[[Record], float]) -> Way:
     """The costs of the seeds that both finished on the same data, beside the reference's own totals."""
-    base = grid.beside(point, reference)
+    base = grid.twin(point, reference)
     twins = {r.trial.seed: r for r in base.ok()} if base else {}
     pairs = [
         (m.values[0], total(twin))
@@ -60,7 +60,7 @@ def p_values(ways: Sequence[Way], reference: str) -> dict[Point, float]:
     families: dict[Cell, list[Way]] = defaultdict(list)
     for way in ways:
         if way.point.cell.activation != reference:
-            families[way.point.cell.beside("")].append(way)
+            families[way.point.cell.place].append(way)
     found: dict[Point, float] = {}
     for members in families.values():
         ps = holm([t_test(w.logs()) for w in members])  # 1 for fewer than two

@@ -10,7 +10,7 @@ from pathlib import Path
 from polybench.corpora.cache import cache_folder
 from polybench.corpora.source import TokenFiles
 from polybench.corpora.stream import Mapped, Stream, Tokens, joined
-from polybench.corpora.token_file import Content, Shard, check_ids, content, cut, shard
+from polybench.corpora.token_file import Content, TokenFile, check_ids, content, cut, shard
 from polybench.corpora.tokenizer import of_file
 from polybench.errors import Unsupported
 
@@ -62,15 +62,15 @@ def _hash(known: Sequence[Content], train: int, vocabulary: int, layout: int) ->
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def _mapped(it: Shard, start: int, stop: int) -> Mapped:
+def _mapped(it: TokenFile, start: int, stop: int) -> Mapped:
     return Mapped(it.file, it.dtype, it.offset, start, stop)
 
 
-def _whole(shards: Sequence[Shard]) -> Stream:
+def _whole(shards: Sequence[TokenFile]) -> Stream:
     return joined([_mapped(it, 0, it.count) for it in shards])
 
 
-def _parted(shards: Sequence[Shard], share: float) -> tuple[Stream, Stream]:
+def _parted(shards: Sequence[TokenFile], share: float) -> tuple[Stream, Stream]:
     """(training, held out): the tokens in order, cut where the last share begins."""
     ends = list(accumulate(it.count for it in shards))
     wanted = int((1 - share) * ends[-1])

@@ -31,7 +31,7 @@ _CHUNK = 1 << 19  # tokens
 
 
 @dataclass(frozen=True)
-class Shard:
+class TokenFile:
     """Where the ids are: `count` of type `dtype` from byte `offset`; `delimiter` is the id between documents."""
 
     file: Path
@@ -74,7 +74,7 @@ class Content:
     largest: int
 
 
-def shard(file: Path) -> Shard:
+def shard(file: Path) -> TokenFile:
     """The shard in a file.
 
     Raises:
@@ -94,10 +94,10 @@ def shard(file: Path) -> Shard:
         raise Unsupported(f"{file} is no token shard: it begins neither as llm.c's .bin nor as .npy, and is no .bin")
     if size % 2:
         raise Unsupported(f"{file} has {size} bytes, an odd number, so its last uint16 at byte {size - 1} is cut off")
-    return Shard(file, "<u2", 0, size // 2)
+    return TokenFile(file, "<u2", 0, size // 2)
 
 
-def _llm_c(file: Path, magic: int, start: bytes, size: int) -> Shard:
+def _llm_c(file: Path, magic: int, start: bytes, size: int) -> TokenFile:
     version, dtype, delimiter = _LLM_C[magic]
     found, count = (int.from_bytes(start[at : at + 4], "little", signed=True) for at in (4, 8))
     if found != version:
@@ -106,10 +106,10 @@ def _llm_c(file: Path, magic: int, start: bytes, size: int) -> Shard:
     if size < _HEADER or there < count or count < 1:
         told = f"{there} fit into its {size} bytes" if size >= _HEADER else f"it ends inside its header, at byte {size}"
         raise Unsupported(f"{file}, byte 8: its header says {count} tokens, but {told}")
-    return Shard(file, dtype, _HEADER, count, delimiter)
+    return TokenFile(file, dtype, _HEADER, count, delimiter)
 
 
-def _npy(file: Path, size: int) -> Shard:
+def _npy(file: Path, size: int) -> TokenFile:
     import numpy as np
 
     with file.open("rb") as stream:
@@ -127,10 +127,10 @@ def _npy(file: Path, size: int) -> Shard:
     there = (size - offset) // dtype.itemsize
     if there < shape[0] or not shape[0]:
         raise Unsupported(f"{file}: its header says {shape[0]} tokens, but {there} fit into its {size} bytes")
-    return Shard(file, dtype.str, offset, int(shape[0]))
+    return TokenFile(file, dtype.str, offset, int(shape[0]))
 
 
-def content(it: Shard, cache: Path) -> Content:
+def content(it: TokenFile, cache: Path) -> Content:
     """What the shard holds, read through once; later asked of `cache` by path, size and times of change."""
     from filelock import FileLock
 
@@ -152,7 +152,7 @@ def content(it: Shard, cache: Path) -> Content:
     return found
 
 
-def check_ids(it: Shard, known: Content, vocabulary: int) -> None:
+def check_ids(it: TokenFile, known: Content, vocabulary: int) -> None:
     """Raises Unsupported where an id is no member of the vocabulary, with its place."""
     import numpy as np
 
@@ -168,7 +168,7 @@ def check_ids(it: Shard, known: Content, vocabulary: int) -> None:
             )
 
 
-def cut(it: Shard, at: int) -> int:
+def cut(it: TokenFile, at: int) -> int:
     """The first document end from token `at` on, in the nearer half of what is left; else `at` itself."""
     import numpy as np
 

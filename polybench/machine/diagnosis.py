@@ -11,7 +11,7 @@ LEVELS: tuple[Level, ...] = ("ok", "note", "unfit")
 
 
 @dataclass(frozen=True)
-class Finding:
+class Symptom:
     """One thing about the machine. `unfit`: times taken now would mislead; `note`: know it when reading them."""
 
     topic: str
@@ -20,13 +20,13 @@ class Finding:
     remedy: str = ""
 
 
-def worst(topic: str, found: Iterable[tuple[bool, Level, str, str]], otherwise: str) -> Finding:
+def worst(topic: str, found: Iterable[tuple[bool, Level, str, str]], otherwise: str) -> Symptom:
     """The gravest of those (condition, level, sentence, remedy) that hold, the first among equals; else ok."""
-    held = [Finding(topic, level, sentence, remedy) for holds, level, sentence, remedy in found if holds]
-    return max(held, key=lambda f: LEVELS.index(f.level), default=Finding(topic, "ok", otherwise))
+    held = [Symptom(topic, level, sentence, remedy) for holds, level, sentence, remedy in found if holds]
+    return max(held, key=lambda f: LEVELS.index(f.level), default=Symptom(topic, "ok", otherwise))
 
 
-def conclusion(findings: Sequence[Finding]) -> tuple[int, str]:
+def conclusion(findings: Sequence[Symptom]) -> tuple[int, str]:
     """Exit code and the last line: 4 and every reason when anything is unfit, else 0."""
     unfit = [f for f in findings if f.level == "unfit"]
     if unfit:

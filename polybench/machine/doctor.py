@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from statistics import NormalDist
 
-from polybench.machine.diagnosis import Finding, worst
+from polybench.machine.diagnosis import Symptom, worst
 from polybench.machine.doctor_gpu import graphics
 from polybench.machine.environment import GIB, room
 from polybench.machine.hardware import UNKNOWN, ranges
@@ -34,7 +34,7 @@ _CONFIDENCE = 0.98
 _IQR, _MEDIAN = 2 * NormalDist().inv_cdf(0.75), math.sqrt(math.pi / 2)
 
 
-def findings(seen: Survey) -> tuple[Finding, ...]:
+def findings(seen: Survey) -> tuple[Symptom, ...]:
     """Everything there is to say, in the order of reading: processor, disturbances, memory, clocks, GPU, software."""
     return (*_processor(seen), *_disturbances(seen), *_memory(seen), *_clocks(seen), *graphics(seen), *_software(seen))
 
@@ -49,7 +49,7 @@ def blocks_for(jitter: float) -> int:
     return math.ceil((NormalDist().inv_cdf((1 + _CONFIDENCE) / 2) * standard_error / MARGIN) ** 2)
 
 
-def _processor(seen: Survey) -> Iterator[Finding]:
+def _processor(seen: Survey) -> Iterator[Symptom]:
     here = seen.processor
     usable, quota = len(here.affinity), seen.limits.quota
     which = f"{here.name}, {usable} of {here.present} processors usable ({ranges(here.affinity)})"
@@ -108,7 +108,7 @@ def _processor(seen: Survey) -> Iterator[Finding]:
     )
 
 
-def _disturbances(seen: Survey) -> Iterator[Finding]:
+def _disturbances(seen: Survey) -> Iterator[Symptom]:
     usable, others = len(seen.processor.affinity), seen.resting.other_cores
     average = f" (load {' '.join(f'{x:g}' for x in seen.load)})" if seen.load else ""
     sentence = f"others keep {others:.2f} of {usable} processors busy{average}"
@@ -167,7 +167,7 @@ def _disturbances(seen: Survey) -> Iterator[Finding]:
     )
 
 
-def _memory(seen: Survey) -> Iterator[Finding]:
+def _memory(seen: Survey) -> Iterator[Symptom]:
     total, free = room(seen.memory, seen.limits)
     bounds = " by the container's limit" if total < seen.memory.total else ""
     sentence = f"{free / GIB:.1f} of {total / GIB:.1f} GiB free{bounds}, huge pages: {seen.memory.huge_pages}"
@@ -192,7 +192,7 @@ def _memory(seen: Survey) -> Iterator[Finding]:
     )
 
 
-def _clocks(seen: Survey) -> Iterator[Finding]:
+def _clocks(seen: Survey) -> Iterator[Symptom]:
     now = seen.probe
     coarse, cost = now.clock_resolution_s, max(now.clock_cost_s, now.thread_clock_cost_s)
     source = "" if seen.processor.clock_source == UNKNOWN else f" from {seen.processor.clock_source}"
@@ -226,7 +226,7 @@ def _clocks(seen: Survey) -> Iterator[Finding]:
         )
 
 
-def _software(seen: Survey) -> Iterator[Finding]:
+def _software(seen: Survey) -> Iterator[Symptom]:
     there = seen.software
     named = ", ".join(f"{k} {v}" for k, v in there.packages.items() if v)
     sentence = f"Python {there.python}, {named or 'no packages'}, {there.system}"

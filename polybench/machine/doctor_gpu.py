@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from polybench.machine.diagnosis import Finding, worst
+from polybench.machine.diagnosis import Symptom, worst
 from polybench.machine.gpus import Gpu
 from polybench.machine.survey import Survey
 
@@ -16,7 +16,7 @@ HOT = 80  # degrees Celsius, at rest
 _HARMLESS = {"power limit", "sync boost", "display clock setting"}
 
 
-def graphics(seen: Survey) -> Iterator[Finding]:
+def graphics(seen: Survey) -> Iterator[Symptom]:
     """Findings of every visible device, or one that says why there is none."""
     cards = seen.gpus.usable
     if not cards:
@@ -36,7 +36,7 @@ def graphics(seen: Survey) -> Iterator[Finding]:
         yield from _settings(card)
 
 
-def _state(card: Gpu) -> Iterator[Finding]:
+def _state(card: Gpu) -> Iterator[Symptom]:
     """What disturbs times now."""
     topic = f"GPU {card.index}"
     bad = [r for r in card.throttled if r not in _HARMLESS]
@@ -74,7 +74,7 @@ def _state(card: Gpu) -> Iterator[Finding]:
         )
 
 
-def _settings(card: Gpu) -> Iterator[Finding]:
+def _settings(card: Gpu) -> Iterator[Symptom]:
     """What an administrator chose, and what follows for times."""
     sm, memory = card.sm, card.memory_clock
     chosen = sm.application is not None and sm.most is not None and sm.application < sm.most

@@ -25,7 +25,7 @@ NO_DRIVER = "there is no NVIDIA driver"
 
 
 @dataclass(frozen=True)
-class Clock:
+class ClockRates:
     """MHz of one clock."""
 
     now: int | None
@@ -44,8 +44,8 @@ class Gpu:
     memory: int | None = None  # bytes
     memory_used: int | None = None  # bytes
     busy: float | None = None  # share of the last moments in which a kernel ran
-    sm: Clock = Clock(None, None, None)
-    memory_clock: Clock = Clock(None, None, None)
+    sm: ClockRates = ClockRates(None, None, None)
+    memory_clock: ClockRates = ClockRates(None, None, None)
     throttled: tuple[str, ...] = ()
     processes: tuple[int, ...] = ()  # that compute on it, other than this one; a container may not see all
     temperature_C: int | None = None
@@ -120,8 +120,8 @@ def _read(nvml: Any, index: int) -> Gpu:
     def ask(what: str, *arguments: Any) -> Any:
         return _ask(nvml, getattr(nvml, f"nvmlDeviceGet{what}", None), device, *arguments)
 
-    def clock(kind: int) -> Clock:
-        return Clock(ask("ClockInfo", kind), ask("MaxClockInfo", kind), ask("ApplicationsClock", kind))
+    def clock(kind: int) -> ClockRates:
+        return ClockRates(ask("ClockInfo", kind), ask("MaxClockInfo", kind), ask("ApplicationsClock", kind))
 
     memory, busy, mig, ecc = ask("MemoryInfo"), ask("UtilizationRates"), ask("MigMode"), ask("EccMode")
     power, limit, lasting = ask("PowerUsage"), ask("EnforcedPowerLimit"), ask("PersistenceMode")

@@ -10,7 +10,7 @@ from polybench.machine.gpus import Gpus, gpus
 from polybench.machine.hardware import Memory, Processor, load, memory, processor
 from polybench.machine.probe import Probe, probe
 from polybench.machine.software import Software, software
-from polybench.machine.window import Window, between, ticks
+from polybench.machine.window import Window, change, ticks
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ def survey(seconds: float = 4.0, with_gpu: bool = True) -> Survey:
         memory=memory(),
         limits=limits(),
         load=load(),
-        resting=between(first, second),
-        working=between(second, third),
+        resting=change(first, second),
+        working=change(second, third),
         probe=seen,
         gpus=cards,
         software=software(),

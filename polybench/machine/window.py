@@ -50,7 +50,7 @@ def ticks() -> Ticks:
     )
 
 
-def between(one: Ticks, other: Ticks) -> Window:
+def change(one: Ticks, other: Ticks) -> Window:
     """What changed from one moment to another; counters that ran backwards, as after a restart, count as still."""
     seconds = other.wall_s - one.wall_s
     busy = (other.busy_s - one.busy_s) - (other.own_s - one.own_s)

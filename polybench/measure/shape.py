@@ -10,16 +10,16 @@ from typing import Literal
 EQUAL = 0.01  # how far from equal the parameters of two blocks may be
 
 
-def hidden_width(d_model: int, gates: int, ffn_width: int | None = None, parts: int = 1) -> int:
-    """F of a block whose activation has G = `gates` branches, at equal parameters for every G.
+def hidden_width(d_model: int, branches: int, ffn_width: int | None = None, parts: int = 1) -> int:
+    """F of a block whose activation has G = `branches` branches, at equal parameters for every G.
 
     The block has (G + 1) D F weights, so a gated kind gets 2/3 of the width of a plain one, which is
     `ffn_width`, or 4 D over `parts`. F is rounded to a multiple of 8; where that would be more than 1 %
     off, of a smaller power of two. A plain `ffn_width` is taken as it stands.
     """
-    if ffn_width and gates == 1:
+    if ffn_width and branches == 1:
         return ffn_width
-    exact = 2 * (ffn_width or 4 * d_model / parts) / (gates + 1)
+    exact = 2 * (ffn_width or 4 * d_model / parts) / (branches + 1)
     for multiple in (8, 4, 2):
         width = round(exact / multiple) * multiple
         if abs(width / exact - 1) <= EQUAL:

@@ -55,7 +55,7 @@ def _tokenized(corpus: str) -> bool:
     return corpus.startswith("tokens:")
 
 
-class LanguageAxes(Axes):
+class TrainingAxes(Axes):
     """A decoder, its text and its training.
 
     `preset` or `depth` fill in whatever of the model, batch and rate is left out; without both it is a toy.
@@ -98,7 +98,7 @@ class LanguageAxes(Axes):
     eval_tokens: PositiveInt = Field(16384, description="held-out tokens that are evaluated")
 
     @model_validator(mode="after")
-    def _goes_together(self) -> LanguageAxes:
+    def _goes_together(self) -> TrainingAxes:
         if self.preset and self.depth:
             raise ValueError("preset and depth both say the model's shape; leave one away")
         axes = self.filled()
@@ -135,7 +135,7 @@ class LanguageAxes(Axes):
         return {k: v for k, v in values.items() if k not in absent}
 
 
-class FilledAxes(LanguageAxes):
+class FilledAxes(TrainingAxes):
     """The same with nothing left open."""
 
     tokenizer: Tokenizer
@@ -165,7 +165,7 @@ class FilledAxes(LanguageAxes):
         return self.batch * self.seq_len
 
 
-class LanguageProtocol(HeapProtocol):
+class TrainingProtocol(HeapProtocol):
     """How often the held-out loss is looked at, with which heap, and what is kept of the training."""
 
     evaluations: PositiveInt = Field(8, description="looks at the held-out loss, evenly spaced, the last at the end")
@@ -183,7 +183,7 @@ class LanguageProtocol(HeapProtocol):
         return super().environment() | ({"CUBLAS_WORKSPACE_CONFIG": ":4096:8"} if self.deterministic else {})
 
 
-def training_seconds(declared: LanguageAxes, protocol: LanguageProtocol | None = None) -> float:
+def training_seconds(declared: TrainingAxes, protocol: TrainingProtocol | None = None) -> float:
     """A guess from the multiplications of a training step: 6 a weight and token; looks cost a third of a step."""
     axes = declared.filled()
     weights = 12 * axes.layers * axes.d_model**2 + 300 * axes.d_model

@@ -32,7 +32,7 @@ def main() -> None:
     jobs: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
     while True:
-        for message in perform(json.loads(jobs.get())):
+        for message in messages_of(json.loads(jobs.get())):
             out.write(json.dumps(message) + "\n")
         out.flush()
 
@@ -43,7 +43,7 @@ def _listen(jobs: queue.Queue[str]) -> None:
     os._exit(0)
 
 
-def perform(job: dict[str, Any]) -> Any:
+def messages_of(job: dict[str, Any]) -> Any:
     """Messages of one job: what each trial yields, its error if it has one, and `done` at the end."""
     trials = [Trial.from_json(t) for t in job["trials"]]
     failed: set[int] = set()
@@ -78,7 +78,7 @@ def _message(index: int, item: Item | BaseException) -> dict[str, Any]:
     if isinstance(item, Artifact):
         return {"trial": index, "artifact": [item.name, base64.b64encode(item.data).decode()]}
     if isinstance(item, Measured):
-        return {"trial": index, "measured": item.then}
+        return {"trial": index, "measured": item.followed_by}
     if isinstance(item, Progress):
         return {"progress": item.done}
     status, text = explain(item)

@@ -9,7 +9,7 @@ from typing import Any
 
 from polybench.errors import RegistryError, SuiteError, did_you_mean
 from polybench.kind import Kind, kind_of
-from polybench.plan.check_claims import judge
+from polybench.plan.check_claims import check_claims
 from polybench.plan.check_matrix import matrix_problems
 from polybench.plan.check_tuning import tuning_problems
 from polybench.plan.extends import layered
@@ -73,7 +73,7 @@ class _Check(Collector):
                 if isinstance(item, dict) and names.count(item.get("name")) > 1:
                     self.add(("benchmarks", index, "name"), f"two benchmarks are called {item['name']!r}")
         if kinds:
-            judge(self, data, known, kinds)
+            check_claims(self, data, known, kinds)
         if suite is None or self.problems:
             return None
         return _canonical(suite)

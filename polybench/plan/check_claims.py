@@ -14,7 +14,7 @@ from polybench.plan.suite import Benchmark, Claim, Rule
 CELL_FIELDS = ("benchmark", "kind", "activation", "backend", "device", "dtype")
 
 
-def judge(found: Collector, data: dict[str, Any], activations: list[str], kinds: list[Kind]) -> None:
+def check_claims(found: Collector, data: dict[str, Any], activations: list[str], kinds: list[Kind]) -> None:
     """Add to `found` what no cell of the suite could ever answer."""
     metrics = {m.name for k in kinds for m in (*k.metrics, *k.derived) if not m.curve}
     unjudged = {m.name for k in kinds for m in k.metrics if m.better == "neither" and m.varies_with == "sample"}

@@ -118,10 +118,10 @@ def _tuned(
     tuning = Tuning.of(benchmark, kind.objective, records)
     first = suite.seeds_of(benchmark)[0]
     cells = [t.cell for t in _trials(suite, benchmark, kind, device, first) if asks(t.cell)]
-    beside: dict[Cell, list[Cell]] = defaultdict(list)
+    siblings: dict[Cell, list[Cell]] = defaultdict(list)
     for cell in cells:
-        beside[cell.beside("")].append(cell)
-    groups = [[t] for t in dict.fromkeys(t for c in cells for t in tuning.trials(c, beside[c.beside("")]))]
+        siblings[cell.place].append(cell)
+    groups = [[t] for t in dict.fromkeys(t for c in cells for t in tuning.trials(c, siblings[c.place]))]
     if not any(asks(j.trials[0].cell) for j in mine):
         groups = list(_filtered(groups, suite.reference, pattern, interleaved=False))
     now: list[Job] = []
@@ -131,8 +131,8 @@ def _tuned(
         if not asks(trial.cell):
             now.append(job)
             continue
-        place = beside[trial.cell.beside("")]
-        if tuning.settled(trial.cell, place):
+        place = siblings[trial.cell.place]
+        if tuning.tried_all(trial.cell, place):
             found = replace(trial, rate=tuning.rate(trial.cell, place))
             now.append(replace(job, trials=(found,)))
         else:
@@ -172,7 +172,7 @@ def _trials(suite: Suite, benchmark: Benchmark, kind: Kind, device: str, repeat:
                 ]
                 yield from (Trial(benchmark.name, cell, repeat) for cell in cells)
                 if kind.interleaved:
-                    yield Trial(benchmark.name, cells[0].beside(suite.reference), repeat, control=True)
+                    yield Trial(benchmark.name, cells[0].of(suite.reference), repeat, control=True)
 
 
 def _filtered(
@@ -183,7 +183,7 @@ def _filtered(
         return groups
     matched = [t for trials in groups for t in trials if _matches(t, pattern)]
     wanted = {t.id for t in matched} | {
-        Trial(t.benchmark, t.cell.beside(reference), t.seed, control).id
+        Trial(t.benchmark, t.cell.of(reference), t.seed, control).id
         for t in matched
         for control in (False, interleaved)
     }

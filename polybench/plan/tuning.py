@@ -39,29 +39,31 @@ class Tuning:
         found = {r.trial.id: _loss(r, objective) for r in records if r.trial.benchmark == name}
         return cls(name, benchmark.tune, found)
 
-    def trials(self, cell: Cell, beside: Sequence[Cell]) -> list[Trial]:
-        """Every trial that the rate of this cell needs, as far as is known now; `beside` are all in its place."""
-        return [t for c in self._asked(cell, beside) for rate in self._rates(cell, beside) for t in self._at(c, rate)]
+    def trials(self, cell: Cell, siblings: Sequence[Cell]) -> list[Trial]:
+        """Every trial that the rate of this cell needs, as far as is known now; `siblings` are all in its place."""
+        return [
+            t for c in self._asked(cell, siblings) for rate in self._rates(cell, siblings) for t in self._at(c, rate)
+        ]
 
-    def settled(self, cell: Cell, beside: Sequence[Cell]) -> bool:
+    def tried_all(self, cell: Cell, siblings: Sequence[Cell]) -> bool:
         """Whether everything that the cell needs has been tried."""
-        return all(t.id in self.losses for t in self.trials(cell, beside))
+        return all(t.id in self.losses for t in self.trials(cell, siblings))
 
-    def rate(self, cell: Cell, beside: Sequence[Cell]) -> float | None:
+    def rate(self, cell: Cell, siblings: Sequence[Cell]) -> float | None:
         """The rate that a cell asks for; None where none ended well."""
-        return self._found(cell, beside, self._rates(cell, beside))
+        return self._found(cell, siblings, self._rates(cell, siblings))
 
-    def _asked(self, cell: Cell, beside: Sequence[Cell]) -> Sequence[Cell]:
+    def _asked(self, cell: Cell, siblings: Sequence[Cell]) -> Sequence[Cell]:
         """Whose losses decide: the activation's own, or those of all in its place."""
-        return [cell] if dict(cell.axes)["lr"] == OWN else beside
+        return [cell] if dict(cell.axes)["lr"] == OWN else siblings
 
-    def _rates(self, cell: Cell, beside: Sequence[Cell]) -> list[float]:
+    def _rates(self, cell: Cell, siblings: Sequence[Cell]) -> list[float]:
         """The grid, and one rate after the other beyond an edge while the best lies there, or lower where none is."""
         rates = sorted(self.tune.lr)
         for _ in range(self.tune.extend):
-            if any(t.id not in self.losses for c in self._asked(cell, beside) for r in rates for t in self._at(c, r)):
+            if any(t.id not in self.losses for c in self._asked(cell, siblings) for r in rates for t in self._at(c, r)):
                 break
-            found = self._found(cell, beside, rates)
+            found = self._found(cell, siblings, rates)
             side = at_edge(found, rates) if found else "low"
             if side == "low":
                 rates = [_rounded(rates[0] * rates[0] / rates[1]), *rates]
@@ -71,10 +73,10 @@ class Tuning:
                 break
         return rates
 
-    def _found(self, cell: Cell, beside: Sequence[Cell], rates: Sequence[float]) -> float | None:
+    def _found(self, cell: Cell, siblings: Sequence[Cell], rates: Sequence[float]) -> float | None:
         losses = {
             c.activation: {rate: [self.losses.get(t.id, math.inf) for t in self._at(c, rate)] for rate in rates}
-            for c in self._asked(cell, beside)
+            for c in self._asked(cell, siblings)
         }
         return best_rate(losses[cell.activation]) if dict(cell.axes)["lr"] == OWN else shared_rate(losses)
 

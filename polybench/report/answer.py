@@ -49,30 +49,30 @@ def findings(run: Run) -> tuple[Finding, ...]:
     """
 
     @cache
-    def beside(name: str, metric: str) -> dict[Point, Comparison]:
+    def comparisons(name: str, metric: str) -> dict[Point, Comparison]:
         return {c.point: c for c in across(run, name, metric)}
 
     found: list[Finding] = []
     for question in QUESTIONS:
-        found += _answers(run, question, beside)
-    return (*found, *_claims(run, beside))
+        found += _answers(run, question, comparisons)
+    return (*found, *_claims(run, comparisons))
 
 
 Winner = tuple[list[Point], Point, list[Comparison]]  # a cell's points, the best, and whom it cannot be told from
-Beside = Callable[[str, str], dict[Point, Comparison]]
+Comparisons = Callable[[str, str], dict[Point, Comparison]]
 
 
-def _answers(run: Run, question: Question, beside: Beside) -> list[Finding]:
+def _answers(run: Run, question: Question, comparisons: Comparisons) -> list[Finding]:
     groups: dict[tuple[str, Cell], list[Point]] = defaultdict(list)
     plain = {b["name"]: b["backends"][0] for b in run.suite["benchmarks"]}
     for point in points(run):
         if point.values(question.metric) and point.cell.backend == plain.get(point.benchmark):
-            groups[point.benchmark, point.cell.beside("")].append(point)
+            groups[point.benchmark, point.cell.place].append(point)
     contested = [group for group in groups.values() if len(group) > 1]
     metric = next((m for ms in run.metrics.values() for m in ms.values() if m.name == question.metric), None)
     if metric is None or not contested:
         return []
-    winners = [(group, *_winner(group, metric, beside)) for group in contested]
+    winners = [(group, *_winner(group, metric, comparisons)) for group in contested]
     told, counted = _told_and_counted(winners)
     places = _places([group for group, _, _ in told])
     sentences = [
@@ -102,19 +102,19 @@ def _count(question: Question, winners: Sequence[Winner]) -> Finding:
     return Finding(question.text, text, open_ == 0)
 
 
-def _winner(group: Sequence[Point], metric: Metric, beside: Beside) -> tuple[Point, list[Comparison]]:
+def _winner(group: Sequence[Point], metric: Metric, comparisons: Comparisons) -> tuple[Point, list[Comparison]]:
     """The best point, and the comparisons with those it cannot be told from."""
     sign = -1 if metric.better == "higher" else 1
     # A mean over the seeds that survived flatters who lost some, so that one cannot win; a count is what it is.
     exact = metric.varies_with == "nothing"
     sound = [p for p in group if exact or not p.trouble()] or group
     best = min(sound, key=lambda p: sign * (typical(p, metric) or 0.0))
-    others = [c for p in group if p is not best and (c := beside(best.cell.activation, metric.name).get(p))]
+    others = [c for p in group if p is not best and (c := comparisons(best.cell.activation, metric.name).get(p))]
     # Who is best was seen first, so of losses every pair of the cell counts as tested.
     pairs = others
     if of_losses(metric):
         rest = [p for p in group if p is not best]
-        found = (beside(a.cell.activation, metric.name).get(b) for i, a in enumerate(rest) for b in rest[i + 1 :])
+        found = (comparisons(a.cell.activation, metric.name).get(b) for i, a in enumerate(rest) for b in rest[i + 1 :])
         pairs = [*others, *(c for c in found if c)]
     tested = [c for c in pairs if c.p is not None]
     adjusted = dict(zip((id(c) for c in tested), holm([c.p or 0.0 for c in tested]), strict=True))
@@ -151,13 +151,13 @@ def _sentence(
     return Finding(question.text, text, False)
 
 
-def _claims(run: Run, beside: Beside) -> list[Finding]:
+def _claims(run: Run, comparisons: Comparisons) -> list[Finding]:
     """Each claim is judged in every cell it names; p values of all claims are corrected together."""
     judged: list[tuple[dict[str, object], list[Comparison]]] = []
     for claim in run.suite.get("claims", []):
         found = [
             c
-            for point, c in beside(claim["better_than"], claim["metric"]).items()
+            for point, c in comparisons(claim["better_than"], claim["metric"]).items()
             if point.cell.activation == claim["subject"] and matches(point, claim["where"])
         ]
         judged.append((claim, found))

@@ -150,7 +150,7 @@ def _bars(run: Run) -> Iterator[Figure]:
     reference = run.suite["reference"]
     every: dict[Group, list[Comparison]] = defaultdict(list)
     for comparison in across(run, only=TIME):
-        every[comparison.point.benchmark, comparison.cell.beside("")].append(comparison)
+        every[comparison.point.benchmark, comparison.cell.place].append(comparison)
     groups = {g: cs for g, cs in every.items() if any(c.change for c in cs)}
     for group, found in groups.items():
         base = next(c.reference for c in found if c.change) or 0.0

@@ -106,7 +106,7 @@ def _sign_flips(grid: Grid, found: Sequence[Comparison]) -> dict[Point, float]:
     families: dict[Cell, list[Point]] = defaultdict(list)
     for c in found:
         if c.q is not None and len(differences(grid, c)) <= MOST_PAIRS:
-            families[c.cell.beside("")].append(c.point)
+            families[c.cell.place].append(c.point)
     of = {c.point: c for c in found}
     adjusted: dict[Point, float] = {}
     for members in families.values():

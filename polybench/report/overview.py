@@ -39,7 +39,7 @@ def overview(run: Run) -> Table | None:
             continue
         groups: dict[tuple[str, Cell], list[Comparison]] = defaultdict(list)
         for c in found:
-            groups[c.point.benchmark, c.cell.beside("")].append(c)
+            groups[c.point.benchmark, c.cell.place].append(c)
         most = max(map(len, groups.values()))
         group = [g for g in groups.values() if len(g) == most][-1]
         chosen.append({c.cell.activation: c for c in group})

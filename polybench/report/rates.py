@@ -24,7 +24,7 @@ _EDGES = {"low": "lowest tried", "high": "highest tried", "": ""}
 
 
 @dataclass(frozen=True)
-class Tuning:
+class Tried:
     """All that was tried at one place."""
 
     metric: Metric
@@ -41,7 +41,7 @@ class Tuning:
         return dict(tried)
 
 
-def tunings(run: Run) -> dict[Group, Tuning]:
+def tunings(run: Run) -> dict[Group, Tried]:
     """By benchmark and by cell without activation and rate, of the benchmarks that tune."""
     places: dict[Group, list[Point]] = defaultdict(list)
     for point in points(run):
@@ -49,18 +49,18 @@ def tunings(run: Run) -> dict[Group, Tuning]:
         if point.benchmark.endswith(TUNING) and isinstance(rate, int | float):
             places[point.benchmark, _anywhere(point.cell)].append(point)
     known = {g: next((m for n in LOSSES if (m := run.metrics[g[1].kind].get(n))), None) for g in places}
-    return {g: Tuning(metric, tuple(places[g])) for g, metric in known.items() if metric}
+    return {g: Tried(metric, tuple(places[g])) for g, metric in known.items() if metric}
 
 
 def rate_tables(run: Run) -> tuple[Table, ...]:
     """For each tuning benchmark the best rates, and the mean loss at every rate that was tried."""
-    benchmarks: dict[str, dict[Cell, Tuning]] = defaultdict(dict)
+    benchmarks: dict[str, dict[Cell, Tried]] = defaultdict(dict)
     for (benchmark, place), tuning in tunings(run).items():
         benchmarks[benchmark][place] = tuning
     return tuple(table for name, places in benchmarks.items() for table in _tables(run, name, places))
 
 
-def _tables(run: Run, benchmark: str, places: Mapping[Cell, Tuning]) -> Iterator[Table]:
+def _tables(run: Run, benchmark: str, places: Mapping[Cell, Tried]) -> Iterator[Table]:
     first = next(iter(places.values())).metric
     varying, same = varying_axes(list(places))
     tried = sorted({rate for t in places.values() for losses in t.losses.values() for rate in losses})
@@ -186,7 +186,7 @@ def _line(activation: str, losses: Losses, few: bool) -> Series:
 
 
 def _anywhere(cell: Cell) -> Cell:
-    return replace(cell.beside(""), axes=tuple((k, v) for k, v in cell.axes if k != "lr"))
+    return replace(cell.place, axes=tuple((k, v) for k, v in cell.axes if k != "lr"))
 
 
 def _told(where: tuple[Entry, ...]) -> str:

@@ -15,7 +15,7 @@ from polybench.trial import Cell, Trial
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredModel:
     """A model of a run, and what it scored."""
 
     trial: Trial
@@ -40,17 +40,17 @@ def table_of(trial: Trial, scores: Sequence[Score], notes: Sequence[str] = ()) -
     return Table("scores", title, _shots(scores), columns, rows, tuple(notes))
 
 
-def side_by_side(scored: Sequence[Scored], reference: str) -> tuple[Table, ...]:
+def side_by_side(scored: Sequence[ScoredModel], reference: str) -> tuple[Table, ...]:
     """A table for all models that differ by activation and seed alone, with paired differences to the reference."""
-    groups: dict[tuple[str, Cell], list[Scored]] = {}
+    groups: dict[tuple[str, Cell], list[ScoredModel]] = {}
     for one in scored:
-        groups.setdefault((one.trial.benchmark, one.trial.cell.beside("")), []).append(one)
+        groups.setdefault((one.trial.benchmark, one.trial.cell.place), []).append(one)
     cells = [cell for _, cell in groups]
     varying = varying_axes(cells)[0]
     return tuple(_table(name, cell, found, reference, varying) for (name, cell), found in groups.items())
 
 
-def _table(name: str, cell: Cell, group: Sequence[Scored], reference: str, varying: Sequence[str]) -> Table:
+def _table(name: str, cell: Cell, group: Sequence[ScoredModel], reference: str, varying: Sequence[str]) -> Table:
     activations = list(dict.fromkeys(s.trial.cell.activation for s in group))
     kinds = {s.column: s for one in group for s in one.scores}
     columns, notes = [Column("activation", numeric=False), Column("seeds")], []
@@ -76,7 +76,7 @@ def _table(name: str, cell: Cell, group: Sequence[Scored], reference: str, varyi
     return Table(f"scores-{name}", f"{name}{told}", caption, tuple(columns), tuple(map(tuple, rows)), tuple(notes))
 
 
-def _by_seed(group: Sequence[Scored], activation: str, column: str) -> dict[int, float]:
+def _by_seed(group: Sequence[ScoredModel], activation: str, column: str) -> dict[int, float]:
     return {
         one.trial.seed: s.value
         for one in group

@@ -28,13 +28,13 @@ def tables(run: Run, without: Sequence[str] = ()) -> tuple[Table, ...]:
     Metrics in `without` have tables of their own; a benchmark that has nothing else gets no table here.
     """
     groups: dict[str, list[Comparison]] = defaultdict(list)
-    elsewhere: set[str] = set()
+    has_own_table: set[str] = set()
     for comparison in across(run):
         if comparison.metric.name not in without:
             groups[comparison.point.benchmark].append(comparison)
         elif comparison.value is not None:
-            elsewhere.add(comparison.point.benchmark)
-    bare = {n for n, found in groups.items() if n in elsewhere and not any(_shown(c.metric, found) for c in found)}
+            has_own_table.add(comparison.point.benchmark)
+    bare = {n for n, found in groups.items() if n in has_own_table and not any(_shown(c.metric, found) for c in found)}
     return tuple(_table(run, name, found) for name, found in groups.items() if name not in bare)
 
 
@@ -95,7 +95,7 @@ def _best(comparisons: Sequence[Comparison]) -> set[Point]:
     groups: dict[tuple[str, Cell], list[Comparison]] = defaultdict(list)
     for c in comparisons:
         if c.value is not None and not c.point.trouble() and c.metric.better != "neither" and math.isfinite(c.value):
-            groups[c.point.benchmark, c.cell.beside("")].append(c)
+            groups[c.point.benchmark, c.cell.place].append(c)
     for group in groups.values():
         if len(group) < 2:
             continue

@@ -72,7 +72,7 @@ def carry_out(session: Session, order: Order, force: bool, tell: Callable[[str],
         tried |= {t.id for job in todo for t in job.trials}
         parts = _send(session.path, todo, order, force, tell)
         tell(f"merged {len(adopt(session.path, parts).records)} trials into {session.path}")
-        left = resume(session.path, session.suite, force, elsewhere=True).todo.jobs
+        left = resume(session.path, session.suite, force, remote=True).todo.jobs
         todo = tuple(job for job in left if not tried & {t.id for t in job.trials})
 
 

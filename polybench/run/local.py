@@ -9,13 +9,13 @@ from pathlib import Path
 
 from polybench.errors import NothingMeasured
 from polybench.machine.environment import capture, cores
-from polybench.machine.window import between, ticks
+from polybench.machine.window import change, ticks
 from polybench.plan.jobs import Plan
 from polybench.record import Record, Status
 from polybench.run import store
 from polybench.run.executor import Executor, WorkerProcess
 from polybench.run.runner import Event, run
-from polybench.run.session import Session, planned, settled
+from polybench.run.session import Session, done_already, planned
 from polybench.run.team import divided
 from polybench.trial import CHECKPOINTS, Job, told_apart
 
@@ -56,7 +56,7 @@ def carry_out(
         if not todo.jobs:
             break
     finished = datetime.now(UTC).isoformat(timespec="seconds")
-    after = {**capture(), "meanwhile": asdict(between(before, ticks()))}
+    after = {**capture(), "meanwhile": asdict(change(before, ticks()))}
     store.write_header(session.path, {**header, "finished_at": finished, "environment_after": after})
 
 
@@ -91,5 +91,5 @@ def _next(session: Session, known: Sequence[Record], tried: set[str]) -> tuple[P
     """What can be run now that it could not before, and how many trials there are in all."""
     whole = planned(session.suite, session.header, known)
     records = {r.trial.id: r for r in known}
-    left = whole.only(lambda j: not settled(j, records) and not tried & {t.id for t in j.trials})
+    left = whole.only(lambda j: not done_already(j, records) and not tried & {t.id for t in j.trials})
     return left, len(whole.trials)

@@ -76,7 +76,7 @@ def run(
                     return
                 with lock:
                     tell(Started(job))
-                records = perform(job, executor, partial(advance, job))
+                records = records_of(job, executor, partial(advance, job))
                 if stopping.is_set():
                     return
                 with lock:
@@ -110,7 +110,9 @@ def run(
         raise
 
 
-def perform(job: Job, executor: Executor, advance: Callable[[float], None] = lambda done: None) -> tuple[Record, ...]:
+def records_of(
+    job: Job, executor: Executor, advance: Callable[[float], None] = lambda done: None
+) -> tuple[Record, ...]:
     """One record for each trial of the job, whatever happens to it."""
     parts: list[_Part] = [_Part() for _ in job.trials]
 
@@ -126,8 +128,8 @@ def perform(job: Job, executor: Executor, advance: Callable[[float], None] = lam
         elif "artifact" in message:
             part.artifacts.append(Artifact(message["artifact"][0], base64.b64decode(message["artifact"][1])))
         elif "measured" in message:
-            part.then = message["measured"]
-        elif part.then:
+            part.follow_up = message["measured"]
+        elif part.follow_up:
             part.spoil(message["error"])
         else:
             part.status, part.error = Status(message["status"]), message["error"]
@@ -150,16 +152,16 @@ class _Part:
         self.facts: dict[str, str] = {}
         self.artifacts: list[Artifact] = []
         self.status, self.error = Status.OK, ""
-        self.then = ""  # what follows the measurements and cannot fail them
+        self.follow_up = ""  # what follows the measurements and cannot fail them
         self.notes: list[str] = []
 
     def spoil(self, error: str) -> None:
-        self.notes.append(f"its {self.then} failed, what was measured before stands: {error}")
+        self.notes.append(f"its {self.follow_up} failed, what was measured before stands: {error}")
 
     def record(self, trial: Any, ending: Ending, started_at: str, duration_s: float) -> Record:
         status, error = self.status, self.error
         if status is Status.OK and ending.status is not Status.OK:
-            if not self.then:
+            if not self.follow_up:
                 status, error = ending.status, ending.error
             elif not self.artifacts and not self.notes:
                 self.spoil(ending.error)

@@ -55,16 +55,16 @@ def profiled(suite: Suite) -> Suite:
 
 
 def begin(
-    suite: Suite, out: Path | None, pattern: str | None, source: str, part: Shard | None = None, elsewhere: bool = False
+    suite: Suite, out: Path | None, pattern: str | None, source: str, part: Shard | None = None, remote: bool = False
 ) -> Session:
-    """Open a new run folder, of the whole plan or of one part; `elsewhere` when other machines will measure.
+    """Open a new run folder, of the whole plan or of one part; `remote` when other machines will measure.
 
     Raises:
         ResultsError: the folder holds something already, or cannot be made.
         NothingMeasured: the pattern matches no trial, or the part is empty.
         UsageError: the device is not there.
     """
-    device = suite.device if elsewhere else choose_device(suite.device)
+    device = suite.device if remote else choose_device(suite.device)
     todo = plan(suite, device, pattern)
     now, here = datetime.now(UTC), capture()
     path = out or _free(store.ROOT / suite.suite / now.strftime("%Y-%m-%dT%H-%M-%S"))
@@ -107,10 +107,10 @@ def _opened(session: Session) -> Session:
     return session
 
 
-def resume(path: Path, suite: Suite | None, force: bool, elsewhere: bool = False) -> Session:
+def resume(path: Path, suite: Suite | None, force: bool, remote: bool = False) -> Session:
     """Open a run again with the jobs that are not settled.
 
-    A run of several machines goes on on any; so does every run where other machines will measure (`elsewhere`).
+    A run of several machines goes on on any; so does every run where other machines will measure (`remote`).
 
     Raises:
         ResultsError: the suite, the code or the machine changed, unless `force`.
@@ -130,7 +130,7 @@ def resume(path: Path, suite: Suite | None, force: bool, elsewhere: bool = False
         changes.append(f"the code of polybench ({old.environment.get('code')} / {now['code']})")
     if count != old.header.get("processes", 1):
         changes.append(f"the number of processes ({old.header.get('processes', 1)} / {count})")
-    if not (elsewhere or "sources" in old.header):
+    if not (remote or "sources" in old.header):
         changes += [f"the machine ({d})" for d in differences(old.environment, now)]
     if changes and not force:
         raise ResultsError(
@@ -138,7 +138,7 @@ def resume(path: Path, suite: Suite | None, force: bool, elsewhere: bool = False
             "start a new run, or say --force to mix them"
         )
     records = {r.trial.id: r for r in known}
-    todo = whole.only(lambda job: not settled(job, records))
+    todo = whole.only(lambda job: not done_already(job, records))
     header = {
         **old.header,
         "suite": chosen.model_dump(mode="json"),
@@ -146,7 +146,7 @@ def resume(path: Path, suite: Suite | None, force: bool, elsewhere: bool = False
         "metrics": {**old.header["metrics"], **_metrics(chosen)},
         "forced": [*old.header.get("forced", []), *changes],
     }
-    if "sources" in header and not elsewhere:
+    if "sources" in header and not remote:
         header = joined(header, [{"run": str(path), "started_at": old.header["started_at"], "environment": now}])
     return Session(path, chosen, todo, len(whole.trials) - len(todo.trials), header, known, fingerprint(now))
 
@@ -184,7 +184,7 @@ def _above(part: store.Run) -> tuple[Record, ...]:
     return store.load(Path(above)).records if above else ()
 
 
-def settled(job: Job, records: dict[str, Record]) -> bool:
+def done_already(job: Job, records: dict[str, Record]) -> bool:
     """Blocks are paired within a job, so its trials are done together or not at all; a tuned rate may have moved."""
     known = [records.get(t.id) for t in job.trials]
     same = all(r is not None and r.status.settled and r.trial == t for r, t in zip(known, job.trials, strict=True))

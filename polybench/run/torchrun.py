@@ -64,7 +64,7 @@ def main() -> None:
         if not mine.leads:
             team.follow(mine.rank)
             return
-        current = resume(path, None, force=True, elsewhere=True)
+        current = resume(path, None, force=True, remote=True)
         with shown(current, quiet) as tell, team.lead(mine.size) as together:
             local.carry_out(current, tell, together=together)
     except PolybenchError as problem:

@@ -28,11 +28,11 @@ from torch import Tensor, nn
 from polybench.measure.model.decoder import Decoder
 from polybench.measure.presets import PRESETS
 from polybench.measure.training.loop import BETAS, EPS, groups
-from polybench.measure.training_axes import LanguageAxes, LanguageProtocol
+from polybench.measure.training_axes import TrainingAxes, TrainingProtocol
 from polybench.stats import CONFIDENCE_TIME, of_launches
 
 SIZE = PRESETS["1M"]  # d 128, 4 layers, 4 heads, vocabulary 1024, 128 tokens a sequence
-BATCH, LR, DECAY, CLIP = 16, 1e-3, 0.1, LanguageAxes().clip
+BATCH, LR, DECAY, CLIP = 16, 1e-3, 0.1, TrainingAxes().clip
 WARM_UP = 5  # rounds of a launch that are not kept
 THEIRS = "nanogpt"
 OTHERS = ("nanogpt again", "nanogpt, warm heap")
@@ -86,7 +86,7 @@ def serve(arm: str, folder: str, compiled: bool) -> None:
 
 def launch(arms: list[str], rounds: int, shuffle: random.Random) -> dict[str, list[float]]:
     """Seconds a step of every arm, round by round."""
-    warm = LanguageProtocol(heap="warm").environment()
+    warm = TrainingProtocol(heap="warm").environment()
     processes = {
         arm: subprocess.Popen(
             [sys.executable, *sys.argv, "--arm", arm],

@@ -15,7 +15,7 @@ import torch
 
 from polybench.kind import axes_of, kind_of
 from polybench.measure.training import loop
-from polybench.measure.worker import perform
+from polybench.measure.worker import messages_of
 from polybench.trial import Cell, Trial
 
 STEPS = 60
@@ -40,7 +40,7 @@ def main() -> None:
     moments: list[float] = []
     rates: list[float] = []
     with open(os.devnull, "w") as nowhere:
-        for message in perform({"trials": [trial.to_json()], "protocol": {}}):
+        for message in messages_of({"trials": [trial.to_json()], "protocol": {}}):
             nowhere.write(json.dumps(message) + "\n")
             nowhere.flush()
             if "progress" in message:

@@ -99,12 +99,12 @@ def mapped(module: Call) -> Call:
             def run(x_GF: Tensor) -> Any:
                 return relu2.apply(x_GF)
 
-    gates = 2 if isinstance(module, SwiGLU | GEGLU) else 1
+    G = 2 if isinstance(module, SwiGLU | GEGLU) else 1
 
     def checked(x_GF: Tensor) -> Any:
         if x_GF.dtype == torch.float64:
             raise Unsupported("liger's kernels compute in float32, so float64 is not served")
-        if x_GF.shape[-1] > gates * WIDEST:
+        if x_GF.shape[-1] > G * WIDEST:
             raise Unsupported(f"liger's kernels hold rows of at most {WIDEST} numbers")
         return run(x_GF)
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 from polybench.measure.instruments.timer import CpuTimer, Sample, Timer
 from polybench.measure.instruments.workshop import Arm, Yardstick
 from polybench.stats import Estimate, of_launches
-from polybench.stopping import settled
+from polybench.stopping import decided
 
 Place = TypeVar("Place")
 
@@ -117,7 +117,7 @@ class Blocks:
         Where no arm has its reference there is nothing to decide, so the blocks go on.
         """
         ratios = self.ratios(references)
-        return bool(ratios) and all(settled(ratio, math.log1p(margin)) for ratio in ratios.values())
+        return bool(ratios) and all(decided(ratio, math.log1p(margin)) for ratio in ratios.values())
 
     def _order(self, items: Iterable[Place]) -> list[Place]:
         places = list(items)
@@ -154,7 +154,7 @@ def _mean(samples: Sequence[Sample]) -> Sample:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def without_gc() -> Iterator[None]:
     """Without the garbage collector, whose pauses hit one arm or another."""
     gc.collect()
     gc.disable()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from polybench.errors import Wrong
-from polybench.measure.instruments.precision import evaluate, zeros_for_none
+from polybench.measure.instruments.precision import forward_backward, zeros_for_none
 from polybench.measure.instruments.rounding import Disturbed, unit_roundoff
 from polybench.measure.model.build import generator
 from polybench.registry import activations
@@ -95,12 +95,12 @@ def _near(reference: nn.Module, x_NxGF: Tensor, dy_NxF: Tensor, found: Sequence[
     if surrogate:
         names[1:] = [f"surrogate {name}" for name in names[1:]]
     dtype, x, dy = found[0].dtype, x_NxGF.double(), dy_NxF.double()
-    runs = [evaluate(reference, _trained(reference), x, dy)]
+    runs = [forward_backward(reference, _trained(reference), x, dy)]
     for run in range(RUNS):
         with Disturbed(dtype, str(x.device), x.numel(), run):
-            runs.append(evaluate(reference, _trained(reference), x, dy))
+            runs.append(forward_backward(reference, _trained(reference), x, dy))
     moved = KINK * unit_roundoff(dtype)
-    runs += [evaluate(reference, _trained(reference), x * (1 + way), dy) for way in (moved, -moved)]
+    runs += [forward_backward(reference, _trained(reference), x * (1 + way), dy) for way in (moved, -moved)]
     for name, values, exact_and_runs in zip(names, found, zip(*runs, strict=True), strict=True):
         _hold(name, values, torch.stack(exact_and_runs))
 
@@ -149,11 +149,11 @@ def _is_derivative(reference: nn.Module, width: int, device: str, seed: int) -> 
     with torch.no_grad():
         dy_NxF = _normal(reference(x_NxGF).shape, seed, "derivative dy").to(device)
     parameters = _trained(reference)
-    exact = evaluate(reference, parameters, x_NxGF, dy_NxF)
+    exact = forward_backward(reference, parameters, x_NxGF, dy_NxF)
     runs = []
     for run in range(RUNS):
         with Disturbed(torch.float64, device, x_NxGF.numel(), run):
-            runs.append(evaluate(reference, parameters, x_NxGF, dy_NxF))
+            runs.append(forward_backward(reference, parameters, x_NxGF, dy_NxF))
     blur = max(float((dy_NxF * (run[0] - exact[0])).norm()) for run in runs) / STEP
 
     for i, (name, place) in enumerate(zip(_inputs_of(reference), [x_NxGF, *parameters], strict=True), start=1):

@@ -11,7 +11,7 @@ from torch import Tensor
 # Dimension key: N rows, F hidden width, G branches; P the shape of a result.
 
 
-def evaluate(
+def forward_backward(
     call: Callable[[Tensor], Tensor], parameters: Iterable[Tensor], x_NxGF: Tensor, dy_NxF: Tensor
 ) -> list[Tensor]:
     """The output, and the gradients to the input and to each parameter; zeros where there is none.

@@ -67,18 +67,18 @@ class Workshop:
         return make(spec, backend)
 
     def _alone(self, spec: str, backend: str) -> Arm:
-        gates = branches(spec)
-        F = hidden_width(self.axes.d_model, gates)
+        G = branches(spec)
+        F = hidden_width(self.axes.d_model, G)
         module = activation(spec).to(self.device, self.dtype)
-        x_NxGF, dy_NxF = self._buffer(gates * F, True), self._buffer(F, False)
+        x_NxGF, dy_NxF = self._buffer(G * F, True), self._buffer(F, False)
         run = executed(module, backend)
         cost = declared(module)
-        if cost and cost.branches != gates:
-            raise TrialError(f"{spec} declares a cost of {cost.branches} branches and is registered with {gates}")
+        if cost and cost.branches != G:
+            raise TrialError(f"{spec} declares a cost of {cost.branches} branches and is registered with {G}")
         least = cost.least_bytes(self.axes.tokens, F, self.dtype.itemsize) if cost else 0
         flops = cost.flops(self.axes.tokens, F) if cost else 0
         inputs = (x_NxGF, *module.parameters())
-        return Arm(lambda: run(x_NxGF), inputs, dy_NxF, module, module, run, gates * F, least, flops)
+        return Arm(lambda: run(x_NxGF), inputs, dy_NxF, module, module, run, G * F, least, flops)
 
     def _block(self, spec: str, backend: str) -> Arm:
         """The backend executes the activation only, as it does in a model."""

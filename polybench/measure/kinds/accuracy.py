@@ -99,7 +99,7 @@ def accuracy(trials: Sequence[Trial], axes: AccuracyAxes, protocol: Protocol) ->
 
     import torch
 
-    from polybench.measure.instruments.precision import evaluate, middle, not_finite, relative_error, ulps
+    from polybench.measure.instruments.precision import forward_backward, middle, not_finite, relative_error, ulps
     from polybench.measure.model.build import activation, branches, executed, generator
 
     # Dimension key: N rows, F hidden width, G branches.
@@ -118,8 +118,8 @@ def accuracy(trials: Sequence[Trial], axes: AccuracyAxes, protocol: Protocol) ->
     worst: dict[Metric, float] = {}
     for done, decade in enumerate(DECADES, start=1):
         scaled_NxGF = (10.0**decade * x_NxGF).clamp(-most, most).to(dtype)
-        found = evaluate(call, module.parameters(), scaled_NxGF, dy_NxF)
-        exact = evaluate(exactly, exactly.parameters(), scaled_NxGF.double(), dy_NxF.double())
+        found = forward_backward(call, module.parameters(), scaled_NxGF, dy_NxF)
+        exact = forward_backward(exactly, exactly.parameters(), scaled_NxGF.double(), dy_NxF.double())
         lost = sum(not_finite(f, e) for f, e in zip(found, exact, strict=True))
         y_ulps, dx_ulps = (ulps(f, e) for f, e in zip(found[:2], exact[:2], strict=True))
         here = {

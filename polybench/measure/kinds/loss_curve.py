@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from polybench.errors import Diverged, OverBudget
 from polybench.kind import Fact, Item, Progress
-from polybench.measure.training_axes import LanguageAxes, LanguageProtocol, training_seconds
+from polybench.measure.training_axes import TrainingAxes, TrainingProtocol, training_seconds
 from polybench.measure.training_metrics import CLIPPED, COMPILE, LEARNING_RATE, PER_STEP
 from polybench.metric import Metric
 from polybench.record import Measurement
@@ -22,15 +22,15 @@ FINAL_LOSS = Metric(
 
 @kinds.register(
     "loss_curve",
-    axes=LanguageAxes,
-    protocol=LanguageProtocol,
+    axes=TrainingAxes,
+    protocol=TrainingProtocol,
     metrics=(*PER_STEP, FINAL_LOSS, CLIPPED, COMPILE, LEARNING_RATE),
     version=2,
     repeats="seeds",
     seconds=lambda axes, protocol: training_seconds(axes),
     objective="final_train_loss",
 )
-def loss_curve(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProtocol) -> Iterator[tuple[int, Item]]:
+def loss_curve(trials: Sequence[Trial], axes: TrainingAxes, protocol: TrainingProtocol) -> Iterator[tuple[int, Item]]:
     """Training loss of a small LLaMA-like decoder on real text, every step, paired seeds."""
     from polybench.measure.training.course import Course
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from polybench.errors import Diverged, OverBudget
 from polybench.kind import Fact, Item, Progress
-from polybench.measure.training_axes import LanguageAxes, LanguageProtocol, training_seconds
+from polybench.measure.training_axes import TrainingAxes, TrainingProtocol, training_seconds
 from polybench.measure.training_metrics import (
     CLIPPED,
     COMPILE,
@@ -51,8 +51,8 @@ TRAIN_TIME = Metric(
 
 @kinds.register(
     "pretrain",
-    axes=LanguageAxes,
-    protocol=LanguageProtocol,
+    axes=TrainingAxes,
+    protocol=TrainingProtocol,
     metrics=(
         VAL_LOSS, BITS_PER_BYTE, OTHERS, THROUGHPUT, UTILISATION, PEAK, PARAMETERS, FLOPS, LEARNING_RATE, CLIPPED,
         COMPILE, PRODUCT_RATE, VAL_CURVE, TRAIN_TIME, OTHER_LOSSES, *PER_STEP, *DYNAMICS,
@@ -63,14 +63,14 @@ TRAIN_TIME = Metric(
     objective="val_loss",
     derived=DERIVED,
 )  # fmt: skip
-def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProtocol) -> Iterator[tuple[int, Item]]:
+def pretrain(trials: Sequence[Trial], axes: TrainingAxes, protocol: TrainingProtocol) -> Iterator[tuple[int, Item]]:
     """Held-out loss in nats and bits per byte, tokens/s and peak memory of a small decoder's training."""
     from polybench.corpora.corpus import held_out as other_text
     from polybench.measure.instruments.allocation import peak_bytes
     from polybench.measure.model.build import branches
     from polybench.measure.training.course import Course
     from polybench.measure.training.dynamics import Observer
-    from polybench.measure.training.evaluation import evaluate, sample
+    from polybench.measure.training.evaluation import held_out_loss, sample
     from polybench.measure.training.utilisation import product_rate
 
     (trial,) = trials
@@ -78,8 +78,8 @@ def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProt
     course = Course(trial, filled, protocol)
     model, text = course.model, course.text
     yield 0, Fact("corpus", text.hash)
-    elsewhere = {name: other_text(name, text) for name in axes.eval_corpora.split("+") if name}
-    for name, other in elsewhere.items():
+    further_texts = {name: other_text(name, text) for name in axes.eval_corpora.split("+") if name}
+    for name, other in further_texts.items():
         yield 0, Fact(f"corpus {name}", other.hash)
     if trial.rate is not None:
         yield 0, Measurement(LEARNING_RATE.name, (trial.rate,))
@@ -99,7 +99,7 @@ def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProt
 
     def look(done: int) -> None:
         if done in wanted or not done:
-            score = evaluate(model, text, filled, dtype, course.ranks.count)
+            score = held_out_loss(model, text, filled, dtype, course.ranks.count)
             course.seen.look(step=done, nats=score.nats, seconds=course.seconds)
             if score.bits is not None:
                 course.seen.look(bits=score.bits)
@@ -134,7 +134,7 @@ def pretrain(trials: Sequence[Trial], axes: LanguageAxes, protocol: LanguageProt
     throughput = filled.tokens / course.seconds
     yield 0, Measurement(THROUGHPUT.name, (throughput,))
     yield 0, Measurement(UTILISATION.name, (flops * throughput / rate,))
-    others = [evaluate(model, other, filled, dtype, course.ranks.count).nats for other in elsewhere.values()]
+    others = [held_out_loss(model, other, filled, dtype, course.ranks.count).nats for other in further_texts.values()]
     if others:
         yield 0, Measurement(OTHER_LOSSES.name, tuple(others), tuple(range(1, len(others) + 1)))
         yield 0, Measurement(OTHERS.name, (sum(others) / len(others),))

@@ -78,7 +78,7 @@ def selfcheck(trials: Sequence[Trial], axes: SelfcheckAxes, protocol: SelfcheckP
     import torch
 
     from polybench.errors import Unsupported
-    from polybench.measure.instruments.blocks import Blocks, make_timer, undisturbed
+    from polybench.measure.instruments.blocks import Blocks, make_timer, without_gc
     from polybench.measure.instruments.timer import wake
     from polybench.measure.instruments.workshop import Workshop
 
@@ -98,7 +98,7 @@ def selfcheck(trials: Sequence[Trial], axes: SelfcheckAxes, protocol: SelfcheckP
     if blocks.failed:
         raise next(iter(blocks.failed.values()))
     blocks.rounds = -(-blocks.rounds // extra.denominator) * extra.denominator  # whole turns of the extra calls
-    with undisturbed():
+    with without_gc():
         for _ in range(protocol.warm_up):
             blocks.measure()
         blocks.forget()

@@ -124,7 +124,7 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
 
     import torch
 
-    from polybench.measure.instruments.blocks import Blocks, make_timer, undisturbed
+    from polybench.measure.instruments.blocks import Blocks, make_timer, without_gc
     from polybench.measure.instruments.correct import verify
     from polybench.measure.instruments.timer import wake, wake_compiler
     from polybench.measure.instruments.workshop import Workshop
@@ -155,7 +155,7 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
 
     references = _references(trials)
     known, checkpoints = set(blocks.failed), protocol.checkpoints()
-    with undisturbed():
+    with without_gc():
         for _ in range(protocol.warm_up):
             blocks.measure()
         blocks.forget()

@@ -23,9 +23,9 @@ class FeedForward(nn.Module):
 
     def __init__(self, d_model: int, spec: str, backend: str = "eager", width: int | None = None):
         super().__init__()
-        gates = branches(spec)
-        width = width or hidden_width(d_model, gates)
-        self.w_in = nn.Linear(d_model, gates * width, bias=False)
+        G = branches(spec)
+        width = width or hidden_width(d_model, G)
+        self.w_in = nn.Linear(d_model, G * width, bias=False)
         self.activation = activation(spec)
         self.w_out = nn.Linear(width, d_model, bias=False)
         # Kept out of the module's attributes that torch walks: it wraps the activation itself.
@@ -58,11 +58,11 @@ class Mixture(nn.Module):
 
     def __init__(self, shape: Shape, spec: str, backend: str = "eager"):
         super().__init__()
-        gates, E, D = branches(spec), shape.experts, shape.d_model
-        F = shape.width(gates)
+        G, E, D = branches(spec), shape.experts, shape.d_model
+        F = shape.width(G)
         self.top_k, self.own = shape.top_k, shape.expert_coefficients == "own"
         self.router = nn.Linear(D, E, bias=False)
-        self.w_in = nn.Parameter(torch.empty(E, gates * F, D))
+        self.w_in = nn.Parameter(torch.empty(E, G * F, D))
         self.w_out = nn.Parameter(torch.empty(E, D, F))
         self.activation = nn.ModuleList(activation(spec) for _ in range(E)) if self.own else activation(spec)
         one_or_each = self.activation if isinstance(self.activation, nn.ModuleList) else [self.activation]

@@ -12,7 +12,7 @@ from polybench.measure.training import checkpoint
 from polybench.measure.training.distributed import Ranks, ranks
 from polybench.measure.training.loop import Training, repeatable, set_up
 from polybench.measure.training.thinning import thin
-from polybench.measure.training_axes import FilledAxes, LanguageProtocol
+from polybench.measure.training_axes import FilledAxes, TrainingProtocol
 from polybench.measure.training_metrics import COMPILE, GRADIENT_NORM, RATE, STEP_RATE, TRAIN_LOSS
 from polybench.record import Measurement
 from polybench.trial import Trial
@@ -42,7 +42,7 @@ class Course:
         Unsupported: as `tokens` and `set_up`.
     """
 
-    def __init__(self, trial: Trial, axes: FilledAxes, protocol: LanguageProtocol):
+    def __init__(self, trial: Trial, axes: FilledAxes, protocol: TrainingProtocol):
         self.trial, self.axes, self.protocol = trial, axes, protocol
         cell = trial.cell
         self.rate = trial.rate if isinstance(axes.lr, str) else axes.lr

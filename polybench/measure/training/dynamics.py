@@ -98,7 +98,7 @@ class Observer:
             stack.callback(layer.register_forward_hook(leave).remove)
 
         autocast = torch.autocast(self.tokens_BxT.device.type, torch.bfloat16, enabled=self.dtype == "bfloat16")
-        with undisturbed(self.model), ExitStack() as stack:
+        with as_it_was(self.model), ExitStack() as stack:
             for layer in self.model.layers:
                 watch(layer, stack)
             with autocast:
@@ -198,7 +198,7 @@ def overheard(ffn: nn.Module, hear: Callable[[Tensor], None]) -> Iterator[None]:
 
 
 @contextmanager
-def undisturbed(model: nn.Module) -> Iterator[None]:
+def as_it_was(model: nn.Module) -> Iterator[None]:
     """Evaluation mode without gradients; afterwards every module's mode and the generators are as they were."""
     modes = {module: module.training for module in model.modules()}
     device = next(model.parameters()).device

@@ -18,7 +18,7 @@ from polybench.measure.training_axes import FilledAxes
 
 
 @dataclass(frozen=True)
-class Score:
+class HeldOutLoss:
     """Nats a token, and bits a byte where it is known how many bytes a token stands for."""
 
     nats: float
@@ -26,7 +26,7 @@ class Score:
 
 
 @torch.no_grad()
-def evaluate(model: Decoder, text: Tokens, axes: FilledAxes, dtype: str, processes: int = 1) -> Score:
+def held_out_loss(model: Decoder, text: Tokens, axes: FilledAxes, dtype: str, processes: int = 1) -> HeldOutLoss:
     """The loss over `axes.eval_tokens` tokens of what a text holds out, the same ones for every model.
 
     Windows are spread evenly, so that a short evaluation sees every document's share.
@@ -44,7 +44,7 @@ def evaluate(model: Decoder, text: Tokens, axes: FilledAxes, dtype: str, process
         count += y_BxT.numel()
         if bytes_V is not None:
             size += int(bytes_V[y_BxT.cpu().numpy()].sum())
-    return Score(nats / count, nats / math.log(2) / size if size else None)
+    return HeldOutLoss(nats / count, nats / math.log(2) / size if size else None)
 
 
 def sample(stream_N: Stream, axes: FilledAxes, device: torch.device) -> torch.Tensor:

@@ -22,7 +22,7 @@ from polybench.corpora.tokenizer import Coder, tokenizers
 from polybench.errors import TrialError, Unsupported
 from polybench.measure.model.decoder import Decoder
 from polybench.measure.training import checkpoint
-from polybench.measure.training_axes import LanguageAxes
+from polybench.measure.training_axes import TrainingAxes
 from polybench.trial import Trial
 
 _BYTES = 256
@@ -62,7 +62,7 @@ class KeptModel(TemplateLM):
             raise TrialError(f"{path} says nothing of its tokenizer, so no text can be given to it; train it again")
         try:
             self.trial = Trial.from_json(kept["trial"])
-            axes = LanguageAxes.model_construct(**kept["axes"]).filled()  # its files need not be there
+            axes = TrainingAxes.model_construct(**kept["axes"]).filled()  # its files need not be there
             self.model = Decoder(kept["vocabulary"], axes.shape, axes.seq_len, self.trial.cell.activation)
             dtype = torch.float64 if self.trial.cell.dtype == "float64" else torch.float32
             self.model.load_state_dict(kept["model"])
