@@ -122,14 +122,14 @@ def test_between_stays_within_its_neighbours_and_constant_outside(
     line: tuple[list[float], list[float]], x: float
 ) -> None:
     xs, ys = line
-    found = derive.between(x, xs, ys)
+    found = derive.interpolated(x, xs, ys)
     assert min(ys) - 1e-9 <= found <= max(ys) + 1e-9
     if x <= xs[0]:
         assert found == ys[0]
     if x > xs[-1]:
         assert found == ys[-1]
     if len(set(xs)) == len(xs):
-        assert [derive.between(a, xs, ys) for a in xs] == pytest.approx(ys)
+        assert [derive.interpolated(a, xs, ys) for a in xs] == pytest.approx(ys)
 
 
 @LAWS
@@ -149,4 +149,4 @@ def test_first_at_is_the_first_place_where_the_line_is_that_low(
             and min(b - a for a, b in zip(xs, [*xs[1:], 1e9], strict=True)) > 1e-3
             and ys[0] > goal
         ):
-            assert derive.between(found, xs, ys) == pytest.approx(goal, abs=1e-6)
+            assert derive.interpolated(found, xs, ys) == pytest.approx(goal, abs=1e-6)
