@@ -63,7 +63,7 @@ def ours(cell: Cells, other: Launches, margin: float) -> str:
     """The verdict of polybench, each launch ended at the first look that would have ended it."""
     least = math.log1p(margin)
     looks = SpeedProtocol.model_validate({"blocks": FIRST_LOOK}).checkpoints()
-    ratios = [ratios(cell.base, o) for o in (other, cell.control, cell.equal, cell.slowed)]
+    ratios = [log_ratios(cell.base, o) for o in (other, cell.control, cell.equal, cell.slowed)]
     for launch, mine in enumerate(ratios[0]):
         both = mine, ratios[1][launch]
         end = next((n for n in looks if all(decided(of_launches([d[:n]]), least) for d in both)), len(mine))
@@ -110,7 +110,7 @@ def _mann_whitney(base: Launches, other: Launches) -> float:
     return float(mannwhitneyu(_pooled(base), _pooled(other)).pvalue)
 
 
-def ratios(base: Launches, other: Launches) -> Launches:
+def log_ratios(base: Launches, other: Launches) -> Launches:
     """Log-ratios block by block."""
     return [[math.log(y / x) for x, y in zip(b, o, strict=True)] for b, o in zip(base, other, strict=True)]
 

@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from polybench.compare.selfcheck import KIND, Cells, cells, ours, ratios, rules
+from polybench.compare.selfcheck import KIND, Cells, cells, log_ratios, ours, rules
 from polybench.document import Column, Entry, Table
 from polybench.run.store import Run
 from polybench.stats import clopper_pearson
@@ -55,7 +55,7 @@ def _notes(run: Run, found: Sequence[Cells]) -> tuple[str, ...]:
     margin = float(run.suite["margin"])
     spreads, apart = [], []
     for c in found:
-        logs = ratios(c.base, c.equal)
+        logs = log_ratios(c.base, c.equal)
         spreads += [statistics.stdev(d) for d in logs if len(d) > 1]
         if len(logs) > 1:
             apart.append(statistics.stdev([statistics.median(d) for d in logs]))

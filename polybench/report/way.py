@@ -8,7 +8,7 @@ from statistics import fmean
 
 from polybench.compare.comparison import exp
 from polybench.compare.grid import Grid, Point
-from polybench.compare.way import Way, p_values, seconds, tokens, way_of
+from polybench.compare.way import Way, p_values, seconds_of, tokens_of, way_of
 from polybench.document import Column, Entry, Table
 from polybench.measure.training_metrics import TIME_TO, TOKENS_TO
 from polybench.metric import scale_for
@@ -34,7 +34,7 @@ def _table(run: Run, grid: Grid, benchmark: str, found: Sequence[Point]) -> Tabl
     columns = [Column("activation", numeric=False), *(Column(axis, numeric=False) for axis in varying)]
     rows = [[Entry(p.cell.activation), *(Entry(field_of(p.cell, axis)) for axis in varying)] for p in found]
     ways: list[Way] = []
-    for metric, called, total in ((TOKENS_TO, "tokens", tokens), (TIME_TO, "time", seconds)):
+    for metric, called, total in ((TOKENS_TO, "tokens", tokens_of), (TIME_TO, "time", seconds_of)):
         ways = [way_of(p, grid, reference, metric, total) for p in found]
         scale, ps = scale_for(metric.unit, (c for w in ways for c in w.costs)), p_values(ways, reference)
         columns += [
