@@ -21,7 +21,8 @@ benchmarks:
   - {name: speed, kind: speed, matrix: {tokens: 16, d_model: 16}, protocol: {launches: 1, blocks: 8, sample_s: 0.0001}}
   - {name: memory, kind: memory, matrix: {tokens: 16, d_model: 16}}
   - {name: curve, kind: loss_curve, matrix: {corpus: "text:TEXT", d_model: 16, seq_len: 8, batch: 2, steps: 4}}
-  - {name: pretrain, kind: pretrain, matrix: {corpus: "text:TEXT", d_model: 16, seq_len: 8, batch: 2, steps: 4}}
+  - {name: pretrain, kind: pretrain,
+     matrix: {corpus: "text:TEXT", d_model: 16, seq_len: 8, batch: 2, steps: 4, eval_tokens: 64}}
 gate: [{metric: saved_bytes}]
 """
 
