@@ -59,12 +59,8 @@ def finish(folder: Path, *arguments: str) -> tuple[int, str]:
 
 
 def measured(run: Path) -> dict[str, object]:
-    """What every trial measured exactly, without when and how long."""
-    vague = ("resident_bytes", "step_tokens_per_s", "compile_time")
-    return {
-        r.trial.id: (r.status, [m for m in r.measurements if m.metric not in vague], dict(r.facts))
-        for r in load(run).records
-    }
+    """What every trial measured, without when and how long."""
+    return {r.trial.id: (r.status, r.measurements, dict(r.facts)) for r in load(run).records}
 
 
 def kill_after(process: subprocess.Popen[str], lines: int, how: signal.Signals) -> str:

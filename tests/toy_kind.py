@@ -48,6 +48,14 @@ def toy(trials, axes, protocol):
         signal.pause()
     yield 0, Fact("rank", rank)
     yield 0, Measurement("score", (10.0 * seed,))
+
+@benchmarks.register("toy_once", axes=Axes, protocol=Protocol, metrics=(SCORE,), version=1, repeats="once",
+                     seconds=lambda axes, protocol: 1.0)
+def toy_once(trials, axes, protocol):
+    """Trains nothing, so that one process does it."""
+    with open(os.environ["TOY_LOG"], "a") as file:
+        file.write(f"{os.environ.get('RANK', '0')} once\\n")
+    yield 0, Measurement("score", (1.0,))
 '''
 
 
