@@ -32,7 +32,7 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess
         os.environ["PYTHONPATH"] = before
 
 
-def job(kind: str, *activations: str, timeout_s: float = 60.0, **axes: int | str) -> Job:
+def job(kind: str, *activations: str, timeout_s: float = 600.0, **axes: int | str) -> Job:
     found = kind_of(kind)
     cells = [
         Cell(kind, found.version, name, "eager", "cpu", "float32", axes_of(found, dict(axes))) for name in activations
@@ -42,7 +42,7 @@ def job(kind: str, *activations: str, timeout_s: float = 60.0, **axes: int | str
     return Job(tuple(Trial("test", c, 0) for c in cells), checked, timeout_s)
 
 
-def memory(executor: WorkerProcess, name: str, timeout_s: float = 60.0) -> Record:
+def memory(executor: WorkerProcess, name: str, timeout_s: float = 600.0) -> Record:
     (record,) = perform(job("memory", name, timeout_s=timeout_s, tokens=4, d_model=8), executor)
     return record
 
