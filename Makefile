@@ -3,26 +3,30 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-STAMP := .venv/.stamp
+EXTRAS ?= all
+STAMP := .venv/.stamp-$(EXTRAS)
 
-.PHONY: run test check clean
+.PHONY: run test check lint clean
 
 run: $(STAMP)
 	$(BIN)/polybench run suites/quick.yaml
 	$(BIN)/polybench report
 
+test: export PYTHONDONTWRITEBYTECODE =  # each of the many processes would compile polybench anew
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-check: $(STAMP)
+check: lint
+	$(BIN)/python -m pytest -n 0 tests/test_layers.py
+
+lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 0 tests/test_layers.py
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	touch $(STAMP)
 
 clean:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from builders import suite
-from test_resume import finish, kill_after, measured, start
+from test_resume import finish, kill_after, start
 
 from polybench.errors import TrialError
-from polybench.kind import Item, Progress, kind_of
+from polybench.kind import Fact, Item, Progress, kind_of
 from polybench.measure.training import checkpoint
 from polybench.plan.jobs import plan
 from polybench.record import Measurement
@@ -47,6 +47,12 @@ def items(trial: Trial, **protocol: object) -> Iterator[Item]:
         yield item
 
 
+def exact(items: Iterable[Item]) -> list[Measurement]:
+    """The measurements among them that repeat to the bit."""
+    vague = ("tokens_per_s", "step_tokens_per_s", "train_time", "compile_time", "product_rate", "utilisation")
+    return [i for i in items if isinstance(i, Measurement) and i.metric not in vague]
+
+
 def test_stopped_at_any_checkpoint_a_training_ends_as_if_never_stopped(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,12 +63,11 @@ def test_stopped_at_any_checkpoint_a_training_ends_as_if_never_stopped(
               "steps": 10, "eval_tokens": 64}  # fmt: skip
     asked = suite(activations=["polynorm", "swiglu"], benchmarks=[{"name": "p", "kind": "pretrain", "matrix": matrix}])
     trial = plan(asked, "cpu").trials[0]
-    vague = ("tokens_per_s", "step_tokens_per_s", "train_time", "compile_time", "product_rate", "utilisation")
 
     def whole(**protocol: object) -> list[Item]:
-        exact = [i for i in items(trial, **protocol) if not isinstance(i, Progress)]
-        assert not [i for i in exact if isinstance(i, Exception)]
-        return [i for i in exact if not (isinstance(i, Measurement) and i.metric in vague)]
+        found = [i for i in items(trial, **protocol) if not isinstance(i, Progress)]
+        assert not [i for i in found if isinstance(i, Exception)]
+        return [*exact(found), *(i for i in found if not isinstance(i, Measurement))]
 
     torch.set_num_threads(1)
     unbroken = whole(evaluations=5)
@@ -80,33 +85,34 @@ def test_stopped_at_any_checkpoint_a_training_ends_as_if_never_stopped(
     torch.set_deterministic_debug_mode("default")
 
 
-def test_killed_and_resumed_a_run_ends_like_an_unbroken_one(folder: Path) -> None:
-    assert finish(folder, "small.yaml", "--out", "whole")[0] == 0
+def test_killed_and_resumed_a_run_ends_like_unbroken_trainings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     process = start(folder, "small.yaml", "--out", "broken")
     kill_after(process, 1, 9)  # type: ignore[arg-type]
     code, words = finish(folder, "--resume", "broken")
     assert code == 0, words
-    vague = ("tokens_per_s", "train_time", "product_rate", "utilisation")
-
-    def exact(run: Path) -> dict[str, object]:
-        return {k: (s, [m for m in ms if m.metric not in vague], f) for k, (s, ms, f) in measured(run).items()}  # type: ignore[misc]
-
-    assert exact(folder / "broken") == exact(folder / "whole")
-    for record in load(folder / "whole").records:
-        kept = {p.name for p in (folder / "whole" / "checkpoints").iterdir()}
+    monkeypatch.setenv("POLYBENCH_CACHE", str(folder / "cache"))
+    torch.set_num_threads(1)
+    for record in load(folder / "broken").records:
+        assert record.status == "ok"
+        unbroken = [i for i in items(record.trial, evaluations=4) if not isinstance(i, Progress)]
+        facts = {i.name: i.value for i in unbroken if isinstance(i, Fact)}
+        assert exact(record.measurements) == exact(unbroken) != [] and record.facts == facts
+        kept = {p.name for p in (folder / "broken" / "checkpoints").iterdir()}
         assert len(kept) == 2 and all(name.endswith(".model.pt") for name in kept)
         (mine,) = [n for n in kept if record.trial.cell.activation in n]
-        found = checkpoint.read(folder / "whole" / "checkpoints" / mine)
+        found = checkpoint.read(folder / "broken" / "checkpoints" / mine)
         assert Trial.from_json(found["trial"]) == record.trial
         assert sum(t.numel() for t in found["model"].values()) == record.get("parameters").values[0]  # type: ignore[union-attr]
+    torch.set_deterministic_debug_mode("default")
 
 
 def test_a_budget_that_is_spent_is_an_outcome_with_its_curve(folder: Path) -> None:
-    code, words = finish(folder, "small.yaml", "--out", "short", "-s", "pre.protocol.budget_s=1e-9")
+    short = ("-s", "pre.protocol.budget_s=1e-9", "-s", "pre.activations=[relu]")
+    code, words = finish(folder, "small.yaml", "--out", "short", *short)
     assert code == 3 and "were spent at step 1 of 40" in words
-    for record in load(folder / "short").records:
-        assert record.status == "timed_out"
-        assert len(record.get("train_loss").values) == 1  # type: ignore[union-attr]
+    (record,) = load(folder / "short").records
+    assert record.status == "timed_out"
+    assert len(record.get("train_loss").values) == 1  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", None])

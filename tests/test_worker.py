@@ -32,7 +32,7 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess
         os.environ["PYTHONPATH"] = before
 
 
-def job(kind: str, *activations: str, timeout_s: float = 60.0, **axes: int | str) -> Job:
+def job(kind: str, *activations: str, timeout_s: float = 600.0, **axes: int | str) -> Job:
     found = kind_of(kind)
     cells = [
         Cell(kind, found.version, name, "eager", "cpu", "float32", axes_of(found, dict(axes))) for name in activations
@@ -42,7 +42,7 @@ def job(kind: str, *activations: str, timeout_s: float = 60.0, **axes: int | str
     return Job(tuple(Trial("test", c, 0) for c in cells), checked, timeout_s)
 
 
-def memory(executor: WorkerProcess, name: str, timeout_s: float = 60.0) -> Record:
+def memory(executor: WorkerProcess, name: str, timeout_s: float = 600.0) -> Record:
     (record,) = records_of(job("memory", name, timeout_s=timeout_s, tokens=4, d_model=8), executor)
     return record
 
@@ -57,14 +57,20 @@ def memory(executor: WorkerProcess, name: str, timeout_s: float = 60.0) -> Recor
         ("misshapen", Status.FAILED, "RuntimeError"),
     ],
 )
-def test_a_failure_is_a_record_and_the_next_job_runs(
+def test_a_failure_is_a_record_and_the_next_job_measures_the_same_to_the_byte(
     executor: WorkerProcess, name: str, status: Status, words: str
 ) -> None:
+    """Where the failure took the process with it, that is in another process."""
+    before, process = memory(executor, "polynorm"), executor._process
     record = memory(executor, name)
     assert record.status is status
     assert words in record.error
     assert "\n" not in record.error
-    assert memory(executor, "relu").status is Status.OK
+    after = memory(executor, "polynorm")
+    assert before.status is after.status is Status.OK
+    assert (executor._process is process) == (name not in ("exits", "killed"))
+    exact = [[m for m in r.measurements if m.metric != "resident_bytes"] for r in (before, after)]
+    assert exact[0] == exact[1] != []
 
 
 def test_a_job_that_hangs_is_stopped(executor: WorkerProcess) -> None:
@@ -115,15 +121,3 @@ def test_a_diverged_run_keeps_its_curve(executor: WorkerProcess) -> None:
     (record,) = records_of(job("loss_curve", "explodes", **sizes), executor)
     assert record.status is Status.DIVERGED
     assert "step 1 of 3" in record.error
-
-
-def test_memory_repeats_to_the_byte_in_another_process(executor: WorkerProcess) -> None:
-    first = memory(executor, "polynorm")
-    other = WorkerProcess()
-    try:
-        exact = [
-            [m for m in r.measurements if m.metric != "resident_bytes"] for r in (first, memory(other, "polynorm"))
-        ]
-        assert exact[0] == exact[1]
-    finally:
-        other.stop()

@@ -14,7 +14,24 @@ from polybench.registry import kinds
 
 class ToyAxes(Axes):
     fails: str = Field("", description="rank/seed of the process that fails")
-    kills: int = Field(-1, description="seed whose first trial takes the whole program with it, once")
+    kills: int = Field(-1, description="seed whose first trial ends the whole program, once")
+    by: str = Field("SIGKILL", description="the signal that ends it")
+
+PROGRAM = os.getppid()
+
+def ended(axes):
+    """Whether this program is the one that ends here: all its trials of the seed wait for that."""
+    claim = f"{os.environ['TOY_LOG']}.{axes.kills}.{axes.by}"
+    mine = f"{claim}.{os.getpid()}"
+    with open(mine, "w") as file:
+        file.write(str(PROGRAM))
+    try:
+        os.link(mine, claim)  # whole at once, so that nobody reads half of it
+    except FileExistsError:
+        with open(claim) as file:
+            return file.read() == str(PROGRAM)
+    os.kill(PROGRAM, getattr(signal, axes.by))
+    return True
 
 SCORE = Metric("score", "1", "lower", "seed", "Ten times the seed.")
 
@@ -27,12 +44,18 @@ def toy(trials, axes, protocol):
         file.write(f"{rank}/{os.environ.get('WORLD_SIZE', '1')} {trials[0].cell.activation} {seed}\n")
     if axes.fails == f"{rank}/{seed}":
         raise ValueError("planted")
-    if axes.kills == seed and not os.path.exists(os.environ["TOY_LOG"] + ".killed"):
-        open(os.environ["TOY_LOG"] + ".killed", "w").close()
-        os.kill(os.getppid(), signal.SIGKILL)
+    if axes.kills == seed and ended(axes):
         signal.pause()
     yield 0, Fact("rank", rank)
     yield 0, Measurement("score", (10.0 * seed,))
+
+@benchmarks.register("toy_once", axes=Axes, protocol=Protocol, metrics=(SCORE,), version=1, repeats="once",
+                     seconds=lambda axes, protocol: 1.0)
+def toy_once(trials, axes, protocol):
+    """Trains nothing, so that one process does it."""
+    with open(os.environ["TOY_LOG"], "a") as file:
+        file.write(f"{os.environ.get('RANK', '0')} once\\n")
+    yield 0, Measurement("score", (1.0,))
 '''
 
 
@@ -43,4 +66,9 @@ def install(folder: Path) -> dict[str, str]:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: polybench-toy\nVersion: 1.0\n", encoding="utf-8")
     (info / "entry_points.txt").write_text("[polybench]\ntoy = polybench_toy\n", encoding="utf-8")
+    return variables(folder)
+
+
+def variables(folder: Path) -> dict[str, str]:
+    """What a process has in its environment that shall have the package, where it is installed."""
     return {"PYTHONPATH": f"{folder}:{Path(__file__).parent.parent}", "TOY_LOG": str(folder / "log.txt")}
