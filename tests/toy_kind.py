@@ -49,7 +49,7 @@ def toy(trials, axes, protocol):
     yield 0, Fact("rank", rank)
     yield 0, Measurement("score", (10.0 * seed,))
 
-@benchmarks.register("toy_once", axes=Axes, protocol=Protocol, metrics=(SCORE,), version=1, repeats="once",
+@kinds.register("toy_once", axes=Axes, protocol=Protocol, metrics=(SCORE,), version=1, repeats="once",
                      seconds=lambda axes, protocol: 1.0)
 def toy_once(trials, axes, protocol):
     """Trains nothing, so that one process does it."""
