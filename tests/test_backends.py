@@ -86,6 +86,7 @@ def test_peak_bytes_of_a_gpu_are_those_asked_for(monkeypatch: pytest.MonkeyPatch
     asked = {"current": 100, "peak": 100}
 
     def work() -> None:
+        assert not torch.autograd.is_multithreading_enabled()  # or gradients are freed late
         asked["peak"] = 700
 
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)

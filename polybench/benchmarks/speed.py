@@ -134,7 +134,7 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
     torch.manual_seed(seed)
     wake()
     if {t.cell.backend for t in trials} & {"compile", "max_autotune"}:
-        wake_compiler()
+        wake_compiler(cell.device)
     workshop = Workshop(axes, cell.dtype, cell.device)
     copy, product = workshop.copy(), workshop.product()
     blocks = Blocks(make_timer(cell.device, axes.threads), seed, protocol.sample_s)

@@ -161,6 +161,7 @@ def main() -> None:
     said = {k: str(v) for k, v in vars(given).items() if k not in ("folder", "out", "arm")}
     for _ in range(given.launches):
         taken.append(launch(arms, given, shuffle))
+        print(f"a launch ended at {time.strftime('%H:%M:%S')}", file=sys.stderr, flush=True)
         if given.out:
             given.out.write_text(json.dumps({**on, **said, "seconds": taken}), encoding="utf-8")
     mode = "compiled" if given.compile else "eager"
