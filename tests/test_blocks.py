@@ -13,7 +13,7 @@ import torch
 from polybench.benchmarks.speed import SpeedProtocol
 from polybench.blocks import Blocks, undisturbed
 from polybench.errors import Wrong
-from polybench.timing import CpuTimer, Sample
+from polybench.timing import CpuTimer, Sample, wake_compiler
 from polybench.workshop import Arm, Yardstick
 
 
@@ -187,3 +187,10 @@ def test_the_garbage_collector_rests_and_comes_back() -> None:
         assert not gc.isenabled()
         raise KeyError
     assert gc.isenabled()
+
+
+def test_the_compiler_is_woken_on_the_device_that_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    woken: list[str] = []
+    monkeypatch.setattr(torch, "compile", lambda call: lambda x: woken.append(x.device.type))
+    wake_compiler("meta")
+    assert woken == ["meta"]

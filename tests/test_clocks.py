@@ -30,11 +30,12 @@ def test_an_idle_device_and_a_clock_somebody_set_are_no_throttle() -> None:
     assert throttled([(FULL, FULL), (idle, FULL), (FULL, idle), (idle, idle)]) == [False] * 4
 
 
-def test_at_the_power_limit_the_clock_alone_decides() -> None:
-    """Read beside matrix products on an H200: 1785 to 1875 MHz at 690 of 700 W, sample after sample."""
-    clocks = [1830, 1875, 1785, 1815, 1800, 1860, 1600]
-    capped = [Reading(mhz, POWER_LIMIT) for mhz in clocks]
-    assert throttled([(r, r) for r in capped]) == [False] * 6 + [True]
+def test_samples_at_the_power_limit_are_kept_and_set_no_floor() -> None:
+    """Clocks as an H200 had them beside matrix products, at 640 to 695 of its 700 W."""
+    capped = [(Reading(1980), Reading(mhz, POWER_LIMIT)) for mhz in (1650, 1650, 1710, 1770, 1920)]
+    assert throttled([*capped, (FULL, FULL), (FULL, FULL), (FULL, Reading(1900))]) == [False] * 7 + [True]
+    hot = Reading(1650, POWER_LIMIT | THERMAL)
+    assert throttled([*capped, (hot, FULL)]) == [False] * 5 + [True]
 
 
 def test_a_clock_below_a_share_of_the_median_condemns() -> None:

@@ -12,7 +12,6 @@ import torch
 
 from polybench.clocks import Reading
 from polybench.gpu_timing import FIRST_SPIN_S, GRAPH_BELOW_S, LONGEST_SPIN_S, GpuTimer
-from polybench.timing import wake_compiler
 from polybench.workshop import Arm
 
 HERTZ, LAUNCH, FLUSH, L2 = 1.5e9, 8e-6, 3e-5, 4096  # a device, seconds to launch and to flush, bytes
@@ -229,9 +228,7 @@ def test_a_call_that_waits_for_the_device_ends_and_is_named(device: Device) -> N
 
 def test_a_spin_that_a_hiccup_lengthened_is_cut_again(device: Device) -> None:
     timer, it = timer_of(device), arm(device, (50e-6, 1), (50e-6, 1))
-    timer.sample(it)
-    lead = timer._way(it).cold
-    lead.seconds = LONGEST_SPIN_S / 2
+    (lead := timer._way(it).cold).seconds = LONGEST_SPIN_S / 2
     timer.sample(it)
     assert FIRST_SPIN_S <= lead.seconds < 1e-3
 
@@ -240,13 +237,6 @@ def test_samples_beside_a_throttle_are_marked(device: Device) -> None:
     readings = iter([Reading(1980)] * 4 + [Reading(1980), Reading(1980, 0x20)] + [Reading(1500), Reading(1980)])
     timer, it = timer_of(device, lambda: next(readings)), arm(device, (50e-6, 1), (50e-6, 1))
     assert [timer.sample(it).throttled for _ in range(4)] == [False, False, True, True]
-
-
-def test_the_compiler_is_woken_on_the_device_that_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    woken: list[str] = []
-    monkeypatch.setattr(torch, "compile", lambda call: lambda x: woken.append(x.device.type))
-    wake_compiler("meta")
-    assert woken == ["meta"]
 
 
 def test_what_takes_no_time_is_no_measurement(device: Device) -> None:
