@@ -81,6 +81,20 @@ def test_peak_bytes_are_those_alive_at_once() -> None:
     assert peak_bytes(work, "cpu") == pytest.approx(6000, abs=256)  # the allocator may round up
 
 
+def test_peak_bytes_of_a_gpu_are_those_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not those of the blocks handed out, which depend on what was freed before."""
+    asked = {"current": 100, "peak": 100}
+
+    def work() -> None:
+        assert not torch.autograd.is_multithreading_enabled()  # or gradients are freed late
+        asked["peak"] = 700
+
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
+    monkeypatch.setattr(torch.cuda, "memory_stats", lambda: {f"requested_bytes.all.{k}": v for k, v in asked.items()})
+    assert peak_bytes(work, "cuda") == 600
+
+
 @pytest.mark.parametrize("backend", ["compile", "max_autotune"])
 def test_a_missing_compiler_is_said_and_cxx_names_another(
     backend: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

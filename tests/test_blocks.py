@@ -12,7 +12,7 @@ import torch
 
 from polybench.errors import Wrong
 from polybench.measure.instruments.blocks import Blocks, without_gc
-from polybench.measure.instruments.timer import CpuTimer, Sample
+from polybench.measure.instruments.timer import CpuTimer, Sample, wake_compiler
 from polybench.measure.instruments.workshop import Arm, Yardstick
 from polybench.measure.kinds.speed import SpeedProtocol
 
@@ -187,3 +187,10 @@ def test_the_garbage_collector_rests_and_comes_back() -> None:
         assert not gc.isenabled()
         raise KeyError
     assert gc.isenabled()
+
+
+def test_the_compiler_is_woken_on_the_device_that_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    woken: list[str] = []
+    monkeypatch.setattr(torch, "compile", lambda call: lambda x: woken.append(x.device.type))
+    wake_compiler("meta")
+    assert woken == ["meta"]

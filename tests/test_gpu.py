@@ -97,6 +97,19 @@ def test_the_clock_can_be_read() -> None:
     assert reading.sm_mhz > 0
 
 
+def test_at_the_power_limit_samples_are_kept_whatever_their_clock() -> None:
+    timer, block = GpuTimer(), LevelAxes(level="block", tokens=16384, d_model=2048)
+    arm = Workshop(block, "bfloat16", "cuda").arm("swiglu", "eager")
+    assert sum(timer.sample(arm).throttled for _ in range(40)) <= 20
+
+
+@pytest.mark.parametrize("backend", ["eager", "compile", "liger"])
+def test_peaks_of_a_decoder_repeat(backend: str) -> None:
+    arm = Workshop(LevelAxes(level="decoder", d_model=128), "bfloat16", "cuda").arm("swiglu", backend)
+    arm.once()
+    assert len({peak_bytes(arm.once, "cuda") for _ in range(5)}) == 1
+
+
 @pytest.mark.parametrize("spec", VARIANTS)
 def test_bytes_repeat_and_saved_bytes_are_those_of_the_cpu(spec: str) -> None:
     saved, peaks = {}, set()

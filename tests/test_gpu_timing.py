@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from polybench.machine.gpu_clock import Reading
-from polybench.measure.instruments.gpu_timer import GRAPH_BELOW_S, GpuTimer
+from polybench.measure.instruments.gpu_timer import FIRST_SPIN_S, GRAPH_BELOW_S, LONGEST_SPIN_S, GpuTimer
 from polybench.measure.instruments.workshop import Arm
 
 HERTZ, LAUNCH, FLUSH, L2 = 1.5e9, 8e-6, 3e-5, 4096  # a device, seconds to launch and to flush, bytes
@@ -224,6 +224,13 @@ def test_a_call_that_waits_for_the_device_ends_and_is_named(device: Device) -> N
     sample = timer.sample(it)
     assert "waits for the device" in timer.how(it)
     assert sample.forward >= COLD * 50e-6
+
+
+def test_a_spin_that_a_hiccup_lengthened_is_cut_again(device: Device) -> None:
+    timer, it = timer_of(device), arm(device, (50e-6, 1), (50e-6, 1))
+    (lead := timer._way(it).cold).seconds = LONGEST_SPIN_S / 2
+    timer.sample(it)
+    assert FIRST_SPIN_S <= lead.seconds < 1e-3
 
 
 def test_samples_beside_a_throttle_are_marked(device: Device) -> None:

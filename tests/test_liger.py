@@ -176,6 +176,8 @@ def test_without_a_gpu_or_without_the_package_it_says_so(monkeypatch: pytest.Mon
     with pytest.raises(Unsupported, match="GPU"):
         liger(activation("relu2"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for name in [n for n in sys.modules if n.startswith("liger_kernel.")]:
+        monkeypatch.delitem(sys.modules, name)  # of the package itself, where it is installed
     monkeypatch.setitem(sys.modules, "liger_kernel", None)  # an import of it fails
     with pytest.raises(Unsupported, match="not installed"):
         liger(activation("relu2"))

@@ -1,17 +1,21 @@
-"""Tokens a second against nanoGPT's own model: `python nanogpt_speed.py FOLDER [--compile]`.
+"""Tokens a second against nanoGPT's own model: `python nanogpt_speed.py FOLDER [--compile] [--device cuda ...]`.
 
 FOLDER holds model.py of karpathy/nanoGPT (read at 3adf61e); nothing of it is kept here. Every model has a process of
 its own, as in life: nanoGPT's with malloc as it is, ours with the heap in which `polybench run` trains; `nanogpt, warm
 heap` shows what the heap alone does, a second nanoGPT the noise. The processes take turns: in a round each takes one
 whole training step (forward, backward, clipping, AdamW) on the same batch while the others wait, in an order shuffled
-anew, timed in CPU time of its one thread. nanoGPT takes the optimizer of its own `configure_optimizers`, ours the
-groups and options of polybench.measure.training.loop. Printed is nanoGPT's time over each one's, estimated as polybench
-estimates times: the median of rounds, the mean over launches, which are fresh processes, and its 98 % interval.
+anew, timed in CPU time of its one thread, on a GPU by the wall clock with the device waited for. nanoGPT takes the
+optimizer of its own `configure_optimizers`, ours the groups and options of polybench.measure.training.loop. Printed is
+nanoGPT's time over each one's, estimated as polybench estimates times: the median of rounds, the mean over launches,
+which are fresh processes, and its 98 % interval. On a GPU also the model FLOPs utilisation, of the rate at which this
+device multiplies matrices of the model's size, measured last. `--out` keeps the seconds of every step as JSON.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
+import json
 import math
 import os
 import random
@@ -19,44 +23,55 @@ import statistics
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from polybench.measure.model.build import branches
 from polybench.measure.model.decoder import Decoder
 from polybench.measure.presets import PRESETS
-from polybench.measure.training.loop import BETAS, EPS, groups
+from polybench.measure.training.loop import BETAS, EPS, groups, losses
+from polybench.measure.training.utilisation import product_rate
 from polybench.measure.training_axes import TrainingAxes, TrainingProtocol
 from polybench.stats import CONFIDENCE_TIME, of_launches
 
-SIZE = PRESETS["1M"]  # d 128, 4 layers, 4 heads, vocabulary 1024, 128 tokens a sequence
-BATCH, LR, DECAY, CLIP = 16, 1e-3, 0.1, TrainingAxes().clip
+LR, DECAY, CLIP = 1e-3, 0.1, TrainingAxes().clip
 WARM_UP = 5  # rounds of a launch that are not kept
 THEIRS = "nanogpt"
-OTHERS = ("nanogpt again", "nanogpt, warm heap")
+AGAIN, WARM = "nanogpt again", "nanogpt, warm heap"
 
 Step = Callable[[Tensor, Tensor], None]
 
 
-def nanogpt(folder: str, compiled: bool) -> Step:
-    sys.path.insert(0, folder)
+def nanogpt(given: Namespace) -> Step:
+    sys.path.insert(0, given.folder)
     from model import GPT, GPTConfig  # type: ignore[import-not-found]
 
-    shape = SIZE.shape
-    config = GPTConfig(SIZE.seq_len, SIZE.vocabulary, shape.layers, shape.heads, shape.d_model, 0.0, False)
-    model = GPT(config)
-    optimizer = model.configure_optimizers(DECAY, LR, BETAS, "cpu")
-    run = torch.compile(model) if compiled else model
-    return step(model, lambda x, y: run(x, y)[1], optimizer)
+    size = PRESETS[given.preset]
+    shape = size.shape
+    with redirect_stdout(io.StringIO()):
+        config = GPTConfig(size.seq_len, size.vocabulary, shape.layers, shape.heads, shape.d_model, 0.0, False)
+        model = GPT(config).to(given.device)
+        optimizer = model.configure_optimizers(DECAY, LR, BETAS, given.device)
+    run = torch.compile(model) if given.compile else model
+
+    def loss(x_BxT: Tensor, y_BxT: Tensor) -> Tensor:
+        with torch.autocast(given.device, torch.bfloat16, enabled=given.dtype == "bfloat16"):
+            return run(x_BxT, y_BxT)[1]
+
+    return step(model, loss, optimizer)
 
 
-def ours(activation: str, compiled: bool) -> Step:
-    model = Decoder(SIZE.vocabulary, SIZE.shape, SIZE.seq_len, activation).initialise(0)
+def ours(activation: str, given: Namespace) -> Step:
+    size = PRESETS[given.preset]
+    model = Decoder(size.vocabulary, size.shape, size.seq_len, activation).initialise(0).to(given.device)
     optimizer = torch.optim.AdamW(groups(model, DECAY), lr=LR, betas=BETAS, eps=EPS, fused=True)
-    run = torch.compile(model) if compiled else model
-    return step(model, lambda x, y: run(x, y)[0], optimizer)
+    run = torch.compile(model) if given.compile else model
+    return step(model, lambda x, y: losses(run, x, y, given.dtype)[0], optimizer)
 
 
 def step(model: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], optimizer: torch.optim.Optimizer) -> Step:
@@ -69,42 +84,55 @@ def step(model: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], optimizer: 
     return take
 
 
-def serve(arm: str, folder: str, compiled: bool) -> None:
-    """A step for every seed that comes in; its seconds go out."""
+def serve(given: Namespace) -> None:
+    """A step for every seed that comes in; its seconds go out. Compiled beforehand, all processes at once."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    with redirect_stdout(sys.stderr):
-        take = nanogpt(folder, compiled) if arm.startswith(THEIRS) else ours(arm, compiled)
+    size = PRESETS[given.preset]
+
+    def batch(seed: int) -> tuple[Tensor, Tensor]:
+        order = torch.Generator().manual_seed(seed)
+        text_BxT = torch.randint(size.vocabulary, (given.batch, size.seq_len + 1), generator=order).to(given.device)
+        return text_BxT[:, :-1].contiguous(), text_BxT[:, 1:].contiguous()
+
+    def now() -> float:
+        if given.device == "cpu":
+            return time.thread_time()
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
+    take = nanogpt(given) if given.arm.startswith(THEIRS) else ours(given.arm, given)
+    take(*batch(0))
     for seed in sys.stdin:
-        order = torch.Generator().manual_seed(int(seed))
-        text_BxT = torch.randint(SIZE.vocabulary, (BATCH, SIZE.seq_len + 1), generator=order)
-        x_BxT, y_BxT = text_BxT[:, :-1].contiguous(), text_BxT[:, 1:].contiguous()
-        started = time.thread_time()
+        x_BxT, y_BxT = batch(int(seed))
+        started = now()
         take(x_BxT, y_BxT)
-        print(time.thread_time() - started, flush=True)
+        print(now() - started, flush=True)
 
 
-def launch(arms: list[str], rounds: int, shuffle: random.Random) -> dict[str, list[float]]:
+def launch(arms: list[str], given: Namespace, shuffle: random.Random) -> dict[str, list[float]]:
     """Seconds a step of every arm, round by round."""
     warm = TrainingProtocol(heap="warm").environment()
     processes = {
         arm: subprocess.Popen(
             [sys.executable, *sys.argv, "--arm", arm],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            env={**os.environ, **({} if arm in (THEIRS, OTHERS[0]) else warm)},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, **({} if arm in (THEIRS, AGAIN) else warm)},
         )
         for arm in arms
     }  # fmt: skip
     seconds: dict[str, list[float]] = {arm: [] for arm in arms}
-    for number in range(WARM_UP + rounds):
+    for number in range(WARM_UP + given.rounds):
         for arm in shuffle.sample(arms, len(arms)):
             pipes = processes[arm]
             assert pipes.stdin and pipes.stdout
             pipes.stdin.write(f"{number}\n")
             pipes.stdin.flush()
-            taken = float(pipes.stdout.readline())
+            answer = pipes.stdout.readline()
+            if not answer:
+                sys.exit(f"{arm} ended early")
             if number >= WARM_UP:
-                seconds[arm].append(taken)
+                seconds[arm].append(float(answer))
     for process in processes.values():
         process.communicate()
     return seconds
@@ -114,27 +142,45 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder")
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument("--preset", default="1M", choices=PRESETS, help="1M: d 128, 4 layers, vocabulary 1024")
+    parser.add_argument("--batch", type=int, default=16, help="sequences a step")
     parser.add_argument("--launches", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--activations", nargs="+", default=["gelu", "swiglu"])
+    parser.add_argument("--out", type=Path, help="a JSON file, written anew after each launch")
     parser.add_argument("--arm", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.arm:
-        serve(given.arm, given.folder, given.compile)
+        serve(given)
         return
-    arms = [THEIRS, *OTHERS, *given.activations]
-    shuffle = random.Random(0)
-    taken = [launch(arms, given.rounds, shuffle) for _ in range(given.launches)]
+    arms = [THEIRS, AGAIN, *([WARM] if given.device == "cpu" else []), *given.activations]
+    shuffle, taken = random.Random(0), []
+    on = {"torch": torch.__version__, "on": torch.cuda.get_device_name() if given.device == "cuda" else "cpu"}
+    said = {k: str(v) for k, v in vars(given).items() if k not in ("folder", "out", "arm")}
+    for _ in range(given.launches):
+        taken.append(launch(arms, given, shuffle))
+        print(f"a launch ended at {time.strftime('%H:%M:%S')}", file=sys.stderr, flush=True)
+        if given.out:
+            given.out.write_text(json.dumps({**on, **said, "seconds": taken}), encoding="utf-8")
     mode = "compiled" if given.compile else "eager"
     print(
-        f"torch {torch.__version__}, {mode}, {given.launches} launches of {given.rounds} rounds; {CONFIDENCE_TIME:.0%}"
+        f"torch {on['torch']}, {on['on']}, {given.preset}, {given.dtype}, {mode}, {given.batch} sequences, "
+        f"{given.launches} launches of {given.rounds} rounds; {CONFIDENCE_TIME:.0%}"
     )
-    for arm in arms[1:]:
+    axes = TrainingAxes(preset=given.preset, batch=given.batch).filled()
+    rate = product_rate(axes, given.device, given.dtype) if given.device == "cuda" else None
+    size = PRESETS[given.preset]
+    for arm in arms:
         logs = [[math.log(a / b) for a, b in zip(one[THEIRS], one[arm], strict=True)] for one in taken]
         found = of_launches(logs)
         low, mid, high = (math.exp(v) for v in (found.low, found.value, found.high))
-        rate = BATCH * SIZE.seq_len / statistics.median(s for one in taken for s in one[arm])
-        print(f"{arm:18} {mid:.3f} [{low:.3f}, {high:.3f}] of nanoGPT's tokens/s; {rate:,.0f} token/s")
+        speed = given.batch * size.seq_len / statistics.median(s for one in taken for s in one[arm])
+        flops = size.shape.flops_per_token(size.seq_len, size.vocabulary, 1 if THEIRS in arm else branches(arm))
+        share = f"; utilisation {flops * speed / rate:.1%} of {rate / 1e12:.0f} TFLOP/s" if rate else ""
+        ratio = "" if arm == THEIRS else f" {mid:.3f} [{low:.3f}, {high:.3f}] of nanoGPT's tokens/s;"
+        print(f"{arm:18}{ratio} {speed:,.0f} token/s{share}")
 
 
 if __name__ == "__main__":

@@ -98,10 +98,10 @@ def wake() -> None:
     torch.autograd.grad(torch.relu(x), x, torch.ones(1))
 
 
-def wake_compiler() -> None:
-    """The same for the first compilation of a process."""
+def wake_compiler(device: str = "cpu") -> None:
+    """The same for the first compilation of a process; on a GPU without the C++ compiler, tried for half a minute."""
     with suppress(Exception):  # whoever cannot compile is told so when an arm is made
-        torch.compile(torch.neg)(torch.ones(3))
+        torch.compile(torch.neg)(torch.ones(3, device=device))
 
 
 def _cost(now: Clock) -> float:
