@@ -38,6 +38,7 @@ def gate(
     from polybench.compare.gate import between, exit_code
     from polybench.compare.grid import compared
     from polybench.machine.environment import unrecorded
+    from polybench.plan.labels import Labels
     from polybench.run import store
 
     if inconclusive not in ("report", "pass", "fail"):
@@ -56,11 +57,8 @@ def gate(
     code, reason = exit_code(verdicts, how)
     broken = [r for r in found.records if r.status.broken]
     if broken and code in (0, 1, 4):
-        first = broken[0]
-        code, reason = (
-            3,
-            f"gate broken: {len(broken)} trials of the run failed, first {first.trial.label}: {first.error}",
-        )
+        first = Labels.of(r.trial for r in found.records).of_trial(broken[0].trial)
+        code, reason = 3, f"gate broken: {len(broken)} trials of the run failed, first {first}: {broken[0].error}"
     print(json.dumps(to_json(verdicts, code, reason), indent=1) if as_json else as_text(verdicts))
     if not as_json:
         print(reason)

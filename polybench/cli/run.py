@@ -87,7 +87,7 @@ def run(
     except KeyboardInterrupt:
         kept = len(store.load(current.path).records)
         raise Stopped(f"interrupted; {kept} trials are kept in {current.path}; {_on(current.path, cluster)}") from None
-    _tell(current.path, as_json, cluster)
+    _tell(current, as_json, cluster)
 
 
 def _again(path: Path, resolved: Any, part: Any, out: Path | None, force: bool, sent: bool) -> Session:
@@ -146,8 +146,9 @@ def _measure(current: Session, order: Any, force: bool, quiet: bool) -> None:
             local.carry_out(current, tell)
 
 
-def _tell(path: Path, as_json: bool, cluster: str | None) -> None:
+def _tell(current: Session, as_json: bool, cluster: str | None) -> None:
     """Where the results are and how it went; the exit code follows."""
+    path = current.path
     from polybench.run import local, store
     from polybench.run.merge import missing
 
@@ -158,7 +159,7 @@ def _tell(path: Path, as_json: bool, cluster: str | None) -> None:
             (f"{len(absent)} of {found.header['planned']} trials are missing, first {absent[0]}; {_on(path, cluster)}"),
         )
     else:
-        code, reason = local.outcome(found.records)
+        code, reason = local.outcome(found.records, current.todo.labels)
     if as_json:
         print(json.dumps({"run": str(path), "exit_code": code, "reason": reason}))
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -76,12 +77,11 @@ def init(
 
 def show_plan_of(suite: Any, pattern: str | None, as_json: bool, part: Any = None) -> None:
     from polybench.machine.environment import choose_device
-    from polybench.plan.jobs import Plan
     from polybench.plan.jobs import plan as make
 
     device = choose_device(suite.device)
     made = make(suite, device, pattern)
-    show_plan(Plan(part.of(made.jobs)) if part else made, device, as_json)
+    show_plan(replace(made, jobs=part.of(made.jobs), later=()) if part else made, device, as_json)
 
 
 def show_plan(made: Any, device: str, as_json: bool) -> None:
@@ -90,11 +90,11 @@ def show_plan(made: Any, device: str, as_json: bool) -> None:
     slots = cores() if device == "cpu" else 1
     seconds = made.seconds(slots)
     if as_json:
-        trials = [t.label for t in made.trials]
+        trials = [made.labels.of_trial(t) for t in made.trials]
         print(json.dumps({"trials": trials, "cells": made.cells, "estimated_s": round(seconds, 1), "device": device}))
         return
     for trial in made.trials:
-        print(trial.label)
+        print(made.labels.of_trial(trial))
     time = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
     print(
         f"{made.cells} cells, {len(made.trials)} trials, about {time} on {device} with {slots} at a time",
