@@ -38,8 +38,7 @@ def gate(
     from polybench.compare.gate import between, exit_code
     from polybench.compare.grid import compared
     from polybench.machine.environment import unrecorded
-    from polybench.plan.labels import Labels
-    from polybench.run import store
+    from polybench.run import session, store
 
     if inconclusive not in ("report", "pass", "fail"):
         raise UsageError(f"--inconclusive {inconclusive}: say report, pass or fail")
@@ -57,7 +56,7 @@ def gate(
     code, reason = exit_code(verdicts, how)
     broken = [r for r in found.records if r.status.broken]
     if broken and code in (0, 1, 4):
-        first = Labels.of(r.trial for r in found.records).of_trial(broken[0].trial)
+        first = session.labels(found).of_trial(broken[0].trial)
         code, reason = 3, f"gate broken: {len(broken)} trials of the run failed, first {first}: {broken[0].error}"
     print(json.dumps(to_json(verdicts, code, reason), indent=1) if as_json else as_text(verdicts))
     if not as_json:
