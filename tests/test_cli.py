@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -235,9 +236,14 @@ def test_a_run_is_reported_in_files_or_in_one_format(capsys: Capture) -> None:
     assert call("report", "--format", "csv") == 0
     assert capsys.readouterr().out.startswith("benchmark,kind,activation,")
     assert not list(folder.glob("report*"))
+    (folder / "report.csv").write_text("of an older version")
     assert call("report", folder) == 0
     assert "report: " in capsys.readouterr().out
-    assert {p.suffix for p in folder.glob("report.*")} >= {".md", ".csv", ".json", ".html"}
+    assert {p.name for p in folder.glob("report.*")} >= {f"report.{s}" for s in ("md", "csv.gz", "json", "html")}
+    assert (folder / "report.csv").read_text() == "of an older version"
+    assert call("report", folder, "--out", "plain", "--format", "csv", "--format", "csv.gz") == 0
+    plain = Path("plain/report.csv").read_bytes()
+    assert gzip.decompress(Path("plain/report.csv.gz").read_bytes()) == plain
     assert call("report", folder, "--out", "elsewhere", "--format", "markdown") == 0
     assert [p.name for p in Path("elsewhere").iterdir()] == ["report.md"]
     save(run([]), Path("results/toy/two"))
