@@ -18,8 +18,8 @@ from polybench.trial import Cell, Job, Trial
 
 Wanted = Callable[[Trial], bool]
 
-# A training's guess is for a core; a data-centre GPU does ten thousand times as much, after some compiling.
-_GPU_OVER_CORE, _GPU_START_S = 10000.0, 15.0
+# A guess is for a core; a data-centre GPU does ten thousand times as much, after some compiling.
+_GPU_OVER_CORE, _GPU_START_S, _GPU_START_OF_TRAINING_S = 10000.0, 2.0, 15.0
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,9 @@ def _job(kind: Kind, protocol: Any, benchmark: Benchmark, trials: Sequence[Trial
 
 def _seconds(kind: Kind, axes: Any, protocol: Any, device: str) -> float:
     guess = kind.seconds(axes, protocol)
-    return _GPU_START_S + guess / _GPU_OVER_CORE if device != "cpu" and kind.repeats == "seeds" else guess
+    if device == "cpu":
+        return guess
+    return (_GPU_START_OF_TRAINING_S if kind.objective else _GPU_START_S) + guess / _GPU_OVER_CORE
 
 
 def _tuned(
