@@ -98,12 +98,19 @@ def test_a_suite_is_validated_resolved_and_planned(capsys: Capture) -> None:
     assert call("plan", "--device", "cpu", "--json", "--filter", "memory", QUICK) == 0
     made = json.loads(capsys.readouterr().out)
     assert made["cells"] == len(made["trials"]) and made["device"] == "cpu"
+    assert [b["benchmark"] for b in made["benchmarks"]] == ["memory"]
+    assert call("plan", "--device", "cpu", "--filter", "memory", QUICK) == 0
+    told = capsys.readouterr()
     assert call("run", "--dry-run", "--device", "cpu", "--filter", "memory", QUICK) == 0
-    assert capsys.readouterr().out.splitlines() == made["trials"]
+    assert capsys.readouterr() == told
+    assert f"memory: kind memory, {len(made['trials'])} trials, about " in told.out and "trials" in told.err
+    assert "memory/relu/" not in told.out
+    assert call("plan", "--device", "cpu", "--filter", "memory", "--trials", QUICK) == 0
+    assert {line.strip() for line in capsys.readouterr().out.splitlines()} >= set(made["trials"])
     parts = []
     for i in range(1, 4):
-        assert call("plan", "--device", "cpu", "--filter", "memory", "--shard", f"{i}/3", QUICK) == 0
-        parts += capsys.readouterr().out.splitlines()
+        assert call("plan", "--device", "cpu", "--filter", "memory", "--shard", f"{i}/3", "--json", QUICK) == 0
+        parts += json.loads(capsys.readouterr().out)["trials"]
     assert sorted(parts) == sorted(made["trials"])
     assert not Path("results").exists()
 

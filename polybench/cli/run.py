@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from polybench.cli.options import DeviceOption, Filter, Json, Overrides, ShardOption
-from polybench.cli.suites import show_plan, show_plan_of
+from polybench.cli.plan import planned, show
 from polybench.errors import Stopped, UsageError
 
 if TYPE_CHECKING:
@@ -74,13 +74,13 @@ def run(
     else:
         assert resolved
         if dry_run:
-            show_plan_of(resolved, filter, as_json, part)
+            show(*planned(resolved, filter, part), resolved, as_json)
             return
         if order:
             _check(order, resolved, filter)
         current = session.begin(resolved, out, filter, str(suite), part, bool(order))
     if dry_run:
-        show_plan(current.todo, current.header["device"], as_json)
+        show(current.todo, current.header["device"], current.suite, as_json)
         return
     try:
         _measure(current, order, force, quiet)
