@@ -115,6 +115,20 @@ def test_a_suite_is_validated_resolved_and_planned(capsys: Capture) -> None:
     assert not Path("results").exists()
 
 
+def test_a_dry_run_of_what_is_left_makes_no_folder(capsys: Capture) -> None:
+    of = suite(benchmarks=[{"name": "memory", "kind": "memory"}])
+    save(run(exact({"relu": 1}), of), Path("kept"), filter=None)
+    assert call("run", "--resume", "kept", "--dry-run", "--force", "--json") == 0
+    left = json.loads(capsys.readouterr().out)["trials"]
+    assert left == ["memory/swiglu", "memory/polynorm"]
+    parts = []
+    for i in (1, 2):
+        part = ("--shard", f"{i}/2", "--out", "part")
+        assert call("run", "--resume", "kept", "--dry-run", "--force", "--json", *part) == 0
+        parts += json.loads(capsys.readouterr().out)["trials"]
+    assert parts == left and not Path("part").exists()
+
+
 def test_parts_are_merged_and_what_is_missing_is_listed(capsys: Capture) -> None:
     of = suite(benchmarks=[{"name": "memory", "kind": "memory"}])
     for name in ("relu", "swiglu"):

@@ -6,7 +6,6 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -48,8 +47,7 @@ def planned(suite: Suite, pattern: str | None, part: Shard | None) -> tuple[Plan
     from polybench.plan.jobs import plan as make
 
     device = choose_device(suite.device)
-    made = make(suite, device, pattern)
-    return (replace(made, jobs=part.of(made.jobs), later=()) if part else made), device
+    return make(suite, device, pattern).shard(part), device
 
 
 def show(plan: Plan, device: str, suite: Suite, as_json: bool, trials: bool = False) -> None:

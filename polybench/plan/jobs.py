@@ -11,6 +11,7 @@ from polybench.errors import NothingMeasured
 from polybench.kind import Kind, axes_of, kind_of
 from polybench.plan.labels import Labels
 from polybench.plan.matrix import combinations
+from polybench.plan.shard import Shard
 from polybench.plan.suite import Benchmark, Suite
 from polybench.plan.tuning import Tuning, asks
 from polybench.record import Record
@@ -50,6 +51,10 @@ class Plan:
 
     def only(self, wanted: Callable[[Job], bool]) -> Plan:
         return replace(self, jobs=tuple(filter(wanted, self.jobs)), later=tuple(filter(wanted, self.later)))
+
+    def shard(self, part: Shard | None) -> Plan:
+        """The jobs of one part; all without one. Raises NothingMeasured when it is empty."""
+        return replace(self, jobs=part.of(self.jobs), later=()) if part else self
 
 
 def plan(suite: Suite, device: str, pattern: str | None = None, records: Sequence[Record] = ()) -> Plan:

@@ -98,7 +98,7 @@ def part_of(whole: Session, part: Shard, out: Path) -> Session:
 
 
 def _part(whole: Session, part: Shard) -> Session:
-    todo = replace(whole.todo, jobs=part.of(whole.todo.jobs), later=())
+    todo = whole.todo.shard(part)
     ids = [t.id for t in todo.trials]
     return replace(whole, todo=todo, header={**whole.header, "shard": str(part), "trials": ids, "planned": len(ids)})
 
