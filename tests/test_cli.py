@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import typer.main
 from builders import exact, losses, record, run, save, suite, times
 
 from polybench.cli import main
@@ -87,6 +88,17 @@ def test_help_version_list_and_schema_say_what_is_there(capsys: Capture) -> None
         for entry in found:
             assert entry["summary"] and entry["origin"], entry
             assert entry["name"] in text and entry["summary"] in text
+
+
+def test_no_line_of_the_help_is_cut(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command has a first line that fits beside its name on a terminal of 80 columns, and says something."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert call("--help") == 0
+    shown = capsys.readouterr().out
+    assert "..." not in shown.partition("Commands:")[2] and max(map(len, shown.splitlines())) <= 80
+    for name, command in typer.main.get_command(main.app).commands.items():  # type: ignore[attr-defined]
+        first = (command.help or "").partition("\n")[0]
+        assert first.endswith(".") and f"{name} " in shown and first in shown
 
 
 def test_a_suite_is_validated_resolved_and_planned(capsys: Capture) -> None:

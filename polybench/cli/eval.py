@@ -33,7 +33,9 @@ def evaluate(
     device: DeviceOption = None,
     as_json: Json = False,
 ) -> None:
-    """Put tasks of lm-evaluation-harness to a trained model, or to every one that a run kept.
+    """Put tasks of lm-evaluation-harness to models that were kept.
+
+    CHECKPOINT is one of them, RUN stands for all that a run kept.
 
     Ends with 2 where a task or the model cannot be had, and with 3 where evaluating itself failed.
     """

@@ -32,7 +32,11 @@ def gate(
     ] = "report",
     as_json: Json = False,
 ) -> None:
-    """Judge a run against a baseline by the suite's rules; the exit code says how it went."""
+    """Judge a run against a baseline by the suite's rules.
+
+    Ends with 0 where it passes, 1 where something got worse or is gone, 4 where that cannot be judged, 3 where trials
+    failed, and 5 where nothing was compared.
+    """
     from polybench.compare.baseline import keep
     from polybench.compare.derive import with_derived
     from polybench.compare.gate import between, exit_code

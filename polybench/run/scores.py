@@ -23,10 +23,10 @@ def keep(path: Path, trial: Trial, scores: Sequence[Mapping[str, Any]]) -> None:
 
     Raises ResultsError when the file cannot be written; one that cannot be read is written anew.
     """
+    asked = {s["task"] for s in scores}
     try:
-        earlier = json.loads(path.read_text(encoding="utf-8"))["scores"]
+        earlier = [s for s in json.loads(path.read_text(encoding="utf-8"))["scores"] if s["task"] not in asked]
     except (OSError, ValueError, KeyError, TypeError):
         earlier = []
-    asked = {s["task"] for s in scores}
-    content = {"trial": trial.to_json(), "scores": [*(s for s in earlier if s["task"] not in asked), *scores]}
+    content = {"trial": trial.to_json(), "scores": [*earlier, *scores]}
     write_whole(path, json.dumps(content, indent=1) + "\n")
