@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
-from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -76,13 +74,16 @@ class Trial:
     def id(self) -> str:
         return f"{self.benchmark}/{self.cell.id}/{self.seed}" + ("/control" if self.control else "")
 
+    @property
+    def activation(self) -> str:
+        """As people read it, with the second copy marked."""
+        return self.cell.activation + (" (A/A)" if self.control else "")
+
     @cached_property
     def label(self) -> str:
-        """What people read and what --filter matches."""
-        c = self.cell
-        axes = ",".join(f"{k}={v}" for k, v in c.axes)
-        name = c.activation + (" (A/A)" if self.control else "")
-        return f"{self.benchmark}/{name}/{c.backend}/{c.dtype}/{axes}/seed={self.seed}"
+        """The whole label, with every axis; people read those of `plan.labels`, and --filter matches either."""
+        axes = ",".join(f"{k}={v}" for k, v in self.cell.axes)
+        return f"{self.benchmark}/{self.activation}/{self.cell.backend}/{self.cell.dtype}/{axes}/seed={self.seed}"
 
     def to_json(self) -> dict[str, Any]:
         data = {
@@ -97,20 +98,6 @@ class Trial:
     def from_json(cls, data: dict[str, Any]) -> Trial:
         cell = Cell.from_json(data["cell"])
         return cls(data["benchmark"], cell, data["seed"], data["control"], data.get("rate"))
-
-
-def told_apart(trials: Iterable[Trial]) -> Callable[[Trial], str]:
-    """Labels without the axes that all trials of a benchmark have in common."""
-    seen: dict[tuple[str, str], set[Scalar]] = defaultdict(set)
-    for trial in trials:
-        for axis, value in trial.cell.axes:
-            seen[trial.benchmark, axis].add(value)
-
-    def name(trial: Trial) -> str:
-        axes = tuple((a, v) for a, v in trial.cell.axes if seen[trial.benchmark, a] != {v})
-        return replace(trial, cell=replace(trial.cell, axes=axes)).label.replace("//", "/")
-
-    return name
 
 
 @dataclass(frozen=True)
@@ -128,14 +115,6 @@ class Job:
     process: str = ""
     environment: tuple[tuple[str, str], ...] = ()
     seconds: float = 1.0
-
-    @property
-    def label(self) -> str:
-        """The benchmark, and the activation where the job has one of its own."""
-        first = self.trials[0]
-        names = {t.cell.activation for t in self.trials}
-        what = first.cell.activation if len(names) == 1 else f"{len(names)} activations"
-        return f"{first.benchmark}: {what}, seed {first.seed}"
 
     def to_json(self) -> dict[str, Any]:
         return {"trials": [t.to_json() for t in self.trials], "protocol": dict(self.protocol)}

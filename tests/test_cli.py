@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import typer.main
 from builders import exact, losses, record, run, save, suite, times
 
 from polybench.cli import main
@@ -88,6 +90,17 @@ def test_help_version_list_and_schema_say_what_is_there(capsys: Capture) -> None
             assert entry["name"] in text and entry["summary"] in text
 
 
+def test_no_line_of_the_help_is_cut(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command has a first line that fits beside its name on a terminal of 80 columns, and says something."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert call("--help") == 0
+    shown = capsys.readouterr().out
+    assert "..." not in shown.partition("Commands:")[2] and max(map(len, shown.splitlines())) <= 80
+    for name, command in typer.main.get_command(main.app).commands.items():  # type: ignore[attr-defined]
+        first = (command.help or "").partition("\n")[0]
+        assert first.endswith(".") and f"{name} " in shown and first in shown
+
+
 def test_a_suite_is_validated_resolved_and_planned(capsys: Capture) -> None:
     assert call("validate", QUICK) == 0
     assert capsys.readouterr().out == f"{QUICK}: ok\n"
@@ -97,14 +110,35 @@ def test_a_suite_is_validated_resolved_and_planned(capsys: Capture) -> None:
     assert call("plan", "--device", "cpu", "--json", "--filter", "memory", QUICK) == 0
     made = json.loads(capsys.readouterr().out)
     assert made["cells"] == len(made["trials"]) and made["device"] == "cpu"
+    assert [b["benchmark"] for b in made["benchmarks"]] == ["memory"]
+    assert call("plan", "--device", "cpu", "--filter", "memory", QUICK) == 0
+    told = capsys.readouterr()
     assert call("run", "--dry-run", "--device", "cpu", "--filter", "memory", QUICK) == 0
-    assert capsys.readouterr().out.splitlines() == made["trials"]
+    assert capsys.readouterr() == told
+    assert f"memory: kind memory, {len(made['trials'])} trials, about " in told.out and "trials" in told.err
+    assert "memory/relu/" not in told.out
+    assert call("plan", "--device", "cpu", "--filter", "memory", "--trials", QUICK) == 0
+    assert {line.strip() for line in capsys.readouterr().out.splitlines()} >= set(made["trials"])
     parts = []
     for i in range(1, 4):
-        assert call("plan", "--device", "cpu", "--filter", "memory", "--shard", f"{i}/3", QUICK) == 0
-        parts += capsys.readouterr().out.splitlines()
+        assert call("plan", "--device", "cpu", "--filter", "memory", "--shard", f"{i}/3", "--json", QUICK) == 0
+        parts += json.loads(capsys.readouterr().out)["trials"]
     assert sorted(parts) == sorted(made["trials"])
     assert not Path("results").exists()
+
+
+def test_a_dry_run_of_what_is_left_makes_no_folder(capsys: Capture) -> None:
+    of = suite(benchmarks=[{"name": "memory", "kind": "memory"}])
+    save(run(exact({"relu": 1}), of), Path("kept"), filter=None)
+    assert call("run", "--resume", "kept", "--dry-run", "--force", "--json") == 0
+    left = json.loads(capsys.readouterr().out)["trials"]
+    assert left == ["memory/swiglu", "memory/polynorm"]
+    parts = []
+    for i in (1, 2):
+        part = ("--shard", f"{i}/2", "--out", "part")
+        assert call("run", "--resume", "kept", "--dry-run", "--force", "--json", *part) == 0
+        parts += json.loads(capsys.readouterr().out)["trials"]
+    assert parts == left and not Path("part").exists()
 
 
 def test_parts_are_merged_and_what_is_missing_is_listed(capsys: Capture) -> None:
@@ -114,7 +148,7 @@ def test_parts_are_merged_and_what_is_missing_is_listed(capsys: Capture) -> None
     assert call("merge", "relu", "swiglu", "--out", "both") == 0
     out, err = capsys.readouterr()
     assert out == "results: both\n"
-    assert "missing: memory/polynorm/" in err
+    assert "missing: memory/polynorm\n" in err
     assert err.splitlines()[-1] == "2 of 3 trials; go on with: polybench run --resume both"
     assert call("merge", "relu", "swiglu", "--out", "both") == 2
     assert "is not empty, so nothing was written" in capsys.readouterr().err
@@ -235,9 +269,14 @@ def test_a_run_is_reported_in_files_or_in_one_format(capsys: Capture) -> None:
     assert call("report", "--format", "csv") == 0
     assert capsys.readouterr().out.startswith("benchmark,kind,activation,")
     assert not list(folder.glob("report*"))
+    (folder / "report.csv").write_text("of an older version")
     assert call("report", folder) == 0
     assert "report: " in capsys.readouterr().out
-    assert {p.suffix for p in folder.glob("report.*")} >= {".md", ".csv", ".json", ".html"}
+    assert {p.name for p in folder.glob("report.*")} >= {f"report.{s}" for s in ("md", "csv.gz", "json", "html")}
+    assert (folder / "report.csv").read_text() == "of an older version"
+    assert call("report", folder, "--out", "plain", "--format", "csv", "--format", "csv.gz") == 0
+    plain = Path("plain/report.csv").read_bytes()
+    assert gzip.decompress(Path("plain/report.csv.gz").read_bytes()) == plain
     assert call("report", folder, "--out", "elsewhere", "--format", "markdown") == 0
     assert [p.name for p in Path("elsewhere").iterdir()] == ["report.md"]
     save(run([]), Path("results/toy/two"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -82,8 +83,9 @@ def test_it_gets_every_kind_and_report(installed: dict[str, str], tmp_path: Path
     assert ran.returncode == 0, ran.stderr
     reported = polybench(installed, tmp_path, "report", "run")
     assert reported.returncode == 0, reported.stderr
-    for suffix in ("html", "md", "csv", "json"):
-        assert "cube(sign=-1)" in (tmp_path / "run" / f"report.{suffix}").read_text(encoding="utf-8")
+    for suffix in ("html", "md", "csv.gz", "json"):
+        written = (tmp_path / "run" / f"report.{suffix}").read_bytes()
+        assert b"cube(sign=-1)" in (gzip.decompress(written) if suffix.endswith("gz") else written)
     assert polybench(installed, tmp_path, "gate", "run", "--baseline", "run").returncode == 0
 
 

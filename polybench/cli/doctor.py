@@ -29,7 +29,10 @@ def doctor(
     device: DeviceOption = None,
     as_json: Json = False,
 ) -> None:
-    """Say whether this machine is fit for timing, and what to do; sets nothing. Exit code 0 fit, 4 not fit."""
+    """Say whether this machine is fit for timing, and what to do.
+
+    It sets nothing. Ends with 0 where the machine is fit, with 4 where it is not.
+    """
     from polybench.errors import UsageError
     from polybench.machine.diagnosis import conclusion
     from polybench.machine.doctor import findings

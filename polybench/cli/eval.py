@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from polybench.report.scores import ScoredModel
     from polybench.run.store import Run
 
-KEPT, SCORES = "*.model.pt", ".eval.json"
+KEPT = "*.model.pt"
 
 
 def evaluate(
@@ -33,7 +33,9 @@ def evaluate(
     device: DeviceOption = None,
     as_json: Json = False,
 ) -> None:
-    """Put tasks of lm-evaluation-harness to a trained model, or to every one that a run kept.
+    """Put tasks of lm-evaluation-harness to models that were kept.
+
+    CHECKPOINT is one of them, RUN stands for all that a run kept.
 
     Ends with 2 where a task or the model cannot be had, and with 3 where evaluating itself failed.
     """
@@ -41,6 +43,7 @@ def evaluate(
     from polybench.measure.tasks import Tasks
     from polybench.record import Status
     from polybench.report.scores import ScoredModel, side_by_side, table_of
+    from polybench.run.scores import SUFFIX, keep, path_of
     from polybench.run.store import find, load, make_folder
 
     if not sys.stderr.isatty():
@@ -67,11 +70,11 @@ def evaluate(
                 raise
             notes.append(f"Left out: {problem}.")
             continue
-        found = ScoredModel(kept.trial, tuple(asked.put_to(kept, limit, num_fewshot)))
-        _keep((out or path.parent) / f"{path.name.removesuffix('.pt').removesuffix('.model')}{SCORES}", found, limit)
+        scores = tuple(asked.put_to(kept, limit, num_fewshot))
+        keep(path_of(path, out), kept.trial, [{**asdict(s), "limit": limit} for s in scores])
         if kept.cut:
             notes.append(f"{kept.cut} requests of a model were longer than {kept.max_length} tokens: cut on the left.")
-        scored.append(found)
+        scored.append(ScoredModel(kept.trial, scores))
     notes = list(dict.fromkeys(notes))
     if not scored:
         raise ResultsError(f"no model of {model} could be asked; {notes[0]}")
@@ -84,7 +87,7 @@ def evaluate(
         print(json.dumps({"models": values, "tables": [asdict(t) for t in made], "notes": notes}, indent=1))
     else:
         print(_text(model, made, notes))
-        print(f"scores: {out or paths[0].parent}/*{SCORES}")
+        print(f"scores: {out or paths[0].parent}/*{SUFFIX}")
 
 
 def _models(run: Run) -> list[Path]:
@@ -92,20 +95,6 @@ def _models(run: Run) -> list[Path]:
     if not paths:
         raise UsageError(f"{run.path} kept no model; `protocol: {{save: true}}` on a benchmark of kind pretrain does")
     return paths
-
-
-def _keep(path: Path, found: ScoredModel, limit: int | None) -> None:
-    """Add these scores to those of earlier tasks, of which each is kept once."""
-    from polybench.run.store import write_whole
-
-    try:
-        earlier = json.loads(path.read_text(encoding="utf-8"))["scores"]
-    except (OSError, ValueError, KeyError, TypeError):
-        earlier = []  # none, or none that can be read
-    new = [{**asdict(s), "limit": limit} for s in found.scores]
-    asked = {s["task"] for s in new}
-    content = {"trial": found.trial.to_json(), "scores": [*(s for s in earlier if s["task"] not in asked), *new]}
-    write_whole(path, json.dumps(content, indent=1) + "\n")
 
 
 def _text(model: str, tables: Sequence[Table], notes: Sequence[str]) -> str:

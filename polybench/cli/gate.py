@@ -32,13 +32,17 @@ def gate(
     ] = "report",
     as_json: Json = False,
 ) -> None:
-    """Judge a run against a baseline by the suite's rules; the exit code says how it went."""
+    """Judge a run against a baseline by the suite's rules.
+
+    Ends with 0 where it passes, 1 where something got worse or is gone, 4 where that cannot be judged, 3 where trials
+    failed, and 5 where nothing was compared.
+    """
     from polybench.compare.baseline import keep
     from polybench.compare.derive import with_derived
     from polybench.compare.gate import between, exit_code
     from polybench.compare.grid import compared
     from polybench.machine.environment import unrecorded
-    from polybench.run import store
+    from polybench.run import session, store
 
     if inconclusive not in ("report", "pass", "fail"):
         raise UsageError(f"--inconclusive {inconclusive}: say report, pass or fail")
@@ -56,11 +60,8 @@ def gate(
     code, reason = exit_code(verdicts, how)
     broken = [r for r in found.records if r.status.broken]
     if broken and code in (0, 1, 4):
-        first = broken[0]
-        code, reason = (
-            3,
-            f"gate broken: {len(broken)} trials of the run failed, first {first.trial.label}: {first.error}",
-        )
+        first = session.labels(found).of_trial(broken[0].trial)
+        code, reason = 3, f"gate broken: {len(broken)} trials of the run failed, first {first}: {broken[0].error}"
     print(json.dumps(to_json(verdicts, code, reason), indent=1) if as_json else as_text(verdicts))
     if not as_json:
         print(reason)

@@ -56,6 +56,9 @@ def _description(path: Path) -> str:
 
 
 def list_(as_json: Json = False) -> None:
-    """Name every activation, backend, kind, corpus, report and suite, with its origin."""
+    """Name every activation, backend, kind, corpus, format and suite.
+
+    Each with its options and where it comes from.
+    """
     entries = catalogue()
     print(json.dumps(entries, indent=1) if as_json else text(entries))

@@ -13,10 +13,11 @@ from polybench.cli.eval import evaluate
 from polybench.cli.gate import gate
 from polybench.cli.list import list_
 from polybench.cli.merge import merge
+from polybench.cli.plan import plan
 from polybench.cli.report import report
 from polybench.cli.run import run
 from polybench.cli.selfcheck import selfcheck
-from polybench.cli.suites import init, plan, schema, validate
+from polybench.cli.suites import init, schema, validate
 from polybench.cli.trace import trace
 from polybench.errors import PolybenchError
 

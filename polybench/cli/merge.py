@@ -15,7 +15,10 @@ def merge(
     out: Annotated[Path, typer.Option(metavar="DIR", help="a new folder for the merged run")],
     force: Annotated[bool, typer.Option("--force", help="merge although the code of polybench changed")] = False,
 ) -> None:
-    """Make one run of several of the same suite; it says what is missing, and can be resumed."""
+    """Make one run of several of the same suite, such as its shards.
+
+    It says which trials are missing; `polybench run --resume` measures them.
+    """
     from polybench.report.provenance import part_facts
     from polybench.run import store
     from polybench.run.merge import MOST_LABELS, missing

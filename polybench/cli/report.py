@@ -1,48 +1,122 @@
-"""`polybench report`: the tables of a run on the screen, and its report as files."""
+"""`polybench report`: the answer of a run on the screen, its tables by name, and its report as files."""
 
 from __future__ import annotations
 
+import json
+import shlex
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from polybench.errors import NothingMeasured, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from polybench.document import Document
+    from polybench.registry import Loaded
+    from polybench.run.store import Run
+
+SCREEN = "terminal"  # the format that a terminal shows shortened
+
+
+def table_names(context: typer.Context, incomplete: str) -> list[str]:
+    """What --table may be completed to, from the last report of the run, since making one takes seconds."""
+    from polybench.errors import PolybenchError
+    from polybench.run.store import find
+
+    try:
+        runs = context.params.get("runs") or [None]
+        data = json.loads((find(runs[0]) / "report.json").read_text(encoding="utf-8"))
+        return [t["key"] for t in data["tables"] if t["key"].startswith(incomplete)]
+    except (PolybenchError, OSError, ValueError, LookupError, TypeError):
+        return []
 
 
 def report(
     runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN...]", help="runs; the latest if left out")] = None,
+    table: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="print this table and write no files", autocompletion=table_names),
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="print every table on a terminal too")] = False,
     format: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="terminal, markdown, html, csv, json")
+        list[str] | None, typer.Option(metavar="NAME", help="print terminal, markdown, html, json, csv or csv.gz")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="write the files here, not beside the records")
     ] = None,
 ) -> None:
-    """Print the tables of a run and write its report files; with --format, print that one format."""
+    """Print the answer of a run, and write its report files.
+
+    A terminal gets the answer, the overview and what went wrong; a pipe gets every table. With --format one format is
+    printed, or with --out too written. `--format csv` has every value as plain text, which report.csv.gz holds packed.
+    """
     from polybench.registry import formats
     from polybench.report.compose import compose
     from polybench.run.store import find, load, make_folder, write_whole
 
-    chosen = {name: formats.load(name) for name in format or formats.names()}
+    if table and out:
+        raise UsageError("--table prints a table and writes nothing, so leave --out away")
+    names = format or ([SCREEN] if table else formats.names())
+    chosen = [one for one in map(formats.load, names) if format or not one.facts.get("on_request")]
     wanted: list[str | None] = [*runs] if runs else [None]
     for text in wanted:
-        one = load(find(text))
-        if not one.records:
-            from polybench.errors import NothingMeasured
-
-            raise NothingMeasured(f"nothing was measured in {one.path}, so there is nothing to report")
-        document = compose(one)
-        if format and not out:
-            for entry in chosen.values():
-                print(entry.object(document), end="")
+        run = load(find(text))
+        if not run.records:
+            raise NothingMeasured(f"nothing was measured in {run.path}, so there is nothing to report")
+        document = _only(compose(run), table) if table else compose(run)
+        short = _brief(run, document, text) if sys.stdout.isatty() and not (table or all_) else document
+        if table or (format and not out):
+            for one in chosen:
+                _print(one, short if one.name == SCREEN else document)
             continue
-        folder = out or one.path
-        if out and len(wanted) > 1:
-            folder = out / one.name
+        folder = (out / run.name if len(wanted) > 1 else out) if out else run.path
         make_folder(folder)
-        for name, entry in chosen.items():
-            rendered = entry.object(document)
-            if name == "terminal" and not format:
-                print(rendered)
-                continue
-            write_whole(folder / f"report{entry.facts['suffix']}", rendered)
-        print(f"report: {folder / 'report.html' if 'html' in chosen else folder}")
+        if not format:
+            _print(formats.load(SCREEN), short)
+        for one in chosen:
+            if format or one.name != SCREEN:
+                write_whole(folder / f"report{one.facts['suffix']}", one.object(document))
+        print(f"report: {folder / 'report.html' if 'html' in names else folder}")
+
+
+def _only(document: Document, names: Sequence[str]) -> Document:
+    """The tables of these names, in this order. Raises UsageError on any other."""
+    known = {t.key: t for t in document.tables}
+    for name in names:
+        if name not in known:
+            near = did_you_mean(name, known)
+            listed = f" It has {', '.join(known)}." if near.startswith("did") else ""
+            raise UsageError(f"{document.title} has no table {name!r}, {near}{listed}")
+    return replace(document, findings=(), tables=tuple(known[name] for name in names), notes=())
+
+
+def _brief(run: Run, document: Document, text: str | None) -> Document:
+    """What a screen has room for, with how trials ended that did not end well."""
+    from polybench.record import Status
+    from polybench.report.formats.terminal import brief
+    from polybench.run.session import labels
+
+    ended: dict[tuple[Status, str], list[str]] = defaultdict(list)
+    lost = [r for r in run.records if r.status is not Status.OK]
+    names = labels(run) if lost else None
+    for record in lost:
+        ended[record.status, record.error].append(names.of_trial(record.trial) if names else "")
+    troubles = [f"{len(of)} {status.replace('_', ' ')}, first {of[0]}: {why}" for (status, why), of in ended.items()]
+    command = shlex.join(["polybench", "report", *([text] if text else [])])
+    return brief(document, troubles, f"{{count}} more tables: {command} --table NAME prints one, --all every one")
+
+
+def _print(format: Loaded, document: Document) -> None:
+    rendered = format.object(document)
+    if isinstance(rendered, str):
+        print(rendered, end="", flush=True)
+        return
+    if sys.stdout.isatty():
+        raise UsageError(f"{format.name} is no text for a terminal; say where to: --out DIR, or > FILE")
+    sys.stdout.buffer.write(rendered)
+    sys.stdout.flush()

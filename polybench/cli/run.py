@@ -6,15 +6,17 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from polybench.cli.options import DeviceOption, Filter, Json, Overrides, ShardOption
-from polybench.cli.suites import show_plan, show_plan_of
-from polybench.errors import Stopped, UsageError
+from polybench.cli.plan import planned, show
+from polybench.errors import Stopped
 
 if TYPE_CHECKING:
+    from polybench.cli.request import Request
+    from polybench.run.cluster import Order
     from polybench.run.session import Session
 
 
@@ -45,90 +47,87 @@ def run(
     --shard 2/3 measures the second of three parts; `polybench merge` makes one run of them. --cluster slurm does
     both by SLURM jobs and waits for them; --resume RUN --cluster slurm sends in again what was lost.
     """
-    from polybench.plan.check import load_suite
-    from polybench.plan.shard import Shard
-    from polybench.run import session, store
-    from polybench.run.team import place
+    from polybench.cli.request import Request
+    from polybench.run.store import load
+    from polybench.run.team import follow, place
 
     if not place().leads:
-        from polybench.run.team import follow
-
         follow(place().rank)
         return
-    if suite is None and resume is None:
-        raise UsageError("say which suite to run, for example polybench run suites/quick.yaml")
-    resolved = load_suite(suite, set_ or (), device).suite if suite else None
-    if resolved and profile:
-        resolved = session.profiled(resolved)
-    part = Shard.parse(shard) if shard else None
-    order = _order(cluster, cluster_jobs, cluster_option, part, resolved)
-    if resume is not None:
-        if suite is None and (set_ or device or profile):
-            raise UsageError("-s, --device and --profile need the suite beside --resume")
-        if filter or bool(out) != bool(part):
-            raise UsageError(
-                "--resume keeps the run's own --filter and folder, so leave --filter and --out away; "
-                "to measure a part of what is left elsewhere, say both --shard and --out"
-            )
-        current = _again(store.find(resume), resolved, part, out, force, bool(order))
-    else:
-        assert resolved
-        if dry_run:
-            show_plan_of(resolved, filter, as_json, part)
-            return
-        if order:
-            _check(order, resolved, filter)
-        current = session.begin(resolved, out, filter, str(suite), part, bool(order))
+    request = Request.of(
+        suite=suite,
+        resume=resume,
+        pattern=filter,
+        overrides=set_ or (),
+        out=out,
+        device=device,
+        profile=profile,
+        shard=shard,
+        cluster=cluster,
+        cluster_jobs=cluster_jobs,
+        cluster_options=cluster_option or (),
+        force=force,
+    )
     if dry_run:
-        show_plan(current.todo, current.header["device"], as_json)
+        _show(request, as_json)
         return
+    current = _opened(request)
     try:
-        _measure(current, order, force, quiet)
+        _measure(current, request.order, force, quiet)
     except KeyboardInterrupt:
-        kept = len(store.load(current.path).records)
-        raise Stopped(f"interrupted; {kept} trials are kept in {current.path}; {_on(current.path, cluster)}") from None
-    _tell(current.path, as_json, cluster)
+        kept = len(load(current.path).records)
+        how = _on(current.path, request.order)
+        raise Stopped(f"interrupted; {kept} trials are kept in {current.path}; {how}") from None
+    _tell(current, request.order, as_json)
 
 
-def _again(path: Path, resolved: Any, part: Any, out: Path | None, force: bool, sent: bool) -> Session:
-    """The run as it is left, or a part of what is left in a folder of its own."""
+def _show(request: Request, as_json: bool) -> None:
+    """What would be measured; no folder is made for it."""
+    if request.resume is None:
+        assert request.suite
+        show(*planned(request.suite, request.pattern, request.part), request.suite, as_json)
+        return
+    left = _resumed(request)
+    show(left.todo.shard(request.part), left.header["device"], left.suite, as_json)
+
+
+def _opened(request: Request) -> Session:
+    """A new run, one gone on with, or a part of what is left of one, in a folder of its own."""
+    from polybench.run import session
+
+    if request.resume is None:
+        return _begun(request)
+    left = _resumed(request)
+    return session.part_of(left, request.part, request.out) if request.part and request.out else left
+
+
+def _begun(request: Request) -> Session:
+    from polybench.machine.environment import choose_device
+    from polybench.plan.jobs import plan
+    from polybench.run import cluster, session
+
+    suite, order = request.suite, request.order
+    assert suite
+    if order:  # what would fail is said before a folder is made
+        device = suite.device if order.remote else choose_device(suite.device)
+        cluster.check(order, plan(suite, device, request.pattern).jobs)
+    return session.begin(suite, request.out, request.pattern, request.source, request.part, bool(order))
+
+
+def _resumed(request: Request) -> Session:
+    """The run as it is left, with what cluster jobs that nobody waited for have measured."""
     from polybench.run import session
     from polybench.run.cluster import leftovers
     from polybench.run.merge import adopt
+    from polybench.run.store import find
 
-    if part and out:
-        return session.part_of(session.resume(path, resolved, force, remote=True), part, out)
-    if found := leftovers(path):  # of cluster jobs that nobody waited for
-        adopt(path, found)
-    return session.resume(path, resolved, force, remote=sent)
-
-
-def _order(cluster: str | None, jobs: int, options: list[str] | None, part: Any, suite: Any) -> Any:
-    """What is wanted of a cluster, None without one."""
-    if cluster is None:
-        if options:
-            raise UsageError("--cluster-option needs --cluster slurm or --cluster local")
-        return None
-    from polybench.run.cluster import Order
-
-    if part:
-        raise UsageError("--cluster makes the parts itself, so leave --shard away; --cluster-jobs says how many")
-    order = Order.of(cluster, jobs, options or ())
-    if suite and suite.device == "auto" and order.remote:
-        raise UsageError("--cluster slurm: say --device cpu or cuda, since what the nodes have is not seen from here")
-    return order
+    path = find(request.resume)
+    if not request.part and (lost := leftovers(path)):
+        adopt(path, lost)
+    return session.resume(path, request.suite, request.force, remote=bool(request.order or request.part))
 
 
-def _check(order: Any, suite: Any, pattern: str | None) -> None:
-    """What would fail is said before a folder is made."""
-    from polybench.machine.environment import choose_device
-    from polybench.plan.jobs import plan
-    from polybench.run.cluster import check
-
-    check(order, plan(suite, suite.device if order.remote else choose_device(suite.device), pattern).jobs)
-
-
-def _measure(current: Session, order: Any, force: bool, quiet: bool) -> None:
+def _measure(current: Session, order: Order | None, force: bool, quiet: bool) -> None:
     from polybench.run import cluster, local, team, torchrun
     from polybench.run.progress import shown
     from polybench.run.team import place
@@ -146,29 +145,28 @@ def _measure(current: Session, order: Any, force: bool, quiet: bool) -> None:
             local.carry_out(current, tell)
 
 
-def _tell(path: Path, as_json: bool, cluster: str | None) -> None:
+def _tell(current: Session, order: Order | None, as_json: bool) -> None:
     """Where the results are and how it went; the exit code follows."""
     from polybench.run import local, store
     from polybench.run.merge import missing
 
-    found = store.load(path)
-    if absent := missing(found):
-        code, reason = (
-            3,
-            (f"{len(absent)} of {found.header['planned']} trials are missing, first {absent[0]}; {_on(path, cluster)}"),
-        )
+    path = current.path
+    run = store.load(path)
+    if absent := missing(run):
+        where = f"{len(absent)} of {run.header['planned']} trials are missing, first {absent[0]}"
+        code, reason = 3, f"{where}; {_on(path, order)}"
     else:
-        code, reason = local.outcome(found.records)
+        code, reason = local.outcome(run.records, current.todo.labels)
     if as_json:
         print(json.dumps({"run": str(path), "exit_code": code, "reason": reason}))
     else:
         print(f"results: {path}")
-        if any(r.artifacts for r in found.records):
+        if any(r.artifacts for r in run.records):
             print(f"traces: polybench trace {shlex.quote(str(path))}")
     print(reason, file=sys.stderr, flush=True)
     raise typer.Exit(code)
 
 
-def _on(path: Path, cluster: str | None) -> str:
-    more = f" --cluster {cluster}" if cluster else ""
+def _on(path: Path, order: Order | None) -> str:
+    more = f" --cluster {order.executor}" if order else ""
     return f"go on with: polybench run --resume {shlex.quote(str(path))}{more}"

@@ -29,7 +29,9 @@ def selfcheck(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
     as_json: Json = False,
 ) -> None:
-    """Measure false alarms on equal code and power on slowed code, on this machine as it is now.
+    """Measure how far verdicts can be trusted on this machine.
+
+    Equal code shows how often they raise a false alarm, slowed code what they find.
 
     Ends with 0, or with 4 when this machine raises more false alarms than the intervals promise, or sees nothing.
     """

@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from polybench.cli.options import DeviceOption, Filter, Json, Overrides, ShardOption, SuiteArgument
+from polybench.cli.options import Overrides
 from polybench.errors import UsageError
-
-
-def plan(
-    suite: SuiteArgument,
-    filter: Filter = None,
-    set_: Overrides = None,
-    device: DeviceOption = None,
-    shard: ShardOption = None,
-    as_json: Json = False,
-) -> None:
-    """Show what a suite would measure, how many trials that is, and about how long it takes."""
-    from polybench.plan.check import load_suite
-    from polybench.plan.shard import Shard
-
-    part = Shard.parse(shard) if shard else None
-    show_plan_of(load_suite(suite, set_ or (), device).suite, filter, as_json, part)
 
 
 def validate(
@@ -72,31 +54,3 @@ def init(
     except OSError as problem:
         raise UsageError(f"{path} cannot be written: {problem.strerror}") from None
     print(f"wrote {path}; measure it with: polybench run {shlex.quote(str(path))}")
-
-
-def show_plan_of(suite: Any, pattern: str | None, as_json: bool, part: Any = None) -> None:
-    from polybench.machine.environment import choose_device
-    from polybench.plan.jobs import Plan
-    from polybench.plan.jobs import plan as make
-
-    device = choose_device(suite.device)
-    made = make(suite, device, pattern)
-    show_plan(Plan(part.of(made.jobs)) if part else made, device, as_json)
-
-
-def show_plan(made: Any, device: str, as_json: bool) -> None:
-    from polybench.machine.environment import cores
-
-    slots = cores() if device == "cpu" else 1
-    seconds = made.seconds(slots)
-    if as_json:
-        trials = [t.label for t in made.trials]
-        print(json.dumps({"trials": trials, "cells": made.cells, "estimated_s": round(seconds, 1), "device": device}))
-        return
-    for trial in made.trials:
-        print(trial.label)
-    time = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
-    print(
-        f"{made.cells} cells, {len(made.trials)} trials, about {time} on {device} with {slots} at a time",
-        file=sys.stderr,
-    )

@@ -27,7 +27,10 @@ def trace(
     port: Annotated[int, typer.Option(min=0, max=65535, help="where to serve it; any free port if left out")] = 0,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="open the browser")] = True,
 ) -> None:
-    """Open a profiler's trace of a run in the Perfetto viewer, without network; or list the traces."""
+    """Open a trace of a profiled run in a browser, or list them.
+
+    The Perfetto viewer is served from this machine to this machine, without network.
+    """
     from polybench.run.store import find
 
     folder = find(run) / FOLDER

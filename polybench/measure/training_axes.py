@@ -27,7 +27,7 @@ _OF_EXPERTS = ("top_k", "expert_coefficients")  # of a mixture only
 _DIAL = ("preset", "depth")  # what they stand for is in the other axes
 _TOY, _TOY_SEQ_LEN, _TOY_RECIPE = Shape(2, 64, 2), 64, (16, 3e-3)  # without preset or depth
 _DEPTH_SEQ_LEN = 1024
-_FLOPS_PER_CORE = 2.5e10  # of one core of a small machine, for guesses of time
+_FLOPS_PER_CORE = 2.2e10  # of one core of a small machine, for guesses of time
 
 
 def _known_preset(name: str) -> str:

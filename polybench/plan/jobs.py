@@ -4,31 +4,36 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from polybench.errors import NothingMeasured
 from polybench.kind import Kind, axes_of, kind_of
+from polybench.plan.labels import Labels
 from polybench.plan.matrix import combinations
+from polybench.plan.shard import Shard
 from polybench.plan.suite import Benchmark, Suite
 from polybench.plan.tuning import Tuning, asks
 from polybench.record import Record
 from polybench.trial import Cell, Job, Trial
 
-# A training's guess is for a core; a data-centre GPU does ten thousand times as much, after some compiling.
-_GPU_OVER_CORE, _GPU_START_S = 10000.0, 15.0
+Wanted = Callable[[Trial], bool]
+
+# A guess is for a core; a data-centre GPU does ten thousand times as much, after some compiling.
+_GPU_OVER_CORE, _GPU_START_S, _GPU_START_OF_TRAINING_S = 10000.0, 2.0, 15.0
 
 
 @dataclass(frozen=True)
 class Plan:
     """Jobs in the order they run: what must be alone first, and within that one repeat after the other.
 
-    `later` are jobs whose learning rate is not known before others have ended.
+    `later` are jobs whose learning rate is not known before others have ended; `labels` are those of the whole suite,
+    whatever part of it this plan is.
     """
 
     jobs: tuple[Job, ...]
     later: tuple[Job, ...] = ()
+    labels: Labels = field(default_factory=Labels)
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -45,11 +50,15 @@ class Plan:
         return alone + sum(j.seconds for j in jobs if not j.alone) / max(1, slots)
 
     def only(self, wanted: Callable[[Job], bool]) -> Plan:
-        return Plan(tuple(filter(wanted, self.jobs)), tuple(filter(wanted, self.later)))
+        return replace(self, jobs=tuple(filter(wanted, self.jobs)), later=tuple(filter(wanted, self.later)))
+
+    def shard(self, part: Shard | None) -> Plan:
+        """The jobs of one part; all without one. Raises NothingMeasured when it is empty."""
+        return replace(self, jobs=part.of(self.jobs), later=()) if part else self
 
 
 def plan(suite: Suite, device: str, pattern: str | None = None, records: Sequence[Record] = ()) -> Plan:
-    """Every job of the suite on this device; `pattern` (a glob on trial labels) keeps the reference too.
+    """Every job of the suite on this device; `pattern` (a glob on labels of trials) keeps the reference too.
 
     Where a benchmark tunes its learning rate, `records` decide what is tried next and with which rate the
     comparison runs; a filter on the comparison keeps all of its tuning.
@@ -57,21 +66,30 @@ def plan(suite: Suite, device: str, pattern: str | None = None, records: Sequenc
     Raises:
         NothingMeasured: the pattern matches no trial.
     """
+    if pattern:
+        whole = plan(suite, device, records=records)
+        made = _planned(suite, device, records, whole.labels.chosen(whole.trials, pattern))
+        if not made.jobs:
+            raise NothingMeasured(f"--filter {pattern!r} matches no trial; `polybench plan --trials` shows them all")
+        return replace(made, labels=whole.labels)
+    made = _planned(suite, device, records, None)
+    return replace(made, labels=Labels.of(made.trials))
+
+
+def _planned(suite: Suite, device: str, records: Sequence[Record], wanted: Wanted | None) -> Plan:
     jobs: list[Job] = []
     later: list[Job] = []
     for benchmark in suite.benchmarks:
-        mine = list(_jobs(suite, benchmark, device, pattern))
+        mine = list(_jobs(suite, benchmark, device, wanted))
         if benchmark.tune:
-            tuning, mine, waiting = _tuned(suite, benchmark, device, pattern, mine, records)
+            tuning, mine, waiting = _tuned(suite, benchmark, device, wanted, mine, records)
             jobs += tuning
             later += waiting
         jobs += mine
-    if not jobs:
-        raise NothingMeasured(f"--filter {pattern!r} matches no trial; `polybench plan` shows them all")
     return Plan(tuple(sorted(jobs, key=lambda j: not j.alone)), tuple(later))
 
 
-def _jobs(suite: Suite, benchmark: Benchmark, device: str, pattern: str | None) -> Iterable[Job]:
+def _jobs(suite: Suite, benchmark: Benchmark, device: str, wanted: Wanted | None) -> Iterable[Job]:
     kind = kind_of(benchmark.kind)
     protocol = _protocol(kind, benchmark, suite)
     for repeat in _repeats(kind, protocol, suite.seeds_of(benchmark)):
@@ -79,7 +97,7 @@ def _jobs(suite: Suite, benchmark: Benchmark, device: str, pattern: str | None) 
         for trial in _trials(suite, benchmark, kind, device, repeat):
             cell = trial.cell
             groups[(cell.dtype, cell.axes) if kind.interleaved else (cell.id, trial.control)].append(trial)
-        for trials in _filtered(list(groups.values()), suite.reference, pattern, kind.interleaved):
+        for trials in _filtered(list(groups.values()), suite.reference, wanted, kind.interleaved):
             yield _job(kind, protocol, benchmark, trials)
 
 
@@ -99,14 +117,16 @@ def _job(kind: Kind, protocol: Any, benchmark: Benchmark, trials: Sequence[Trial
 
 def _seconds(kind: Kind, axes: Any, protocol: Any, device: str) -> float:
     guess = kind.seconds(axes, protocol)
-    return _GPU_START_S + guess / _GPU_OVER_CORE if device != "cpu" and kind.repeats == "seeds" else guess
+    if device == "cpu":
+        return guess
+    return (_GPU_START_OF_TRAINING_S if kind.objective else _GPU_START_S) + guess / _GPU_OVER_CORE
 
 
 def _tuned(
     suite: Suite,
     benchmark: Benchmark,
     device: str,
-    pattern: str | None,
+    wanted: Wanted | None,
     mine: Sequence[Job],
     records: Sequence[Record],
 ) -> tuple[list[Job], list[Job], list[Job]]:
@@ -123,7 +143,7 @@ def _tuned(
         siblings[cell.place].append(cell)
     groups = [[t] for t in dict.fromkeys(t for c in cells for t in tuning.trials(c, siblings[c.place]))]
     if not any(asks(j.trials[0].cell) for j in mine):
-        groups = list(_filtered(groups, suite.reference, pattern, interleaved=False))
+        groups = list(_filtered(groups, suite.reference, wanted, interleaved=False))
     now: list[Job] = []
     waiting: list[Job] = []
     for job in mine:
@@ -176,22 +196,16 @@ def _trials(suite: Suite, benchmark: Benchmark, kind: Kind, device: str, repeat:
 
 
 def _filtered(
-    groups: list[list[Trial]], reference: str, pattern: str | None, interleaved: bool
+    groups: list[list[Trial]], reference: str, wanted: Wanted | None, interleaved: bool
 ) -> Sequence[list[Trial]]:
     """Trials that match, with the reference they are divided by."""
-    if not pattern:
+    if not wanted:
         return groups
-    matched = [t for trials in groups for t in trials if _matches(t, pattern)]
-    wanted = {t.id for t in matched} | {
+    matched = [t for trials in groups for t in trials if wanted(t)]
+    ids = {t.id for t in matched} | {
         Trial(t.benchmark, t.cell.of(reference), t.seed, control).id
         for t in matched
         for control in (False, interleaved)
     }
-    kept = [[t for t in trials if t.id in wanted] for trials in groups]
+    kept = [[t for t in trials if t.id in ids] for trials in groups]
     return [trials for trials in kept if trials]
-
-
-def _matches(trial: Trial, pattern: str) -> bool:
-    """A glob on the whole label, or a plain word anywhere in it."""
-    text = pattern if any(c in pattern for c in "*?[") else f"*{pattern}*"
-    return fnmatchcase(trial.label, text)

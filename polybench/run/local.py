@@ -11,13 +11,14 @@ from polybench.errors import NothingMeasured
 from polybench.machine.environment import capture, cores
 from polybench.machine.window import change, ticks
 from polybench.plan.jobs import Plan
+from polybench.plan.labels import Labels
 from polybench.record import Record, Status
 from polybench.run import store
 from polybench.run.executor import Executor, WorkerProcess
 from polybench.run.runner import Event, run
 from polybench.run.session import Session, done_already, planned
 from polybench.run.team import divided
-from polybench.trial import CHECKPOINTS, Job, told_apart
+from polybench.trial import CHECKPOINTS, Job
 
 
 def carry_out(
@@ -60,16 +61,16 @@ def carry_out(
     store.write_header(session.path, {**header, "finished_at": finished, "environment_after": after})
 
 
-def outcome(records: Sequence[Record]) -> tuple[int, str]:
+def outcome(records: Sequence[Record], labels: Labels) -> tuple[int, str]:
     """Exit code and reason of a finished run: 5 without a measurement, 3 with a broken trial, else 0."""
     broken = [r for r in records if r.status.broken]
     ok = sum(r.status is Status.OK for r in records)
     if not ok and not broken:
         raise NothingMeasured(f"nothing was measured: {records[0].error if records else 'there was no trial'}")
     if broken:
-        first, name = broken[0], told_apart(r.trial for r in records)
+        first = broken[0]
         return 3, (
-            f"{len(broken)} of {len(records)} trials failed, first {name(first.trial)}: "
+            f"{len(broken)} of {len(records)} trials failed, first {labels.of_trial(first.trial)}: "
             f"{first.status.replace('_', ' ')}: {first.error}"
         )
     other, noted = len(records) - ok, sum(bool(r.notes) for r in records)

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from polybench.errors import NothingMeasured, ResultsError
 from polybench.machine.environment import fingerprint
+from polybench.plan.labels import Labels
 from polybench.plan.suite import Suite
 from polybench.record import Record
 from polybench.run import store
@@ -70,14 +71,14 @@ def unite(runs: Iterable[Run]) -> list[Record]:
         ResultsError: two runs have measured the same trial, and not alike.
     """
     kept: dict[str, tuple[Record, Path]] = {}
+    runs = list(runs)
     for run in runs:
         for record in _stamped(run, run.records):
             known, path = kept.get(record.trial.id, (None, run.path))
             if known and known.status.settled and record.status.settled and _content(known) != _content(record):
                 files = f"{path / store.RECORDS_FILE} and {run.path / store.RECORDS_FILE}"
-                raise ResultsError(
-                    f"{record.trial.label} was measured twice and not alike, in {files}; leave one of them out"
-                )
+                name = Labels.of(r.trial for one in runs for r in one.records).of_trial(record.trial)
+                raise ResultsError(f"{name} was measured twice and not alike, in {files}; leave one of them out")
             if known is None or (record.status.settled and not known.status.settled):
                 kept[record.trial.id] = record, run.path
     return [record for record, _ in kept.values()]
@@ -130,13 +131,14 @@ def _sources(run: Run) -> list[dict[str, Any]]:
 
 
 def _counted(header: dict[str, Any], records: Sequence[Record]) -> dict[str, Any]:
-    """The header with how many trials there are to be, and the labels of those that are not there."""
+    """The header with how many trials there are to be, and (id, label) of those that are not there."""
     try:
-        trials = planned(Suite.model_validate(header["suite"]), header, records).trials
+        whole = planned(Suite.model_validate(header["suite"]), header, records)
     except (ValidationError, NothingMeasured) as problem:
         raise ResultsError(f"the suite {header['suite'].get('suite')} cannot be planned any more: {problem}") from None
     there = {r.trial.id for r in records}
-    return {**header, "planned": len(trials), "missing": [t.label for t in trials if t.id not in there]}
+    absent = [(t.id, whole.labels.of_trial(t)) for t in whole.trials if t.id not in there]
+    return {**header, "planned": len(whole.trials), "missing": absent}
 
 
 def _bring(run: Run, target: Path, records: Iterable[Record]) -> None:
@@ -159,5 +161,7 @@ def _bring(run: Run, target: Path, records: Iterable[Record]) -> None:
 
 def missing(run: Run) -> list[str]:
     """Labels of the trials that no part had measured when the run was merged, and that are still not there."""
-    there = {r.trial.label for r in run.records}
-    return [label for label in run.header.get("missing", []) if label not in there]
+    # Before trials had short labels, headers held the whole ones alone.
+    absent = [(entry, entry) if isinstance(entry, str) else entry for entry in run.header.get("missing", ())]
+    there = {name for r in run.records for name in (r.trial.id, r.trial.label)}
+    return [label for name, label in absent if name not in there]

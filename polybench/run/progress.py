@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from polybench.machine.environment import cores
 from polybench.run.runner import Advanced, Event, Finished, Started
 from polybench.run.session import Session
-from polybench.trial import told_apart
 
 Tell = Callable[[Event], None]
 
@@ -29,7 +28,7 @@ def shown(session: Session, quiet: bool) -> Iterator[Tell]:
 def _lines(session: Session) -> Tell:
     total = session.done + len(session.todo.trials)
     count = session.done
-    name = told_apart(session.todo.trials)
+    labels = session.todo.labels
 
     def tell(event: Event) -> None:
         nonlocal count
@@ -38,7 +37,11 @@ def _lines(session: Session) -> Tell:
                 count += 1
                 tail = f": {record.error}" if record.error else f" in {record.duration_s:.1f} s"
                 status = record.status.replace("_", " ")
-                print(f"[{count}/{max(total, count)}] {name(record.trial)} {status}{tail}", file=sys.stderr, flush=True)
+                print(
+                    f"[{count}/{max(total, count)}] {labels.of_trial(record.trial)} {status}{tail}",
+                    file=sys.stderr,
+                    flush=True,
+                )
 
     return tell
 
@@ -75,7 +78,7 @@ def _bar(session: Session) -> Iterator[Tell]:
             nonlocal behind, failed
             key = id(event.job)
             if isinstance(event, Started):
-                tasks[key] = progress.add_task(escape(event.job.label), total=1.0, left="")
+                tasks[key] = progress.add_task(escape(session.todo.labels.of_job(event.job)), total=1.0, left="")
             elif isinstance(event, Advanced) and key in tasks:
                 task = progress.tasks[_at(progress, tasks[key])]
                 done = max(event.done, 1e-6)

@@ -10,10 +10,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from polybench.errors import ResultsError, UsageError
+from polybench.errors import PolybenchError, ResultsError, UsageError
 from polybench.kind import kind_of
 from polybench.machine.environment import capture, choose_device, differences, fingerprint, together
 from polybench.plan.jobs import Plan, plan
+from polybench.plan.labels import Labels
 from polybench.plan.shard import Shard
 from polybench.plan.suite import Benchmark, Suite
 from polybench.record import Record
@@ -97,7 +98,7 @@ def part_of(whole: Session, part: Shard, out: Path) -> Session:
 
 
 def _part(whole: Session, part: Shard) -> Session:
-    todo = Plan(part.of(whole.todo.jobs))
+    todo = whole.todo.shard(part)
     ids = [t.id for t in todo.trials]
     return replace(whole, todo=todo, header={**whole.header, "shard": str(part), "trials": ids, "planned": len(ids)})
 
@@ -165,6 +166,14 @@ def planned(suite: Suite, header: dict[str, Any], records: Sequence[Record]) -> 
         return whole
     mine = set(header["trials"])
     return whole.only(lambda job: {t.id for t in job.trials} <= mine)
+
+
+def labels(run: store.Run) -> Labels:
+    """Names of the suite's trials; of those with a record where the suite cannot be planned any more."""
+    try:
+        return planned(Suite.model_validate(run.suite), run.header, run.records).labels
+    except (ValidationError, PolybenchError):
+        return Labels.of(r.trial for r in run.records)
 
 
 def processes(suite: Suite) -> int:

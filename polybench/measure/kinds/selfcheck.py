@@ -70,7 +70,7 @@ ARMS = (BASE, CONTROL, EQUAL, SLOWED)
     metrics=ARMS,
     version=1,
     repeats="launches",
-    seconds=lambda axes, protocol: 0.05 + 4 * protocol.sample_s * (protocol.blocks + protocol.warm_up),
+    seconds=lambda axes, protocol: 0.35 + 4 * protocol.sample_s * (protocol.blocks + protocol.warm_up),
     alone=True,
 )
 def selfcheck(trials: Sequence[Trial], axes: SelfcheckAxes, protocol: SelfcheckProtocol) -> Iterator[tuple[int, Item]]:

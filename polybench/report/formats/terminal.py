@@ -1,70 +1,94 @@
-"""Reports as text: for a terminal, for Markdown pages, for spreadsheets and for programs."""
+"""The report as text: for a terminal of any width, or whole where it is piped."""
 
 from __future__ import annotations
 
 import io
 import os
 import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from polybench.document import Document, Table
 from polybench.registry import formats
+from polybench.report.formats.fitting import Line, Span, lines, wrapped
 
-_GAP = 2  # spaces between columns
-_WIDE = 10_000  # a piped table is never cut
+FIRST = "overview"  # the key of the table that is shown first
+_MOST_ROWS = 20  # of a table that stands in for it
+_MOST_LINES = 6  # of a list of troubles
 
 
 @formats.register("terminal", suffix=".txt")
 def terminal(document: Document) -> str:
-    """Coloured tables for a terminal; plain and never cut when piped."""
+    """Coloured tables for a terminal, wrapped at words; plain and never cut when piped."""
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table as RichTable
+    from rich.text import Text
 
     out = io.StringIO()
     on_screen = sys.stdout.isatty()
-    console = Console(
-        file=out,
-        force_terminal=True if on_screen and not os.environ.get("NO_COLOR") else None,
-        width=None if on_screen else _WIDE,
-        highlight=False,
-    )
-    console.print(f"[bold]{escape(document.title)}[/bold]  {escape(document.description)}\n", soft_wrap=True)
+    coloured = on_screen and not os.environ.get("NO_COLOR")
+    console = Console(file=out, force_terminal=True if coloured else None, highlight=False)
+    for line in page(document, console.width if on_screen else None):
+        text = Text.assemble(*((span.text, "bold" if span.bold else "") for span in line))
+        text.rstrip()
+        console.print(text, soft_wrap=True)
+    return out.getvalue()
+
+
+def page(document: Document, width: int | None) -> Iterator[Line]:
+    """The lines of a document; none is wider than `width` (None: no limit) unless one word is."""
+    yield from _paragraph(document.title, f"  {document.description}", width)
+    yield []
     for finding in document.findings:
         mark = "" if finding.resolved else " [not resolved]"
-        console.print(f"[bold]{escape(finding.question)}[/bold]{escape(mark)}: {escape(finding.text)}", soft_wrap=True)
+        yield from _paragraph(finding.question, f"{mark}: {finding.text}", width, indent="  ")
     for table in document.tables:
-        console.print(f"\n[bold]{escape(table.title)}[/bold]  {escape(table.caption)}", soft_wrap=True)
-        for part in fitting(table, console.width):
-            grid = RichTable(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
-            for i in part:
-                column = table.columns[i]
-                grid.add_column(escape(column.title), justify="right" if column.numeric else "left", overflow="fold")
-            for row in table.rows:
-                shown = ((row[i].best, escape(row[i].shown)) for i in part)
-                grid.add_row(*(f"[bold]{text}[/bold]" if best else text for best, text in shown))
-            console.print(grid, soft_wrap=False)
-            console.print()
+        yield []
+        yield from _paragraph(table.title, f"  {table.caption}", width)
+        yield from lines(table, width)
         for note in table.notes:
-            console.print(f"  {escape(note)}", soft_wrap=True)
+            yield from _paragraph("", f"  {note}", width, indent="    ")
     for note in document.notes:
-        console.print(f"\n{escape(note)}", soft_wrap=True)
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+        yield []
+        yield from _paragraph("", note, width)
 
 
-def fitting(table: Table, width: int) -> list[list[int]]:
-    """Columns in groups that fit the width, each beginning with the columns that name the row."""
-    names = [i for i, column in enumerate(table.columns) if not column.numeric]
+def brief(document: Document, troubles: Sequence[str], more: str) -> Document:
+    """The answer, the first table, and what to know of the rest: what failed or is unstable, and how to see it.
 
-    def wide(i: int) -> int:
-        words = table.columns[i].title.split()
-        return _GAP + max([*map(len, words), *(len(row[i].shown) for row in table.rows)])
+    `troubles` say what failed; `more` says, with {count} in it, how to see the other tables.
+    """
+    shown = tuple(t for t in document.tables if t.key == FIRST)
+    shown = shown or tuple(t for t in document.tables[:1] if len(t.rows) <= _MOST_ROWS)
+    rest = len(document.tables) - len(shown)
+    told = (listed("Did not end well", troubles), listed("Unstable", dict.fromkeys(_unstable(document.tables))))
+    notes = (*document.notes, *filter(None, told), *([more.format(count=rest)] if rest else []))
+    return replace(document, tables=shown, notes=notes)
 
-    groups: list[list[int]] = []
-    room = 0
-    for i in (i for i, column in enumerate(table.columns) if column.numeric):
-        if not groups or wide(i) > room:
-            groups.append([*names])
-            room = width - sum(map(wide, names))
-        groups[-1].append(i)
-        room -= wide(i)
-    return groups or [names]
+
+def listed(title: str, items: Iterable[str]) -> str:
+    """A title with an item a line, the first few of them; nothing without any."""
+    found = list(items)
+    left = [f"and {len(found) - _MOST_LINES} more"] if len(found) > _MOST_LINES else []
+    return "\n".join([f"{title}:", *(f"  {item}" for item in [*found[:_MOST_LINES], *left])]) if found else ""
+
+
+def _unstable(tables: Iterable[Table]) -> Iterator[str]:
+    """Rows with a value that varies too much to be judged, as `table: names of the row: columns`."""
+    for table in tables:
+        for row in table.rows if table.key != FIRST else ():
+            cells = list(zip(table.columns, row, strict=True))
+            if shaky := [c.name for c, entry in cells if entry.outcome == "unstable"]:
+                names = " ".join(entry.shown for c, entry in cells if not c.numeric)
+                yield f"{table.key}: {names}: {', '.join(shaky)}"
+
+
+def _paragraph(head: str, rest: str, width: int | None, indent: str = "") -> Iterator[Line]:
+    """Lines of words, the head of the first in bold; a line break in the text stays one."""
+    if width is None:
+        yield [Span(head, True), Span(rest)]
+        return
+    for i, text in enumerate(f"{head}{rest}".split("\n")):
+        margin = indent or " " * (2 * (len(text) - len(text.lstrip())))
+        for k, line in enumerate(wrapped(text, width, margin)):
+            bold = len(head) if i == k == 0 else 0
+            yield [Span(line[:bold], True), Span(line[bold:])]

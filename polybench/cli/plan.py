@@ -1,0 +1,114 @@
+"""`polybench plan`: what a suite would measure, a table a benchmark, without measuring it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from polybench.cli.options import DeviceOption, Filter, Json, Overrides, ShardOption, SuiteArgument
+
+if TYPE_CHECKING:
+    from polybench.plan.jobs import Plan
+    from polybench.plan.shard import Shard
+    from polybench.plan.suite import Suite
+    from polybench.plan.summary import Named, Summary, Varied
+    from polybench.spec import Scalar
+
+_MOST_VALUES = 12  # of a list that is shown
+_A_RUN = 5  # integers in a row from which on their ends are shown alone
+
+
+def plan(
+    suite: SuiteArgument,
+    filter: Filter = None,
+    set_: Overrides = None,
+    device: DeviceOption = None,
+    shard: ShardOption = None,
+    trials: Annotated[bool, typer.Option("--trials", help="list the trials too, and every default")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what a suite would measure, and about how long it takes."""
+    from polybench.plan.check import load_suite
+    from polybench.plan.shard import Shard
+
+    part = Shard.parse(shard) if shard else None
+    whole = load_suite(suite, set_ or (), device).suite
+    show(*planned(whole, filter, part), whole, as_json, trials)
+
+
+def planned(suite: Suite, pattern: str | None, part: Shard | None) -> tuple[Plan, str]:
+    """The plan of a suite, or of one part of it, and the device it is for."""
+    from polybench.machine.environment import choose_device
+    from polybench.plan.jobs import plan as make
+
+    device = choose_device(suite.device)
+    return make(suite, device, pattern).shard(part), device
+
+
+def show(plan: Plan, device: str, suite: Suite, as_json: bool, trials: bool = False) -> None:
+    """Print a plan: a table a benchmark, or JSON; how much it is in all goes to stderr."""
+    from polybench.machine.environment import cores
+    from polybench.plan.summary import summaries
+
+    slots = cores() if device == "cpu" else 1
+    seconds, found = plan.seconds(slots), summaries(plan, suite, slots)
+    if as_json:
+        labels = [plan.labels.of_trial(t) for t in plan.trials]
+        whole = {"trials": labels, "cells": plan.cells, "estimated_s": round(seconds, 1), "device": device}
+        print(json.dumps({**whole, "slots": slots, "benchmarks": [s.to_json() for s in found]}))
+        return
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    print("\n".join(text(suite, found, width, trials)))
+    total = f"{plan.cells} cells, {len(plan.trials)} trials, about {_time(seconds)} on {device} with {slots} at a time"
+    print(total, file=sys.stderr)
+
+
+def text(suite: Suite, found: Sequence[Summary], width: int, trials: bool) -> Iterator[str]:
+    """Lines no wider than `width` unless one word is."""
+    from polybench.report.formats.fitting import wrapped
+
+    about = " ".join(filter(None, [suite.description, f"Reference: {suite.reference}."]))
+    yield from wrapped(f"{suite.suite}: {about}", width, "  ")
+    for one in found:
+        yield ""
+        yield f"{one.benchmark}: kind {one.kind}, {len(one.trials)} trials, about {_time(one.estimated_s)}"
+        rows = [(", ".join(v.axes), _values(v)) for v in one.varied]
+        defaults = _named(one.defaults) if trials else f"{len(one.defaults)} more axes, which --trials shows"
+        told = {"constant": _named(one.named), "defaults": defaults if one.defaults else ""}
+        rows += [(k, v) for k, v in {**told, "protocol": _named(one.protocol)}.items() if v]
+        wide = max(len(name) for name, _ in rows)
+        for name, values in rows:
+            yield from wrapped(f"  {name:<{wide}}  {values}", width, " " * (wide + 4))
+        yield from (f"    {label}" for label in (one.trials if trials else ()))
+
+
+def _values(varied: Varied) -> str:
+    if len(varied.axes) > 1:
+        shown = [" ".join(map(_shown, values)) for values in varied.values]
+        return "; ".join(shown[:_MOST_VALUES]) + _rest(len(shown))
+    values = [value for (value,) in varied.values]
+    ends = (values[0], values[-1])
+    if len(values) >= _A_RUN and isinstance(ends[0], int) and values == list(range(ends[0], ends[0] + len(values))):
+        return f"{ends[0]} to {ends[1]}"
+    return ", ".join(map(_shown, values[:_MOST_VALUES])) + _rest(len(values))
+
+
+def _rest(count: int) -> str:
+    return f" and {count - _MOST_VALUES} more" if count > _MOST_VALUES else ""
+
+
+def _named(pairs: Named) -> str:
+    return ", ".join(f"{name} {_shown(value)}" for name, value in pairs)
+
+
+def _shown(value: Scalar) -> str:
+    return "–" if value == "" else str(value)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"

@@ -1,0 +1,102 @@
+"""What a plan comes to, benchmark by benchmark: what varies over which values, what is held constant, how long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from polybench.kind import kind_of
+from polybench.plan.jobs import Plan
+from polybench.plan.matrix import RESERVED
+from polybench.plan.suite import Benchmark, Suite
+from polybench.plan.tuning import TUNING
+from polybench.spec import Scalar
+from polybench.trial import Trial
+
+Named = tuple[tuple[str, Scalar], ...]
+
+
+@dataclass(frozen=True)
+class Varied:
+    """Axes that vary, and their values; several axes where not every combination is measured."""
+
+    axes: tuple[str, ...]
+    values: tuple[tuple[Scalar, ...], ...]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One benchmark of a plan. `named` and `protocol` are what the suite says, `defaults` the axes it leaves alone."""
+
+    benchmark: str
+    kind: str
+    cells: int
+    trials: tuple[str, ...]  # their labels
+    estimated_s: float  # with other work beside it where its jobs allow that
+    varied: tuple[Varied, ...]
+    named: Named
+    defaults: Named
+    protocol: Named
+
+    def to_json(self) -> dict[str, Any]:
+        varied = [{"axes": list(v.axes), "values": [list(values) for values in v.values]} for v in self.varied]
+        rest = {key: dict(getattr(self, key)) for key in ("named", "defaults", "protocol")}
+        return {**asdict(self), "estimated_s": round(self.estimated_s, 1), "varied": varied, **rest}
+
+
+def summaries(plan: Plan, suite: Suite, slots: int) -> list[Summary]:
+    """One for each benchmark of the plan, in the order of the suite, its tuning before it; on this many cores."""
+    known = {name: b for b in suite.benchmarks for name in (b.name + TUNING, b.name)}
+    there = {t.benchmark for t in plan.trials}
+    return [_summary(_part(plan, name), known[name], slots) for name in known if name in there]
+
+
+def _part(plan: Plan, benchmark: str) -> Plan:
+    return plan.only(lambda job: job.trials[0].benchmark == benchmark)
+
+
+def _summary(part: Plan, benchmark: Benchmark, slots: int) -> Summary:
+    trials = part.trials
+    rows = list(dict.fromkeys(tuple(_fields(t).items()) for t in trials if not t.control))
+    fields = [dict(row) for row in rows]
+    varied = _varied(fields)
+    varying = {axis for v in varied for axis in v.axes}
+    matrix = {k: v for k, v in benchmark.matrix.items() if k not in RESERVED}
+    shared = {k: v for k, v in fields[0].items() if k not in varying and k not in ("activation", "seed", "launch")}
+    # What a preset or a dial stands for is in the cell, the word itself is not.
+    words = {k: v for k, v in matrix.items() if k not in fields[0] and not isinstance(v, list)}
+    own = {*matrix, "backend", "dtype"}
+    return Summary(
+        benchmark=trials[0].benchmark,
+        kind=benchmark.kind,
+        cells=part.cells,
+        trials=tuple(map(part.labels.of_trial, trials)),
+        estimated_s=part.seconds(slots),
+        varied=tuple(varied),
+        named=tuple({**words, **{k: v for k, v in shared.items() if k in own}}.items()),
+        defaults=tuple((k, v) for k, v in shared.items() if k not in own),
+        protocol=tuple(benchmark.protocol.items()),
+    )
+
+
+def _fields(trial: Trial) -> dict[str, Scalar]:
+    cell = trial.cell
+    repeat = {"seeds": "seed", "launches": "launch"}.get(kind_of(cell.kind).repeats)
+    head = {"activation": cell.activation, "backend": cell.backend, "dtype": cell.dtype, **dict(cell.axes)}
+    return {**head, **({repeat: trial.seed} if repeat else {})}
+
+
+def _varied(rows: Sequence[dict[str, Scalar]]) -> list[Varied]:
+    """Axes whose values all meet all others stand alone, the rest together."""
+    names = [n for n in dict.fromkeys(n for row in rows for n in row) if len({row.get(n) for row in rows}) > 1]
+
+    def seen(some: Sequence[str]) -> tuple[tuple[Scalar, ...], ...]:
+        return tuple(dict.fromkeys(tuple(row.get(n, "") for n in some) for row in rows))
+
+    alone = [n for n in names if len(seen([n])) * len(seen([o for o in names if o != n])) == len(seen(names))]
+    together = tuple(n for n in names if n not in alone)
+    found = [Varied((n,), seen([n])) for n in alone]
+    if together:
+        found.append(Varied(together, seen(together)))
+    return sorted(found, key=lambda v: names.index(v.axes[0]))

@@ -1,0 +1,75 @@
+"""A plan is summed up without losing a trial or an axis, fits a screen, and guesses about what was measured."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from builders import suite
+
+from polybench.cli.plan import text
+from polybench.plan.check import load_suite
+from polybench.plan.jobs import plan
+from polybench.plan.suite import Suite
+from polybench.plan.summary import summaries
+
+ROOT = Path(__file__).parent.parent
+SUITES = {p.stem: load_suite(p).suite for p in sorted((ROOT / "suites").rglob("*.yaml"))} | {"toy": suite()}
+TIMED = ("quick", "speed", "memory", "accuracy")  # published by a run that nothing disturbed or interrupted
+
+
+def device(of: Suite) -> str:
+    return "cpu" if of.device == "auto" else of.device
+
+
+@pytest.mark.parametrize("of", SUITES.values(), ids=SUITES)
+def test_a_summary_leaves_out_no_trial_and_no_axis(of: Suite) -> None:
+    whole = plan(of, device(of))
+    found = summaries(whole, of, slots=2)
+    assert sorted(t for s in found for t in s.trials) == sorted(map(whole.labels.of_trial, whole.trials))
+    assert sum(s.cells for s in found) == whole.cells
+    assert sum(s.estimated_s for s in found) == pytest.approx(whole.seconds(2))
+    for one in found:
+        mine = [t for t in whole.trials if t.benchmark == one.benchmark]
+        assert math.prod(len(v.values) for v in one.varied) == sum(not t.control for t in mine)
+        varied = {axis for v in one.varied for axis in v.axes}
+        held = dict((*one.named, *one.defaults))
+        assert not varied & held.keys()
+        for trial in mine:
+            for axis, value in (*trial.cell.axes, ("backend", trial.cell.backend), ("dtype", trial.cell.dtype)):
+                assert axis in varied or held[axis] == value
+
+
+@pytest.mark.parametrize("of", SUITES.values(), ids=SUITES)
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_plan_is_shown_in_lines_that_fit(of: Suite, width: int) -> None:
+    found = summaries(plan(of, device(of)), of, slots=2)
+    for line in text(of, found, width, trials=False):
+        assert len(line) <= width
+    whole = "\n".join(text(of, found, 10_000, trials=True))
+    for one in found:
+        assert all(f"    {label}\n" in f"{whole}\n" for label in one.trials)
+        assert all(name in whole for name, _ in one.defaults)
+
+
+def test_axes_that_do_not_meet_in_every_combination_stand_together() -> None:
+    sizes = {"layers": [1, 2], "d_model": 32, "include": [{"layers": 3, "d_model": 48}]}
+    of = suite(benchmarks=[{"name": "p", "kind": "pretrain", "matrix": {**sizes, "lr": 0.01}}])
+    (one,) = summaries(plan(of, "cpu"), of, slots=2)
+    varied = {v.axes: v.values for v in one.varied}
+    assert varied["d_model", "layers"] == ((32, 1), (32, 2), (48, 3))
+    assert ("activation",) in varied and ("seed",) in varied
+    assert dict(one.named)["lr"] == 0.01 and "lr" not in dict(one.defaults)
+    assert json.loads(json.dumps(one.to_json()))["named"]["lr"] == 0.01
+
+
+@pytest.mark.parametrize("name", TIMED)
+def test_the_guess_is_about_what_was_measured(name: str) -> None:
+    """Within a factor of two of what the published run took, by its own header."""
+    header = json.loads((ROOT / "results" / "published" / name / "run.json").read_text(encoding="utf-8"))
+    began, ended = (datetime.fromisoformat(header[key]) for key in ("started_at", "finished_at"))
+    guess = plan(Suite.model_validate(header["suite"]), header["device"]).seconds(header["environment"]["cores"])
+    assert 0.5 < guess / (ended - began).total_seconds() < 2
