@@ -19,7 +19,7 @@
   const observer = new IntersectionObserver((changes) => {
     for (const { target, isIntersecting } of changes) inView[isIntersecting ? "add" : "delete"](target.id);
     mark();
-  }, { rootMargin: "-60px 0px -65% 0px" });
+  }, { root: document, rootMargin: "-60px 0px -65% 0px" });
   for (const link of links) observer.observe(document.getElementById(link.hash.slice(1)));
 
   const open = () => {
