@@ -24,7 +24,7 @@ SIGNS = {
     "better": "✓", "faster": "✓", "worse": "✗", "slower": "✗", "same": "=", "unstable": "~", "unresolved": "?",
     "not resolved": "?", "inconclusive": "?",
 }  # fmt: skip
-_INTERVAL = re.compile(r"\[[^\[\]<>]*\]")
+_INTERVAL = re.compile(r"(?:[+−]?[\d.]+ )?\[[+−\d.,∞ ]+\]")  # with the number before it
 _SENTENCE = re.compile(r"(?<=\.) (?=[A-Z])")
 
 
@@ -61,7 +61,7 @@ def _question(finding: Finding) -> str:
 
 
 def _whole(text: str) -> Markup:
-    """Text whose intervals are never broken over two lines."""
+    """Text in which a number and its interval are never broken over two lines."""
     from markupsafe import Markup, escape
 
     return Markup(_INTERVAL.sub(r'<span class="whole">\g<0></span>', str(escape(text))))
