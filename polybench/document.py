@@ -84,7 +84,7 @@ class Figure:
     x_label: str
     y_label: str
     series: tuple[Series, ...]
-    baseline: float | None = None  # a line across, such as the reference's 1.00
+    baseline: float | None = None  # a line across, such as the reference's 1.00; in `pareto` also one upwards
     logarithmic: Literal["", "x", "both"] = ""  # axes of curves whose values are then above zero
 
 
@@ -100,3 +100,4 @@ class Document:
     facts: tuple[tuple[str, str], ...]  # environment and counts, (name, value)
     notes: tuple[str, ...] = ()
     data: dict[str, Any] = field(default_factory=dict)  # what the JSON report adds
+    picture: str = ""  # key of the figure that stands beside the findings

@@ -9,6 +9,7 @@ from polybench.document import Document, Table
 from polybench.report import dynamics, limits, losses
 from polybench.report.accuracy import error_figures, error_tables
 from polybench.report.answer import findings
+from polybench.report.cost_picture import beside_answer, cost_figures
 from polybench.report.dynamics import dynamics_figures
 from polybench.report.figures import figures
 from polybench.report.losses import spread_tables
@@ -29,6 +30,14 @@ def compose(run: Run) -> Document:
     full = with_derived(compared(run))
     first = overview(full)
     profiles, lost = profile_tables(run)
+    pictures = (
+        *figures(full),
+        *cost_figures(full),
+        *scaling_figures(full),
+        *rate_figures(run),
+        *error_figures(full),
+        *dynamics_figures(full),
+    )
     return Document(
         title=run.name,
         description=run.suite.get("description", ""),
@@ -42,16 +51,11 @@ def compose(run: Run) -> Document:
             *_special(full),
             *profiles,
         ),
-        figures=(
-            *figures(full),
-            *scaling_figures(full),
-            *rate_figures(run),
-            *error_figures(full),
-            *dynamics_figures(full),
-        ),
+        figures=pictures,
         facts=facts(run),
         notes=(*notes(run), *lost),
         data={"run": run.header, "columns": COLUMNS, "values": rows(run)},
+        picture=beside_answer(pictures),
     )
 
 

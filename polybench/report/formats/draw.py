@@ -29,7 +29,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")  # eight against seven colours: pairs repeat after 56 labels
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2, 2, 2, 2, 2)))
 WIDTH, HEIGHT, _BAR, _FRAME = 6.0, 4.0, 0.32, 0.95  # inches of 72 SVG units; a bar, and all that is around bars
-_FONT, _MOST_DIRECT = 11, 14  # the last: names that fit one above the other beside a picture
+_FONT, _MOST_DIRECT = 12, 14  # the last: names that fit one above the other beside a picture
 _FEW_POINTS = 12  # points that all have markers
 _NEARLY = 1.1  # ratio below which two values across share a tick
 
@@ -91,8 +91,10 @@ def _draw(figure: Figure, palette: Mapping[str, str]) -> Canvas:
     axes.set_ylabel(figure.y_label)
     places = {label: i for i, label in enumerate(palette)}
     looks = [_look(palette.get(s.label, INK), places.get(s.label, len(places))) for s in figure.series]
-    if figure.baseline is not None:
-        (axes.axvline if figure.kind == "bars" else axes.axhline)(figure.baseline, color=INK, linewidth=0.9)
+    if figure.baseline is not None and figure.kind != "bars":
+        axes.axhline(figure.baseline, color=INK, linewidth=0.9)
+    if figure.baseline is not None and figure.kind != "curves":
+        axes.axvline(figure.baseline, color=INK, linewidth=0.9)
     {"curves": _curves, "bars": _bars, "pareto": _pareto}[figure.kind](canvas, axes, figure, looks)
     return canvas
 
@@ -177,7 +179,7 @@ def _pareto(canvas: Canvas, axes: Axes, figure: Figure, looks: Sequence[Look]) -
     axes.margins(0.08)
     canvas.draw_without_rendering()
     canvas.set_layout_engine("none")  # or the axes would move away under the names
-    label_spots(axes, figure.series, looks, front)
+    label_spots(axes, figure.series, looks, front, figure.baseline)
 
 
 def _whiskers(axes: Axes, x: float, y: float, low: Spot, high: Spot, colour: str, across: bool = False) -> None:

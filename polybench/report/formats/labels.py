@@ -13,7 +13,7 @@ from polybench.document import Series
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SMALL = 10  # pt
+SMALL = 11  # pt
 _NEAR = 12  # distance in pt from which a name gets a line to its spot
 
 Box = tuple[float, float, float, float]  # left, low, right, high, in points of the page
@@ -48,8 +48,10 @@ def spread(wanted: Sequence[float], gap: float) -> list[float]:
     return [places[order.index(i)] for i in range(len(wanted))]
 
 
-def label_spots(axes: Axes, series: Sequence[Series], looks: Sequence[Look], front: Sequence[Spot]) -> None:
-    """A name near each point, where it covers no point, no name and few whiskers, and is nearest to its own."""
+def label_spots(
+    axes: Axes, series: Sequence[Series], looks: Sequence[Look], front: Sequence[Spot], baseline: float | None = None
+) -> None:
+    """A name near each point, where it covers no point, no name and few lines, and is nearest to its own."""
 
     def box(x0: float, y0: float, x1: float, y1: float, room: float = 1.5) -> Box:
         (left, low), (right, high) = axes.transData.transform([(x0, y0), (x1, y1)]).tolist()
@@ -66,6 +68,9 @@ def label_spots(axes: Axes, series: Sequence[Series], looks: Sequence[Look], fro
     lines = [(s.x[0], s.low[0], s.x[0], s.high[0]) for s in series if s.low]
     lines += [(s.x_low[0], s.y[0], s.x_high[0], s.y[0]) for s in series if s.x_low]
     lines += [part for a, b in pairwise(front) for part in ((a[0], a[1], b[0], a[1]), (b[0], b[1], b[0], a[1]))]
+    if baseline is not None:
+        (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+        lines += [(left, baseline, right, baseline), (baseline, low, baseline, high)]
     taken += [(box(*line), 0.3) for line in lines]
     spots = [tuple(axes.transData.transform((s.x[0], s.y[0])).tolist()) for s in series]
     for s, look, (x, y) in zip(series, looks, spots, strict=True):

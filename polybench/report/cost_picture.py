@@ -1,0 +1,110 @@
+"""What an activation costs as one picture: its time against the bytes it keeps; and which picture says the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from polybench.compare.comparison import Comparison, across
+from polybench.compare.grid import Group
+from polybench.document import Figure, Series
+from polybench.report.figures import TIME
+from polybench.report.wording import held_constant, key_of, sentences, title_of, troubles
+from polybench.run.store import Run
+from polybench.stats import CONFIDENCE_TIME, Estimate
+from polybench.trial import Cell
+
+BYTES = "saved_bytes"
+# Starts of keys, the most telling first: losses over sizes, loss against time, time against bytes, one of them alone.
+_TELLING = ("scaling-val-loss", "front-time", "cost", "bars")
+_ONE = Estimate(1.0, 1.0, 1.0, 0)  # the reference beside itself
+_BLOCK = "level block"  # as captions say it
+
+
+def beside_answer(figures: Sequence[Figure]) -> str:
+    """The key of the picture that stands beside the findings, "" where none does.
+
+    Of several of one sort it is the first; one of the block is preferred to one of the bare activation.
+    """
+    for start in _TELLING:
+        some = [f for f in figures if f.key.startswith(start)]
+        if some:
+            return max(some, key=lambda f: _BLOCK in f.caption).key
+    return ""
+
+
+def cost_figures(run: Run) -> Iterator[Figure]:
+    """Time against bytes kept for backward, a picture a place where both were measured; without times bars of bytes."""
+    times, sizes = (_by_group(run, metric) for metric in (TIME, BYTES))
+    both = {g: b for g in times for b in sizes if _same_work(g[1], b[1])}
+    for group, other in both.items():
+        pairs = [(t, sizes[other][name]) for name, t in times[group].items() if name in sizes[other]]
+        if len(pairs) > 1:
+            yield _front(run, group, list(both), pairs)
+    if not times:
+        plain = {b["name"]: b["backends"][0] for b in run.suite["benchmarks"]}
+        shown = {g: list(found.values()) for g, found in sizes.items() if g[1].backend == plain.get(g[0])}
+        for group, found in shown.items():
+            yield _bars(run, group, list(shown), found)
+
+
+def _by_group(run: Run, metric: str) -> dict[Group, dict[str, Comparison]]:
+    """The comparisons of each place that have a ratio to the reference, and the reference, by activation."""
+    reference = run.suite["reference"]
+    found: dict[Group, dict[str, Comparison]] = {}
+    for c in across(run, only=metric):
+        if c.change or (c.cell.activation == reference and c.value):
+            found.setdefault((c.point.benchmark, c.cell.place), {})[c.cell.activation] = c
+    return {group: cs for group, cs in found.items() if len(cs) > 1}
+
+
+def _same_work(a: Cell, b: Cell) -> bool:
+    """Whether two kinds measured the same thing: every axis that both have, and how it ran, are equal."""
+    mine, theirs = dict(a.axes), dict(b.axes)
+    alike = all(mine[k] == theirs[k] for k in mine.keys() & theirs.keys())
+    return alike and (a.backend, a.device, a.dtype) == (b.backend, b.device, b.dtype)
+
+
+def _front(run: Run, group: Group, groups: Sequence[Group], pairs: Sequence[tuple[Comparison, Comparison]]) -> Figure:
+    reference = run.suite["reference"]
+    return Figure(
+        key=key_of("cost", "time bytes", group, groups),
+        kind="pareto",
+        title=title_of("Time against bytes kept", group, groups),
+        caption=sentences(
+            f"Time of forward and backward pass and bytes kept for backward, both over those of {reference}; "
+            "further left and lower is better",
+            f"Whiskers are {CONFIDENCE_TIME:.0%} intervals of block-wise ratios; bytes are exact",
+            "The thin line joins the activations that no other beats in both",
+            held_constant(run, group, [t.point for t, _ in pairs]),
+            troubles([t.point for t, _ in pairs]),
+        ),
+        x_label=f"Bytes kept / bytes of {reference}",
+        y_label=f"Time / time of {reference}",
+        series=tuple(_spot(time, size) for time, size in pairs),
+        baseline=1.0,
+    )
+
+
+def _spot(time: Comparison, size: Comparison) -> Series:
+    shown, across_ = time.change or _ONE, size.change or _ONE
+    ends = ((shown.low,), (shown.high,)) if shown.known and shown.low < shown.high else ((), ())
+    return Series(time.cell.activation, (across_.value,), (shown.value,), *ends)
+
+
+def _bars(run: Run, group: Group, groups: Sequence[Group], found: Sequence[Comparison]) -> Figure:
+    reference = run.suite["reference"]
+    points = [c.point for c in found]
+    return Figure(
+        key=key_of("bars", BYTES, group, groups),
+        kind="bars",
+        title=title_of("Bytes kept for backward", group, groups),
+        caption=sentences(
+            f"Bytes that forward keeps for backward over those of {reference}; shorter is less, and exact",
+            held_constant(run, group, points),
+            troubles(points),
+        ),
+        x_label="",
+        y_label=f"Bytes / bytes of {reference}",
+        series=tuple(Series(c.cell.activation, (float(i),), ((c.change or _ONE).value,)) for i, c in enumerate(found)),
+        baseline=1.0,
+    )
