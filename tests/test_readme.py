@@ -44,7 +44,8 @@ WHOLE = "\n".join(TEXT[page] for page in PAGES)
 MOST_LINES = 150  # of the README
 QUICK = store.load(ROOT / "results" / "published" / "quick")
 LATEST = "2026-11-26T09-00-00"  # the run that the pages speak of
-COMMANDS: dict[str, Any] = typer.main.get_command(main.app).commands  # type: ignore[attr-defined]
+POLYBENCH: Any = typer.main.get_command(main.app)
+COMMANDS: dict[str, Any] = POLYBENCH.commands
 
 # What is not run as it stands, by how it begins. The first entry that fits counts.
 # *parsed*: by the real command with all of its options; *planned*: so, and all but the measuring is done.
@@ -155,7 +156,7 @@ def test_every_command_of_a_page_runs(page: Path, here: Path, capsys: Capture) -
         if way != "parsed":
             code = call(*arguments, *(["--dry-run"] if way == "planned" and "--dry-run" not in rest else []))
             assert code == 0, f"{shlex.join(['polybench', *arguments])}: {code}, {capsys.readouterr().err}"
-            assert "".join(capsys.readouterr()).strip() or way == "planned"
+            assert "".join(capsys.readouterr()).strip()
 
 
 def test_what_is_not_run_stands_on_a_page() -> None:
@@ -306,10 +307,13 @@ def test_all_that_a_suite_may_say_is_documented() -> None:
     assert not sorted(f for f in (*fields, "extends", "include", "exclude") if not documented(f))
 
 
-def test_all_that_a_kind_and_a_metric_may_say_is_documented() -> None:
+@pytest.mark.parametrize("model", [Kind, Metric], ids=lambda m: m.__name__.lower())
+def test_the_fields_of_kinds_and_metrics_are_documented(model: Any) -> None:
     page = TEXT[ROOT / "docs" / "extending.md"]
-    fields = {f.name for model in (Kind, Metric) for f in dataclasses.fields(model)} - {"run"}
-    assert not sorted(f for f in fields if not documented(f, page))
+    table = page.partition(f"| of a {model.__name__.lower()} | meaning |\n|---|---|\n")[2].partition("\n\n")[0]
+    told = [name for row in table.splitlines() for name in spans(row.split("|")[1])]
+    given = {"name", "run"} if model is Kind else set()  # by the decorator and by what stands below it
+    assert sorted(told) == sorted({f.name for f in dataclasses.fields(model)} - given)
 
 
 def test_every_command_is_documented_with_its_options() -> None:
@@ -320,12 +324,20 @@ def test_every_command_is_documented_with_its_options() -> None:
         for name in names.split(", ")
     }
     assert set(sections) == set(COMMANDS)
+    assert all(documented(option, page) for parameter in POLYBENCH.params for option in parameter.opts)
     for name, text in sections.items():
         longest = {max(p.opts, key=len) for p in COMMANDS[name].params} | {
             o for p in COMMANDS[name].params for o in p.secondary_opts
         }
         assert not sorted(o for o in longest if o.startswith("--") and not documented(o, text)), name
         assert {s.split()[0] for s in spans(text) if s.startswith("--")} <= options(name), name
+
+
+def test_every_extra_is_documented_and_every_target_of_make_exists() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert not sorted(e for e in extras if not documented(e, TEXT[ROOT / "docs" / "measuring.md"]))
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    assert set(re.findall(r"(?:^|`)make (\w+)", WHOLE, re.M)) <= set(targets)
 
 
 def test_every_exit_code_is_documented() -> None:
