@@ -32,6 +32,7 @@ from polybench.plan.check import load_suite
 from polybench.plan.suite import DTYPES, Benchmark, Claim, Rule, Suite, Tune, suite_paths
 from polybench.record import Measurement, Record, Status
 from polybench.report import compose, wording
+from polybench.report.formats.markdown import markdown
 from polybench.run import store
 from polybench.trial import Cell, Trial
 
@@ -354,6 +355,17 @@ def test_every_verdict_is_a_word_that_is_explained() -> None:
     words = TEXT[ROOT / "docs" / "words.md"]
     outcomes = {*wording._OUTCOMES.values(), *wording._OUTCOMES_OF_TIME.values(), "better", "worse", "same", "unstable"}
     assert not sorted(o for o in outcomes - {""} if f"**{o}**" not in words)
+
+
+def test_every_interval_of_the_readme_stands_in_the_report_of_a_published_run() -> None:
+    published = ROOT / "results" / "published"
+    reports = [markdown(made(published / name)) for name in ("quick", "speed")]
+    reports.append((published / "pretrain-cpu" / "report.md").read_text(encoding="utf-8"))
+    figure = r"[−+]?\d[\d.,]* \[[^\]]+\]"
+    known = {found for report in reports for found in re.findall(figure, report)}
+    shown = set(re.findall(figure, TEXT[README]))
+    assert shown
+    assert not sorted(shown - known)
 
 
 def generator() -> ModuleType:
