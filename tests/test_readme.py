@@ -11,7 +11,7 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
@@ -58,6 +58,7 @@ NOT_RUN = {
     "eval": "parsed",  # needs a trained model and lm-evaluation-harness
     f"trace results/quick/{LATEST}": "parsed",  # serves until Ctrl-C
 }
+N, F = 4, 8  # rows and width of what activations are tried on
 MADE = {"results/", "results/gpu/", "results/SUITE/TIME"}  # paths that a run makes
 Capture = pytest.CaptureFixture[str]
 
@@ -212,17 +213,18 @@ def test_the_code_of_the_pages_works_as_an_installed_package(package: dict[str, 
     import torch
 
     from polybench.corpora.source import CorpusName
-    from polybench.measure.instruments.correct import verify
+    from polybench.measure.instruments.allocation import saved_bytes
     from polybench.measure.model.build import activation, branches, executed
 
     for entry in mine["activations"]:
-        module = activation(entry.name)
-        verify(module, module, 8, 16, torch.float32, "cpu", 0)
-        x = torch.randn(4, branches(entry.name) * 8)
+        module, width = activation(entry.name), branches(entry.name) * F
+        x = torch.randn(N, width, requires_grad=True)
         for backend in mine["backends"]:
-            torch.testing.assert_close(executed(module, backend.name)(x), module(x))
-        cost = getattr(module, "cost", None)
-        assert cost is None or cost().branches == branches(entry.name)
+            assert torch.allclose(executed(module, backend.name)(x), module(x))
+        if hasattr(module, "cost"):
+            kept = saved_bytes(partial(module, x), tuple(module.parameters()))
+            assert kept == module.cost().saved_bytes(N, F, x.element_size())
+        assert torch.autograd.gradcheck(module.double(), x.detach().double().requires_grad_())
     for entry in mine["kinds"]:
         kind = kind_of(entry.name)
         cell = Cell(kind.name, kind.version, "relu", "eager", "cpu", "float32", ())
@@ -319,19 +321,17 @@ def test_the_fields_of_kinds_and_metrics_are_documented(model: Any) -> None:
 
 def test_every_command_is_documented_with_its_options() -> None:
     page = TEXT[ROOT / "docs" / "commands.md"]
-    sections = {
-        name: text
-        for names, text in re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", page, re.M | re.S)
-        for name in names.split(", ")
-    }
-    assert set(sections) == set(COMMANDS)
     assert all(documented(option, page) for parameter in POLYBENCH.params for option in parameter.opts)
-    for name, text in sections.items():
-        longest = {max(p.opts, key=len) for p in COMMANDS[name].params} | {
-            o for p in COMMANDS[name].params for o in p.secondary_opts
-        }
-        assert not sorted(o for o in longest if o.startswith("--") and not documented(o, text)), name
-        assert {s.split()[0] for s in spans(text) if s.startswith("--")} <= options(name), name
+    told = set()
+    for heading, text in re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", page, re.M | re.S):
+        names = heading.split(", ")
+        told |= set(names)
+        parameters = [p for name in names for p in COMMANDS[name].params]
+        needed = {max(p.opts, key=len) for p in parameters} | {o for p in parameters for o in p.secondary_opts}
+        assert not sorted(o for o in needed if o.startswith("--") and not documented(o, text)), heading
+        shown = {span.split()[0] for span in spans(text) if span.startswith("--")}
+        assert shown <= {o for name in names for o in options(name)}, heading
+    assert told == set(COMMANDS)
 
 
 def test_every_extra_is_documented_and_every_target_of_make_exists() -> None:
