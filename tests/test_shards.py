@@ -153,7 +153,7 @@ def test_the_hash_is_of_the_ids_and_of_the_split_and_is_kept(tmp_path: Path, mon
     file, name = llm_c(tmp_path / "a.bin", IDS), f"tokens:{tmp_path}/a.bin"
     first = tokens(name, "bytes").hash
     with monkeypatch.context() as patch:
-        patch.setattr("polybench.corpora.token_file.Shard.chunks", None)  # not read again
+        patch.setattr("polybench.corpora.token_file.TokenFile.chunks", None)  # not read again
         patch.setattr("polybench.corpora.pretokenized.cut", lambda shard, at: at)
         assert tokens(name, "bytes").hash == first
     assert tokens(f"tokens:{llm_c(tmp_path / 'c.bin', IDS)}", "bytes").hash == first

@@ -37,11 +37,12 @@ def evaluate(
 
     Ends with 2 where a task or the model cannot be had, and with 3 where evaluating itself failed.
     """
+    from polybench.files import make_folder
     from polybench.machine.environment import choose_device
     from polybench.measure.tasks import Tasks
     from polybench.record import Status
     from polybench.report.scores import ScoredModel, side_by_side, table_of
-    from polybench.run.store import find, load, make_folder
+    from polybench.run.store import find, load
 
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")  # the bars of lm-eval and of datasets
@@ -96,7 +97,7 @@ def _models(run: Run) -> list[Path]:
 
 def _keep(path: Path, found: ScoredModel, limit: int | None) -> None:
     """Add these scores to those of earlier tasks, of which each is kept once."""
-    from polybench.run.store import write_whole
+    from polybench.files import write_whole
 
     try:
         earlier = json.loads(path.read_text(encoding="utf-8"))["scores"]

@@ -18,9 +18,10 @@ def report(
     ] = None,
 ) -> None:
     """Print the tables of a run and write its report files; with --format, print that one format."""
+    from polybench.files import make_folder, write_whole
     from polybench.registry import formats
     from polybench.report.compose import compose
-    from polybench.run.store import find, load, make_folder, write_whole
+    from polybench.run.store import find, load
 
     chosen = {name: formats.load(name) for name in format or formats.names()}
     wanted: list[str | None] = [*runs] if runs else [None]

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polybench.corpora.reading import head, stamp
 from polybench.errors import Unsupported
+from polybench.files import write_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -145,11 +145,9 @@ def content(it: TokenFile, cache: Path) -> Content:
         for _, ids_N in it.chunks():
             digest.update(ids_N.data)
             least, largest = min(least, int(ids_N.min())), max(largest, int(ids_N.max()))
-        found = Content(digest.hexdigest(), least, largest)
-        partial = path.with_suffix(f".{os.getpid()}.tmp")
-        partial.write_text(json.dumps(found.__dict__), encoding="utf-8")
-        os.replace(partial, path)
-    return found
+        read = Content(digest.hexdigest(), least, largest)
+        write_whole(path, json.dumps(asdict(read)))
+    return read
 
 
 def check_ids(it: TokenFile, known: Content, vocabulary: int) -> None:

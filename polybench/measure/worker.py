@@ -14,7 +14,7 @@ import sys
 import threading
 from typing import Any
 
-from polybench.errors import Diverged, OverBudget, TrialError, Unsupported
+from polybench.errors import Diverged, OverBudget, TrialError, Unsupported, first_line
 from polybench.kind import Fact, Item, Measured, Progress, kind_of
 from polybench.record import Artifact, Measurement, Status
 from polybench.trial import Trial
@@ -87,8 +87,8 @@ def _message(index: int, item: Item | BaseException) -> dict[str, Any]:
 
 def explain(problem: BaseException) -> tuple[Status, str]:
     """The status an exception stands for, and one line for people."""
-    text = next((line.strip() for line in str(problem).splitlines() if line.strip()), "")
-    lowered = f"{type(problem).__name__}: {problem}".lower()
+    name, text = type(problem).__name__, first_line(problem)
+    lowered = f"{name}: {problem}".lower()
     if isinstance(problem, Unsupported):
         return Status.UNSUPPORTED, text
     if isinstance(problem, Diverged):
@@ -96,12 +96,12 @@ def explain(problem: BaseException) -> tuple[Status, str]:
     if isinstance(problem, OverBudget):
         return Status.TIMED_OUT, text
     if isinstance(problem, MemoryError) or any(sign in lowered for sign in _OUT_OF_MEMORY):
-        return Status.OUT_OF_MEMORY, text or "out of memory"
+        return Status.OUT_OF_MEMORY, first_line(problem, otherwise="out of memory")
     if isinstance(problem, RuntimeError) and any(sign in lowered for sign in _UNSUPPORTED):
         return Status.UNSUPPORTED, text
     if isinstance(problem, TrialError):
         return Status.FAILED, text
-    return Status.FAILED, f"{type(problem).__name__}: {text}" if text else type(problem).__name__
+    return Status.FAILED, text if text == name else f"{name}: {text}"
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polybench.errors import UsageError
+from polybench.errors import UsageError, first_line
 from polybench.plan.shard import filled, shard, times
 from polybench.run.merge import adopt
 from polybench.run.session import Session, resume
@@ -150,8 +150,7 @@ def _executor(folder: Path, todo: Sequence[Job], order: Order) -> submitit.AutoE
         executor = submitit.AutoExecutor(folder, cluster=order.executor)
         executor.update_parameters(**{**options, **dict(order.options)})
     except Exception as problem:  # submitit asserts, and raises names and values, about what it is given
-        first = str(problem).strip().partition("\n")[0] or type(problem).__name__
-        raise UsageError(f"--cluster {order.executor}: {first}") from None
+        raise UsageError(f"--cluster {order.executor}: {first_line(problem)}") from None
     return executor
 
 

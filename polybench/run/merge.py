@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from polybench.errors import NothingMeasured, ResultsError
+from polybench.files import make_folder
 from polybench.machine.environment import fingerprint
 from polybench.plan.suite import Suite
 from polybench.record import Record
@@ -147,7 +148,7 @@ def _bring(run: Run, target: Path, records: Iterable[Record]) -> None:
         new = target / name
         if new.exists() or not (run.path / name).is_file():
             continue
-        store.make_folder(new.parent)
+        make_folder(new.parent)
         with suppress(OSError):
             os.link(run.path / name, new)
             continue

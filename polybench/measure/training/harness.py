@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from polybench.corpora.tokenizer import Coder, tokenizers
-from polybench.errors import TrialError, Unsupported
+from polybench.errors import TrialError, Unsupported, first_line
 from polybench.measure.model.decoder import Decoder
 from polybench.measure.training import checkpoint
 from polybench.measure.training_axes import TrainingAxes
@@ -69,8 +69,8 @@ class KeptModel(TemplateLM):
             self.model.to(device=device, dtype=dtype).eval()
             self.codec = Codec(kept["tokenizer"], kept["vocabulary"])
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as problem:
-            first = str(problem).partition("\n")[0]
-            raise TrialError(f"{path} is damaged, or of another polybench: {first}; train it again") from None
+            why = f"{path} is damaged, or of another polybench: {first_line(problem)}"
+            raise TrialError(f"{why}; train it again") from None
         self.max_length = int(axes.seq_len)
         self.batch_size = int(axes.batch // axes.accumulate)
         self._device = torch.device(device)

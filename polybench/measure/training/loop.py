@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from polybench.corpora.corpus import Tokens
 from polybench.corpora.stream import Stream
 from polybench.errors import Diverged, Unsupported
+from polybench.measure.instruments.timer import clock_of
 from polybench.measure.model.build import generator
 from polybench.measure.model.decoder import Decoder
 from polybench.measure.training.distributed import Ranks
@@ -113,7 +114,7 @@ class Training:
         Raises:
             Diverged: a loss that is no finite number.
         """
-        axes, clock = self.axes, clock_of(self.device, self.ranks.count)
+        axes, clock = self.axes, clock_of(self.device.type, torch.get_num_threads(), self.ranks.count)
         # The optimizer's own: after an evaluation fully_shard shows some of the model's as whole ones without gradient.
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         while self.done < axes.steps:
@@ -199,16 +200,3 @@ def groups(model: nn.Module, weight_decay: float, coefficient_rate: float = 1.0)
 def whole(value: Tensor) -> Tensor:
     """A sharded tensor put together; any other as it is."""
     return value.full_tensor() if hasattr(value, "full_tensor") else value
-
-
-def clock_of(device: torch.device, processes: int = 1) -> Callable[[], float]:
-    """Seconds: of this thread where it does all of the work and waits for none, else of the wall."""
-    if device.type == "cpu" and torch.get_num_threads() == 1 and processes == 1:
-        return time.thread_time
-
-    def wall() -> float:
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter()
-
-    return wall
