@@ -28,6 +28,7 @@ from polybench.measure.kinds.accuracy import (
     at_one,
     sound,
 )
+from polybench.measure.model.build import Chosen
 from polybench.metric import power_of_ten
 from polybench.plan.suite import DTYPES
 from polybench.record import Measurement, Record
@@ -35,6 +36,7 @@ from polybench.registry import activations, backends, formats
 from polybench.report.compose import compose
 from polybench.report.formats.draw import svg
 from polybench.run.store import Run
+from polybench.spec import Spec
 from polybench.trial import Cell, Trial
 
 KIND = kind_of("accuracy")
@@ -64,8 +66,11 @@ class Cubed(nn.Module):
 @pytest.fixture
 def planted(monkeypatch: pytest.MonkeyPatch) -> None:
     known = {"rounded": Rounded, "cubed": Cubed}
-    monkeypatch.setattr("polybench.measure.model.build.activation", lambda spec: known[spec]())
-    monkeypatch.setattr("polybench.measure.model.build.branches", lambda spec: 1)
+
+    def choose(name: str, backend: str) -> Chosen:
+        return Chosen(Spec(name), 1, known[name], backends.load(backend).object)
+
+    monkeypatch.setattr("polybench.measure.model.build.chosen", choose)
 
 
 def measured(spec: str, dtype: str = "float32", backend: str = "eager", **axes: Any) -> dict[str, Measurement]:

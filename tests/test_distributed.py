@@ -18,7 +18,8 @@ SCRIPT = """
 import json, sys, numpy as np, torch
 from polybench.corpora.corpus import Tokens
 from polybench.measure.training.distributed import ranks
-from polybench.measure.training.evaluation import evaluate
+from polybench.measure.model.build import chosen
+from polybench.measure.training.evaluation import held_out_loss
 from polybench.measure.training_axes import TrainingAxes
 from polybench.measure.training.loop import Training, set_up
 
@@ -31,11 +32,11 @@ mine = ranks("cpu")
 found = {}
 for parallel in ("ddp", "fsdp"):
     for name in ("gelu", "polynorm"):
-        model = set_up(text, axes, name, "eager", "cpu", "float64", 3)
+        model = set_up(text, axes, chosen(name), "cpu", "float64", 3)
         training = Training(model, text, axes, 0.01, "float64", 3, mine, parallel)
-        evaluate(model, text, axes, "float64", mine.count)  # as a run does before its first step
+        held_out_loss(model, text, axes, "float64", mine.count)  # as a run does before its first step
         losses = [x for step in training.steps() for x in (step.loss, step.gradient_norm)]
-        found[f"{parallel} {name}"] = losses + [evaluate(model, text, axes, "float64").nats]
+        found[f"{parallel} {name}"] = losses + [held_out_loss(model, text, axes, "float64").nats]
 with open(f"{sys.argv[1]}.{mine.rank}", "w") as file:
     json.dump({"count": mine.count, "losses": found}, file)
 if mine.count > 1:

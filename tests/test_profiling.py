@@ -29,6 +29,7 @@ from polybench.measure.instruments.allocation import peak_bytes
 from polybench.measure.instruments.profiling import CALLS, name, trace, traces
 from polybench.measure.instruments.workshop import Arm, Workshop
 from polybench.measure.kinds.speed import SpeedAxes
+from polybench.measure.model.build import chosen
 from polybench.plan.jobs import plan
 from polybench.plan.suite import Suite
 from polybench.record import Artifact, Status
@@ -47,7 +48,7 @@ SPECS = ("relu", "swiglu", "polyrelu", "polynorm", "polynorm(norm=l2, order=2)")
 
 
 def arm(spec: str, level: str = "block") -> Arm:
-    return Workshop(SpeedAxes(level=level, tokens=64, d_model=16), "float32", "cpu").arm(spec, "eager")  # type: ignore[arg-type]
+    return Workshop(SpeedAxes(level=level, tokens=64, d_model=16), "float32", "cpu").arm(chosen(spec))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("level", ["activation", "block"])

@@ -25,6 +25,7 @@ from contextlib import redirect_stdout
 import torch
 from torch import Tensor, nn
 
+from polybench.measure.model.build import chosen
 from polybench.measure.model.decoder import Decoder
 from polybench.measure.presets import PRESETS
 from polybench.measure.training.loop import BETAS, EPS, groups
@@ -53,7 +54,7 @@ def nanogpt(folder: str, compiled: bool) -> Step:
 
 
 def ours(activation: str, compiled: bool) -> Step:
-    model = Decoder(SIZE.vocabulary, SIZE.shape, SIZE.seq_len, activation).initialise(0)
+    model = Decoder(SIZE.vocabulary, SIZE.shape, SIZE.seq_len, chosen(activation)).initialise(0)
     optimizer = torch.optim.AdamW(groups(model, DECAY), lr=LR, betas=BETAS, eps=EPS, fused=True)
     run = torch.compile(model) if compiled else model
     return step(model, lambda x, y: run(x, y)[0], optimizer)

@@ -67,7 +67,6 @@ def pretrain(trials: Sequence[Trial], axes: TrainingAxes, protocol: TrainingProt
     """Held-out loss in nats and bits per byte, tokens/s and peak memory of a small decoder's training."""
     from polybench.corpora.corpus import held_out as other_text
     from polybench.measure.instruments.allocation import peak_bytes
-    from polybench.measure.model.build import branches
     from polybench.measure.training.course import Course
     from polybench.measure.training.dynamics import Observer
     from polybench.measure.training.evaluation import held_out_loss, sample
@@ -84,7 +83,7 @@ def pretrain(trials: Sequence[Trial], axes: TrainingAxes, protocol: TrainingProt
     if trial.rate is not None:
         yield 0, Measurement(LEARNING_RATE.name, (trial.rate,))
     yield 0, Measurement(PARAMETERS.name, (float(sum(p.numel() for p in model.parameters())),))
-    flops = filled.shape.flops_per_token(filled.seq_len, text.vocabulary, branches(trial.cell.activation))
+    flops = filled.shape.flops_per_token(filled.seq_len, text.vocabulary, course.activation.branches)
     yield 0, Measurement(FLOPS.name, (float(flops),))
     rate = product_rate(filled, device, dtype) * course.ranks.count
     yield 0, Measurement(PRODUCT_RATE.name, (rate,))

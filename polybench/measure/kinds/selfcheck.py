@@ -81,6 +81,7 @@ def selfcheck(trials: Sequence[Trial], axes: SelfcheckAxes, protocol: SelfcheckP
     from polybench.measure.instruments.blocks import Blocks, make_timer, without_gc
     from polybench.measure.instruments.timer import wake
     from polybench.measure.instruments.workshop import Workshop
+    from polybench.measure.model.build import chosen
 
     cell = trials[0].cell
     if cell.device != "cpu":
@@ -90,7 +91,7 @@ def selfcheck(trials: Sequence[Trial], axes: SelfcheckAxes, protocol: SelfcheckP
     wake()
     shape = LevelAxes.model_validate(axes.model_dump(include={"level", "tokens", "d_model"}))
     workshop = Workshop(shape, cell.dtype, cell.device)
-    plain = partial(workshop.arm, cell.activation, cell.backend)
+    plain = partial(workshop.arm, chosen(cell.activation, cell.backend))
     extra = Fraction(axes.slowdown - 1).limit_denominator(_MOST_EVERY)
     makers = dict.fromkeys(range(3), plain) | {3: lambda: _slowed(plain(), extra)}
     blocks = Blocks(make_timer(cell.device, 1), trials[0].seed * 1_000_003 + axes.repeat, protocol.sample_s)

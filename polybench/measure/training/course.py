@@ -8,6 +8,7 @@ from typing import Any
 
 from polybench.corpora.corpus import Tokens, tokens
 from polybench.errors import OverBudget, TrialError
+from polybench.measure.model.build import chosen
 from polybench.measure.training import checkpoint
 from polybench.measure.training.distributed import Ranks, ranks
 from polybench.measure.training.loop import Training, repeatable, set_up
@@ -53,7 +54,8 @@ class Course:
             raise TrialError("a model sharded by fsdp keeps no checkpoints here; take parallel: ddp")
         self.text: Tokens = tokens(axes.corpus, axes.tokenizer)
         repeatable(protocol.deterministic if protocol.deterministic is not None else cell.device == "cpu")
-        self.model = set_up(self.text, axes, cell.activation, cell.backend, cell.device, cell.dtype, trial.seed)
+        self.activation = chosen(cell.activation, cell.backend)
+        self.model = set_up(self.text, axes, self.activation, cell.device, cell.dtype, trial.seed)
         self.seen = Seen()
 
     def begin(self) -> Measurement:

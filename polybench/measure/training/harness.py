@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from polybench.corpora.tokenizer import Coder, tokenizers
 from polybench.errors import TrialError, Unsupported, first_line
+from polybench.measure.model.build import chosen
 from polybench.measure.model.decoder import Decoder
 from polybench.measure.training import checkpoint
 from polybench.measure.training_axes import TrainingAxes
@@ -63,7 +64,7 @@ class KeptModel(TemplateLM):
         try:
             self.trial = Trial.from_json(kept["trial"])
             axes = TrainingAxes.model_construct(**kept["axes"]).filled()  # its files need not be there
-            self.model = Decoder(kept["vocabulary"], axes.shape, axes.seq_len, self.trial.cell.activation)
+            self.model = Decoder(kept["vocabulary"], axes.shape, axes.seq_len, chosen(self.trial.cell.activation))
             dtype = torch.float64 if self.trial.cell.dtype == "float64" else torch.float32
             self.model.load_state_dict(kept["model"])
             self.model.to(device=device, dtype=dtype).eval()

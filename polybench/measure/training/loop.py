@@ -20,7 +20,7 @@ from polybench.corpora.corpus import Tokens
 from polybench.corpora.stream import Stream
 from polybench.errors import Diverged, Unsupported
 from polybench.measure.instruments.timer import clock_of
-from polybench.measure.model.build import generator
+from polybench.measure.model.build import Chosen, generator
 from polybench.measure.model.decoder import Decoder
 from polybench.measure.training.distributed import Ranks
 from polybench.measure.training_axes import FilledAxes
@@ -41,7 +41,7 @@ class Step:
     seconds: float
 
 
-def set_up(text: Tokens, axes: FilledAxes, spec: str, backend: str, device: str, dtype: str, seed: int) -> Decoder:
+def set_up(text: Tokens, axes: FilledAxes, activation: Chosen, device: str, dtype: str, seed: int) -> Decoder:
     """The decoder of these axes, initialised from the seed.
 
     Raises:
@@ -52,7 +52,7 @@ def set_up(text: Tokens, axes: FilledAxes, spec: str, backend: str, device: str,
     shortest = min(len(text.train_N), len(text.held_out_N))
     if shortest < axes.seq_len + 2:
         raise Unsupported(f"corpus {axes.corpus} has {shortest} tokens on one side, fewer than one sequence")
-    model = Decoder(text.vocabulary, axes.shape, axes.seq_len, spec, backend)
+    model = Decoder(text.vocabulary, axes.shape, axes.seq_len, activation)
     model.recompute = axes.recompute
     model.initialise(seed if axes.varies != "data" else 0)
     return model.to(device=device, dtype=torch.float64 if dtype == "float64" else torch.float32)
