@@ -121,10 +121,10 @@ def test_a_trained_model_is_kept_with_the_tokenizer_that_made_its_text(
     torch.set_deterministic_debug_mode("default")
     (path,) = (tmp_path / "kept").glob("*.model.pt")
     kept, stream = KeptModel(path), tokens(f"text:{tmp_path}/*.txt", tokenizer).held_out_N.tolist()
-    (text,) = [t for t in texts if kept.codec.encode(t) == stream[:-1]]
-    assert stream[-1] == kept.codec.end and kept.codec.decode(stream) == text
+    (text,) = [t for t in texts if kept.coder.encode_text(t) == stream[:-1]]
+    assert stream[-1] == kept.coder.end and kept.coder.decode(stream) == text
     assert kept.loglikelihood_rolling(ask("ab"))[0] == pytest.approx(
-        float(log_p(kept.model, [kept.codec.end, *kept.codec.encode("ab")]).sum()), abs=1e-4
+        float(log_p(kept.model, [kept.coder.end, *kept.coder.encode_text("ab")]).sum()), abs=1e-4
     )
 
 
@@ -168,7 +168,7 @@ def test_generation_takes_the_likeliest_until_it_is_told_to_end(tmp_path: Path) 
     ]  # fmt: skip
     found = kept.generate_until([r for w in wishes for r in ask(*w)])  # type: ignore[arg-type]
     assert found == ["def", "wxy", "yz", "\x00\x01", "", "cd"]
-    assert kept.generate_until(ask("þ", {"max_gen_toks": 999})) == [kept.codec.decode(list(range(0xBF, 256)))]  # type: ignore[arg-type]
+    assert kept.generate_until(ask("þ", {"max_gen_toks": 999})) == [kept.coder.decode(list(range(0xBF, 256)))]  # type: ignore[arg-type]
 
 
 def test_the_command_gives_the_accuracy_counted_by_hand(tmp_path: Path, capsys: Capture) -> None:
