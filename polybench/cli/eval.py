@@ -14,6 +14,7 @@ import typer
 
 from polybench.cli.options import DeviceOption, Json
 from polybench.errors import ResultsError, TrialError, UsageError
+from polybench.record import CHECKPOINT_FOLDER
 
 if TYPE_CHECKING:
     from polybench.document import Table
@@ -89,7 +90,7 @@ def evaluate(
 
 
 def _models(run: Run) -> list[Path]:
-    paths = sorted((run.path / "checkpoints").glob(KEPT))
+    paths = sorted((run.path / CHECKPOINT_FOLDER).glob(KEPT))
     if not paths:
         raise UsageError(f"{run.path} kept no model; `protocol: {{save: true}}` on a benchmark of kind pretrain does")
     return paths

@@ -16,7 +16,7 @@ from polybench.errors import NothingMeasured, ResultsError
 from polybench.files import make_folder
 from polybench.machine.environment import fingerprint
 from polybench.plan.suite import Suite
-from polybench.record import Record
+from polybench.record import CHECKPOINT_FOLDER, Record
 from polybench.run import store
 from polybench.run.session import joined, planned
 from polybench.run.store import Run
@@ -143,7 +143,7 @@ def _counted(header: dict[str, Any], records: Sequence[Record]) -> dict[str, Any
 def _bring(run: Run, target: Path, records: Iterable[Record]) -> None:
     """Copy what the trials left behind, or share it where one disk holds both; what is gone is told by the report."""
     names = [a.name for r in records for a in r.artifacts]
-    names += [str(p.relative_to(run.path)) for p in (run.path / "checkpoints").glob("*.pt")]
+    names += [str(p.relative_to(run.path)) for p in (run.path / CHECKPOINT_FOLDER).glob("*.pt")]
     for name in names:
         new = target / name
         if new.exists() or not (run.path / name).is_file():
