@@ -16,6 +16,7 @@ from polybench.measure.axes import LevelAxes
 from polybench.metric import Metric
 from polybench.record import Measurement
 from polybench.registry import kinds
+from polybench.spec import Scalar
 from polybench.trial import Trial
 
 if TYPE_CHECKING:
@@ -53,6 +54,21 @@ class SpeedProtocol(HeapProtocol):
         if self.most_blocks is not None and self.most_blocks < self.blocks:
             raise ValueError(f"most_blocks {self.most_blocks} is fewer than blocks {self.blocks}")
         return self
+
+    how_often = frozenset({"launches", "blocks", "most_blocks", "budget_s", "margin", "profile"})
+
+    @property
+    def own_process(self) -> bool:
+        """No timing may follow a profiler."""
+        return self.profile
+
+    @classmethod
+    def of_suite(cls, margin: float) -> dict[str, Scalar]:
+        return {"margin": margin}
+
+    @classmethod
+    def with_profile(cls) -> dict[str, Scalar]:
+        return {"profile": True}
 
     def checkpoints(self) -> list[int]:
         """Numbers of blocks at which a launch may stop; fixed beforehand, for looking more often finds more."""
