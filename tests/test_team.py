@@ -18,12 +18,13 @@ from builders import MACHINE, suite
 
 from polybench.errors import ResultsError, UsageError
 from polybench.message import Ending, Message
+from polybench.ranks import Place, place
 from polybench.record import Measurement, Record, Status
 from polybench.run import session, torchrun
 from polybench.run.executor import Executor
 from polybench.run.runner import records_of
 from polybench.run.store import load
-from polybench.run.team import Place, Together, divided, place, serve
+from polybench.run.team import Together, divided, serve
 from polybench.trial import RENDEZVOUS, Cell, Job, Trial
 
 VALUE = Message(0, Measurement("m", (1.0,)))

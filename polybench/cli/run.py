@@ -47,8 +47,8 @@ def run(
     """
     from polybench.plan.check import load_suite
     from polybench.plan.shard import Shard
+    from polybench.ranks import place
     from polybench.run import session, store
-    from polybench.run.team import place
 
     if not place().leads:
         from polybench.run.team import follow
@@ -129,9 +129,9 @@ def _check(order: Any, suite: Any, pattern: str | None) -> None:
 
 
 def _measure(current: Session, order: Any, force: bool, quiet: bool) -> None:
+    from polybench.ranks import place
     from polybench.run import cluster, local, team, torchrun
     from polybench.run.progress import shown
-    from polybench.run.team import place
 
     size = place().size
     if order:

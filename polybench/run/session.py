@@ -16,9 +16,9 @@ from polybench.machine.environment import capture, choose_device, differences, f
 from polybench.plan.jobs import Plan, plan
 from polybench.plan.shard import Shard
 from polybench.plan.suite import Suite
+from polybench.ranks import place
 from polybench.record import Record
 from polybench.run import store
-from polybench.run.team import place
 from polybench.trial import Job
 
 _OF_THE_WHOLE = ("sources", "missing", "finished_at", "environment_after")  # in a header; no part inherits it

@@ -13,9 +13,9 @@ import secrets
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing.connection import Client, Connection, Listener
 from typing import Any
 
@@ -161,27 +161,6 @@ def _accepted(listener: Listener) -> tuple[int, Connection]:
 
 def _joined(error: str, failures: Sequence[str]) -> str:
     return f"{error} ({failures[0]})" if failures else error
-
-
-@dataclass(frozen=True)
-class Place:
-    """Rank of this process among `size`, which torchrun started."""
-
-    rank: int = 0
-    size: int = 1
-
-    @property
-    def leads(self) -> bool:
-        return self.rank == 0
-
-
-def place(environment: Mapping[str, str] = os.environ) -> Place:
-    """What torchrun's variables say; alone where there are none."""
-    try:
-        here = Place(int(environment["RANK"]), int(environment["WORLD_SIZE"]))
-    except (KeyError, ValueError):
-        return Place()
-    return here if "MASTER_ADDR" in environment else Place()
 
 
 def divided(job: Job) -> bool:

@@ -22,8 +22,9 @@ from polybench.errors import Diverged, Unsupported
 from polybench.measure.instruments.timer import clock_of
 from polybench.measure.model.build import Chosen, generator
 from polybench.measure.model.decoder import Decoder
-from polybench.measure.training.distributed import Ranks
+from polybench.measure.training.distributed import hold, mean, share, wrap
 from polybench.measure.training_axes import FilledAxes
+from polybench.ranks import Place
 
 # Dimension key: B batch, T time, V vocabulary, N tokens of a stream.
 
@@ -75,14 +76,14 @@ class Training:
         rate: float,
         dtype: str,
         seed: int,
-        ranks: Ranks | None = None,
+        place: Place | None = None,
         parallel: Any = "ddp",
     ):
         self.model, self.text, self.axes, self.rate, self.dtype = model, text, axes, rate, dtype
-        self.ranks = ranks or Ranks()
+        self.place = place or Place()
         self.done = 0
         self.device = model.embedding.weight.device
-        self.wrapped = self.ranks.wrap(model, parallel)
+        self.wrapped = wrap(self.place, model, parallel)
         self.run: Callable[..., Any] = torch.compile(self.wrapped) if axes.compile else self.wrapped
         self.optimizer = torch.optim.AdamW(
             groups(model, axes.weight_decay, axes.coefficient_lr), lr=rate, betas=BETAS, eps=EPS, fused=True
@@ -94,7 +95,7 @@ class Training:
     def micro_batch(self) -> None:
         """Forward and backward of a micro-batch, for measuring memory; gradients are dropped."""
         rows = self._starts[0][: self.axes.batch // self.axes.accumulate]
-        x_BxT, y_BxT = batch(self.text.train_N, self.ranks.share(rows), self.axes.seq_len, self.device)
+        x_BxT, y_BxT = batch(self.text.train_N, share(self.place, rows), self.axes.seq_len, self.device)
         loss, added = losses(self.run, x_BxT, y_BxT, self.dtype)
         torch.autograd.backward(loss + added)
         self.optimizer.zero_grad(set_to_none=True)
@@ -114,7 +115,7 @@ class Training:
         Raises:
             Diverged: a loss that is no finite number.
         """
-        axes, clock = self.axes, clock_of(self.device.type, torch.get_num_threads(), self.ranks.count)
+        axes, clock = self.axes, clock_of(self.device.type, torch.get_num_threads(), self.place.size)
         # The optimizer's own: after an evaluation fully_shard shows some of the model's as whole ones without gradient.
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         while self.done < axes.steps:
@@ -122,7 +123,7 @@ class Training:
             factor = schedule(self.done, axes)
             for group in self.optimizer.param_groups:
                 group["lr"] = self.rate * group["scale"] * factor
-            loss = self.ranks.mean(self._backward(self._starts[self.done]))
+            loss = mean(self.place, self._backward(self._starts[self.done]))
             norm = nn.utils.clip_grad_norm_(parameters, axes.clip)
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
@@ -137,8 +138,8 @@ class Training:
         count = self.axes.accumulate
         total: Tensor | None = None
         for index, rows in enumerate(starts_B.reshape(count, -1)):
-            x_BxT, y_BxT = batch(self.text.train_N, self.ranks.share(rows), self.axes.seq_len, self.device)
-            with self.ranks.hold(self.wrapped, index == count - 1):
+            x_BxT, y_BxT = batch(self.text.train_N, share(self.place, rows), self.axes.seq_len, self.device)
+            with hold(self.place, self.wrapped, index == count - 1):
                 loss, added = losses(self.run, x_BxT, y_BxT, self.dtype)
                 torch.autograd.backward((loss + added) / count)
             mine = loss.detach() / count
