@@ -40,6 +40,33 @@ class TokenFile:
     count: int
     delimiter: int | None = None
 
+    @classmethod
+    def of(cls, file: Path) -> TokenFile:
+        """What a file holds, by its format.
+
+        Raises:
+            Unsupported: it has no known format, is empty, shorter than it says, or holds no whole numbers.
+        """
+        start, size = head(file), file.stat().st_size
+        if not size:
+            raise Unsupported(f"{file} is empty")
+        magic = int.from_bytes(start[:4], "little")
+        if magic in _LLM_C:
+            return _llm_c(file, magic, start, size)
+        if magic == _EXAMPLES:
+            raise Unsupported(f"{file} holds llm.c's multiple-choice examples, not a stream of tokens")
+        if start.startswith(b"\x93NUMPY"):
+            return _npy(file, size)
+        if file.suffix != ".bin":
+            raise Unsupported(
+                f"{file} is no token shard: it begins neither as llm.c's .bin nor as .npy, and is no .bin"
+            )
+        if size % 2:
+            raise Unsupported(
+                f"{file} has {size} bytes, an odd number, so its last uint16 at byte {size - 1} is cut off"
+            )
+        return cls(file, "<u2", 0, size // 2)
+
     def at(self, index: int) -> str:
         """The place of an id, for people."""
         import numpy as np
@@ -72,29 +99,6 @@ class Content:
     sha256: str
     least: int
     largest: int
-
-
-def shard(file: Path) -> TokenFile:
-    """The shard in a file.
-
-    Raises:
-        Unsupported: it has no known format, is empty, shorter than it says, or holds no whole numbers.
-    """
-    start, size = head(file), file.stat().st_size
-    if not size:
-        raise Unsupported(f"{file} is empty")
-    magic = int.from_bytes(start[:4], "little")
-    if magic in _LLM_C:
-        return _llm_c(file, magic, start, size)
-    if magic == _EXAMPLES:
-        raise Unsupported(f"{file} holds llm.c's multiple-choice examples, not a stream of tokens")
-    if start.startswith(b"\x93NUMPY"):
-        return _npy(file, size)
-    if file.suffix != ".bin":
-        raise Unsupported(f"{file} is no token shard: it begins neither as llm.c's .bin nor as .npy, and is no .bin")
-    if size % 2:
-        raise Unsupported(f"{file} has {size} bytes, an odd number, so its last uint16 at byte {size - 1} is cut off")
-    return TokenFile(file, "<u2", 0, size // 2)
 
 
 def _llm_c(file: Path, magic: int, start: bytes, size: int) -> TokenFile:
