@@ -1,7 +1,4 @@
-"""The GPU's timer: events around cold and warm calls, launches hidden, short calls from CUDA graphs.
-
-No GPU has run this yet; tests/test_gpu_timing.py drives it with a simulated device.
-"""
+"""The GPU's timer: events around cold and warm calls, launches hidden, short calls from CUDA graphs."""
 
 from __future__ import annotations
 
