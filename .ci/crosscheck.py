@@ -47,13 +47,14 @@ def main(path: Path) -> int:
     from polybench.measure.axes import LevelAxes
     from polybench.measure.instruments.gpu_timer import GpuTimer
     from polybench.measure.instruments.workshop import Workshop
+    from polybench.measure.model.build import chosen
 
     timer, rows, outside = GpuTimer(), [], 0
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}; us of forward and backward")
     print(f"{'case':40s} {'cold':>9s} {'do_bench':>9s} {'ratio':>6s} {'warm':>9s} {'Timer':>9s} {'ratio':>6s}  how")
     for spec, backend, tokens, d_model in CASES[:: 10 if os.environ.get("FEW") else 1]:
         try:
-            arm = Workshop(LevelAxes(tokens=tokens, d_model=d_model), "bfloat16", "cuda").arm(spec, backend)
+            arm = Workshop(LevelAxes(tokens=tokens, d_model=d_model), "bfloat16", "cuda").arm(chosen(spec, backend))
             arm.once()
         except Unsupported as reason:
             print(f"{spec} {backend}: {reason}")

@@ -17,7 +17,7 @@ from liger_kernel.ops import geglu, poly_norm
 from triton.runtime import interpreter
 
 from polybench.measure.backends.liger import mapped
-from polybench.measure.model.build import activation, branches
+from polybench.measure.model.build import chosen
 
 SPECS = ("polynorm", "polynorm(eps=1e-3, bias=0.25)", "swiglu", "geglu(approximate=tanh)", "relu2")
 SHAPES = ((7, 48), (1, 64), (2, 3, 96), (1, 1, 8), (5, 1000))
@@ -49,11 +49,12 @@ def prepare() -> None:
 
 def errors(spec: str, shape: tuple[int, ...]) -> list[float]:
     """Relative norms of the differences: output, gradient of the input, of each parameter."""
-    module = activation(spec)
+    activation = chosen(spec)
+    module = activation.module()
     with torch.no_grad():
         for parameter in module.parameters():
             parameter += 0.3 * torch.randn_like(parameter)
-    x = torch.randn(*shape[:-1], branches(spec) * shape[-1], requires_grad=True)
+    x = torch.randn(*shape[:-1], activation.branches * shape[-1], requires_grad=True)
     dy = torch.randn(shape)
     kept, found = (x.detach().clone(), dy.clone()), []
     for run in (module, mapped(module)):

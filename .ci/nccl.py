@@ -13,10 +13,12 @@ import sys
 import torch
 from torch import distributed, nn
 
+from polybench.measure.model.build import chosen
 from polybench.measure.model.decoder import Decoder
 from polybench.measure.shape import Shape
-from polybench.measure.training.distributed import Ranks
+from polybench.measure.training.distributed import hold, wrap
 from polybench.measure.training.loop import groups, losses
+from polybench.ranks import Place
 
 STEPS, BATCH, TIME, VOCABULARY = 5, 8, 128, 1024
 LARGEST = 1e-3  # relative; a sharded model in bfloat16 adds in another order
@@ -24,14 +26,14 @@ LARGEST = 1e-3  # relative; a sharded model in bfloat16 adds in another order
 
 def trained(model: Decoder, how: str, device: str) -> list[float]:
     """Losses in nats, step by step."""
-    here = Ranks(0, 1) if how == "plain" else Ranks(0, 2)  # 2: wraps as if it were one of several
-    wrapped = here.wrap(model, how)  # type: ignore[arg-type]
+    mine = Place(0, 1) if how == "plain" else Place(0, 2)  # 2: wraps as if it were one of several
+    wrapped = wrap(mine, model, how)  # type: ignore[arg-type]
     optimizer = torch.optim.AdamW(groups(model, 0.1), lr=1e-3, fused=True)
     order, found = torch.Generator().manual_seed(0), []
     for _ in range(STEPS):
         text_BxT = torch.randint(VOCABULARY, (BATCH, TIME + 1), generator=order).to(device)
         for rows, last in ((text_BxT[: BATCH // 2], False), (text_BxT[BATCH // 2 :], True)):
-            with here.hold(wrapped, last):
+            with hold(mine, wrapped, last):
                 loss, _ = losses(wrapped, rows[:, :-1], rows[:, 1:], "bfloat16")
                 (loss / 2).backward()
         nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], 1.0)
@@ -47,7 +49,7 @@ def main(device: str) -> int:
         port = free.getsockname()[1]
     backend = "nccl" if device == "cuda" else "gloo"
     distributed.init_process_group(backend, init_method=f"tcp://127.0.0.1:{port}", rank=0, world_size=1)
-    model = Decoder(VOCABULARY, Shape(2, 128, 2), TIME, "swiglu").initialise(0).to(device)
+    model = Decoder(VOCABULARY, Shape(2, 128, 2), TIME, chosen("swiglu")).initialise(0).to(device)
     plain, worst = trained(copy.deepcopy(model), "plain", device), 0.0
     for how in ("ddp", "fsdp"):
         found = trained(copy.deepcopy(model), how, device)

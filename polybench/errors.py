@@ -110,6 +110,12 @@ class SuiteError(PolybenchError):
         super().__init__("\n".join(map(str, self.problems)))
 
 
+def first_line(problem: BaseException, otherwise: str = "") -> str:
+    """The first line of what an exception says; where it says nothing, `otherwise` or what it is called."""
+    lines = (line.strip() for line in str(problem).splitlines())
+    return next(filter(None, lines), otherwise or type(problem).__name__)
+
+
 def did_you_mean(word: object, known: Iterable[str]) -> str:
     """The end of a sentence: the nearest known name, or all of them when none is near."""
     names = sorted(known)

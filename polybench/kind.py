@@ -5,9 +5,9 @@ The module of a kind imports torch inside its functions only, so a suite is chec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -34,9 +34,40 @@ class Protocol(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
+    how_often: ClassVar[frozenset[str]] = frozenset({"launches"})  # fields that bias no answer, whatever they say
+
     def environment(self) -> dict[str, str]:
         """Variables the measuring process is started with."""
         return {}
+
+    @property
+    def keeps_files(self) -> bool:
+        """Whether trials keep files, for which they are told a folder."""
+        return False
+
+    @property
+    def own_process(self) -> bool:
+        """Whether no other job may follow in a job's process."""
+        return False
+
+    def lean(self) -> Self:
+        """With nothing kept or looked at beyond what is compared."""
+        return self
+
+    @classmethod
+    def of_suite(cls, margin: float) -> dict[str, Scalar]:
+        """What is taken from the suite where a benchmark does not say it."""
+        return {}
+
+    @classmethod
+    def with_profile(cls) -> dict[str, Scalar]:
+        """What asks for a profile; nothing where there is none."""
+        return {}
+
+    @classmethod
+    def biasing(cls, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """Of the values of a protocol those that may bias an answer: two runs are compared where these are equal."""
+        return {name: value for name, value in values.items() if name not in cls.how_often}
 
 
 class HeapProtocol(Protocol):

@@ -52,6 +52,8 @@ class Measurement:
         return cls(data["metric"], values, None if steps is None else tuple(steps))
 
 
+TRACE_FOLDER, CHECKPOINT_FOLDER = "traces", "checkpoints"  # within the folder of a run
+TRACE_ENDING = ".pt.trace.json.gz"
 _FILE = r"[A-Za-z0-9_][A-Za-z0-9_.=+-]*"
 
 

@@ -117,4 +117,12 @@ class Job:
     seconds: float = 1.0
 
     def to_json(self) -> dict[str, Any]:
-        return {"trials": [t.to_json() for t in self.trials], "protocol": dict(self.protocol)}
+        """All of it, so that another process, or another machine, does the same."""
+        plain = {"trials": [t.to_json() for t in self.trials], "protocol": dict(self.protocol)}
+        return {**vars(self), **plain, "environment": dict(self.environment)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Job:
+        """Raises KeyError or TypeError when a field is missing or foreign."""
+        pairs = {key: tuple(data[key].items()) for key in ("protocol", "environment")}
+        return cls(**{**data, **pairs, "trials": tuple(map(Trial.from_json, data["trials"]))})

@@ -29,6 +29,7 @@ from polybench.measure.kinds.accuracy import (
     at_one,
     sound,
 )
+from polybench.measure.model.build import Chosen
 from polybench.metric import power_of_ten
 from polybench.plan.suite import DTYPES
 from polybench.record import Measurement, Record
@@ -36,6 +37,7 @@ from polybench.registry import activations, backends, formats
 from polybench.report.compose import compose
 from polybench.report.formats.draw import svg
 from polybench.run.store import Run
+from polybench.spec import Spec
 from polybench.trial import Cell, Trial
 
 KIND = kind_of("accuracy")
@@ -65,8 +67,11 @@ class Cubed(nn.Module):
 @pytest.fixture
 def planted(monkeypatch: pytest.MonkeyPatch) -> None:
     known = {"rounded": Rounded, "cubed": Cubed}
-    monkeypatch.setattr("polybench.measure.model.build.activation", lambda spec: known[spec]())
-    monkeypatch.setattr("polybench.measure.model.build.branches", lambda spec: 1)
+
+    def choose(name: str, backend: str) -> Chosen:
+        return Chosen(Spec(name), 1, known[name], backends.load(backend).object)
+
+    monkeypatch.setattr("polybench.measure.model.build.chosen", choose)
 
 
 def measured(spec: str, dtype: str = "float32", backend: str = "eager", **axes: Any) -> dict[str, Measurement]:
@@ -218,12 +223,13 @@ def test_a_worker_forgets_what_an_earlier_job_compiled(monkeypatch: pytest.Monke
     from types import SimpleNamespace
 
     from polybench.measure.worker import messages_of
+    from polybench.message import Done
     from polybench.trial import Job
 
     resets: list[int] = []
     monkeypatch.setitem(sys.modules, "torch._dynamo", SimpleNamespace(reset=lambda: resets.append(1)))
     trial = Trial("a", Cell("memory", 1, "nothing", "eager", "cpu", "float32", axes_of(kind_of("memory"), {})), 0)
-    assert list(messages_of(Job((trial,), ()).to_json()))[-1] == {"done": True}
+    assert list(messages_of(Job((trial,), ())))[-1].item == Done()
     assert resets == [1]
 
 

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from polybench.measure.model.build import activation, branches
+from polybench.measure.model.build import activation, chosen
 from polybench.measure.model.feed_forward import FeedForward
 from polybench.measure.shape import hidden_width
 from polybench.registry import activations
@@ -30,7 +30,7 @@ N, F = 5, 24
 
 def x_for(spec: str, dtype: torch.dtype = torch.float32, scale: float = 1.0) -> torch.Tensor:
     torch.manual_seed(0)
-    return torch.randn(N, branches(spec) * F, dtype=torch.float64).to(dtype) * scale
+    return torch.randn(N, chosen(spec).branches * F, dtype=torch.float64).to(dtype) * scale
 
 
 def norm(x: torch.Tensor) -> torch.Tensor:
@@ -84,7 +84,7 @@ def test_the_input_is_left_as_it_was(spec: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("d_model", [40, 64, 96, 128, 320, 512, 1000])
 def test_blocks_have_equal_parameters_within_one_percent(name: str, d_model: int) -> None:
-    count = sum(p.numel() for p in FeedForward(d_model, name).parameters())
+    count = sum(p.numel() for p in FeedForward(d_model, chosen(name)).parameters())
     assert abs(count / (8 * d_model**2) - 1) <= 0.01
 
 

@@ -9,7 +9,7 @@ import torch
 
 from polybench.errors import Unsupported
 from polybench.measure.instruments.allocation import peak_bytes, saved_bytes
-from polybench.measure.model.build import activation, branches, executed
+from polybench.measure.model.build import activation, chosen
 from polybench.registry import activations, backends
 
 # Dimension key: N rows, F hidden width.
@@ -21,9 +21,9 @@ def gradients(spec: str, backend: str) -> list[torch.Tensor]:
     """Output and gradients to input and parameters."""
     torch.manual_seed(0)
     module = activation(spec)
-    x = torch.randn(N, branches(spec) * F, requires_grad=True)
+    x = torch.randn(N, chosen(spec).branches * F, requires_grad=True)
     dy = torch.randn(N, F)
-    y = executed(module, backend)(x)
+    y = chosen(spec, backend).executed(module)(x)
     return [y.detach(), *torch.autograd.grad(y, (x, *module.parameters()), dy)]
 
 
@@ -42,15 +42,15 @@ def test_backends_agree_with_eager(backend: str, spec: str) -> None:
 
 @pytest.mark.parametrize("spec", activations.names())
 def test_recompute_keeps_the_input_and_nothing_else(spec: str) -> None:
-    x = torch.randn(N, branches(spec) * F, requires_grad=True)
+    x = torch.randn(N, chosen(spec).branches * F, requires_grad=True)
     module = activation(spec)
-    kept = saved_bytes(lambda: executed(module, "checkpoint")(x), module.parameters())
+    kept = saved_bytes(lambda: chosen(spec, "checkpoint").executed(module)(x), module.parameters())
     assert kept == x.untyped_storage().nbytes()
 
 
 @pytest.mark.parametrize("spec", activations.names())
 def test_bytes_repeat_exactly_and_peak_covers_what_is_saved(spec: str) -> None:
-    x = torch.randn(N, branches(spec) * F, requires_grad=True)
+    x = torch.randn(N, chosen(spec).branches * F, requires_grad=True)
     module, dy = activation(spec), torch.randn(N, F)
 
     def both() -> None:
@@ -104,9 +104,9 @@ def test_a_missing_compiler_is_said_and_cxx_names_another(
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Unsupported, match=r"C\+\+ compiler"):
-        executed(activation("relu"), backend)
+        chosen("relu", backend).executed(activation("relu"))
     compiler = tmp_path / "my-c++"
     compiler.write_text("#!/bin/sh\n", encoding="utf-8")
     compiler.chmod(0o755)
     monkeypatch.setenv("CXX", str(compiler))
-    assert callable(executed(activation("relu"), backend))  # nothing is compiled before it is called
+    assert callable(chosen("relu", backend).executed(activation("relu")))  # nothing is compiled before it is called

@@ -15,6 +15,7 @@ from polybench.measure.instruments.blocks import Blocks, without_gc
 from polybench.measure.instruments.timer import CpuTimer, Sample, wake_compiler
 from polybench.measure.instruments.workshop import Arm, Yardstick
 from polybench.measure.kinds.speed import SpeedProtocol
+from polybench.measure.model.build import Executed
 
 
 class Script:
@@ -41,8 +42,8 @@ class Script:
 
 def arm(name: str) -> Arm:
     x = torch.ones(1, requires_grad=True)
-    fields: dict[str, Any] = {"module": name, "activation": name, "call": torch.relu}
-    return Arm(lambda: x * 2, (x,), torch.ones(1), width=1, least_bytes=0, flops=0, **fields)
+    stand_in: Any = name
+    return Arm(lambda: x * 2, (x,), torch.ones(1), stand_in, Executed(stand_in, torch.relu, 1))
 
 
 def blocks(seconds: Callable[[str, int], float], *names: str, sample_s: float = 1.0, cost: float = 0.0) -> Blocks:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from polybench.errors import Unsupported, Wrong
 from polybench.measure.instruments.correct import verify
-from polybench.measure.model.build import activation, branches, executed
+from polybench.measure.model.build import Executed, activation, chosen
 from polybench.measure.worker import explain
 from polybench.registry import activations, backends
 
@@ -28,7 +28,7 @@ Call = Callable[[Tensor], Tensor]
 
 def check(module: nn.Module, call: Call | None = None, dtype: str = "float32", rows: int = N, width: int = F) -> None:
     kind = getattr(torch, dtype)
-    verify(module.to(kind), module if call is None else call, rows, width, kind, "cpu", 7)
+    verify(Executed(module.to(kind), call or module, width), rows, kind, "cpu", 7)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -36,9 +36,10 @@ def check(module: nn.Module, call: Call | None = None, dtype: str = "float32", r
 @pytest.mark.parametrize("spec", SPECS)
 def test_everything_registered_is_right(spec: str, backend: str, dtype: str) -> None:
     for width in WIDTHS:
-        module = activation(spec)
+        choice = chosen(spec, backend)
+        module = choice.module()
         try:
-            check(module, executed(module, backend), dtype, max(1, 2**13 // width), branches(spec) * width)
+            check(module, choice.executed(module), dtype, max(1, 2**13 // width), choice.branches * width)
         except Unsupported as reason:
             assert str(reason)
 
@@ -52,14 +53,14 @@ def test_compiled_code_is_right_and_not_compiled_again(place: int, backend: str)
     compilations = torch._dynamo.utils.counters["stats"]
     torch._dynamo.reset()
     try:
-        call = executed(module, backend)
-        x = torch.randn(rows, branches(spec) * width).to(kind).requires_grad_()
+        call = chosen(spec, backend).executed(module)
+        x = torch.randn(rows, chosen(spec).branches * width).to(kind).requires_grad_()
         torch.autograd.grad(call(x), x, torch.randn(rows, width).to(kind))
     except Unsupported as reason:
         assert str(reason)
         return
     before = compilations["unique_graphs"]
-    check(module, call, dtype, rows, branches(spec) * width)
+    check(module, call, dtype, rows, chosen(spec).branches * width)
     assert compilations["unique_graphs"] == before > 0
     call(x * 1)  # inside a block the input is no leaf
     assert compilations["unique_graphs"] == before
@@ -255,7 +256,7 @@ def test_of_many_rows_the_first_the_last_and_some_are_held(monkeypatch: pytest.M
 def test_a_wrong_result_fails_its_trial_with_the_numbers() -> None:
     with pytest.raises(Wrong) as caught:
         check(Square(1.01))
-    status, text = explain(caught.value)
-    assert status == "failed"
-    assert text.startswith("the gradient to the input is not the derivative")
-    assert "\n" not in text
+    told = explain(caught.value)
+    assert told.status == "failed"
+    assert told.error.startswith("the gradient to the input is not the derivative")
+    assert "\n" not in told.error

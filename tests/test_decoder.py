@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from polybench.measure.model import operators
-from polybench.measure.model.build import activation, branches, generator
+from polybench.measure.model.build import activation, chosen, generator
 from polybench.measure.model.decoder import Decoder
 from polybench.measure.model.operators import linear_cross_entropy, rms_norm
 from polybench.measure.presets import PRESETS, recipe, shape_of_depth
@@ -37,7 +37,7 @@ def text(rows: int = 2) -> torch.Tensor:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_parameters_in_closed_form_are_those_of_the_built_decoder(shape: Shape, name: str) -> None:
-    model, G, coefficients = Decoder(V, shape, T, name), branches(name), count(activation(name))
+    model, G, coefficients = Decoder(V, shape, T, chosen(name)), chosen(name).branches, count(activation(name))
     assert shape.parameters(V, G, coefficients) == count(model)
     idle = shape.experts - shape.top_k if shape.experts else 0
     weights = idle * sum(layer.ffn.w_in[0].numel() + layer.ffn.w_out[0].numel() for layer in model.layers if idle)
@@ -54,8 +54,8 @@ def test_presets_have_as_many_parameters_as_their_closed_form(name: str, spec: s
     """Built where tensors have no memory."""
     preset = PRESETS[name]
     with torch.device("meta"):
-        model = Decoder(preset.vocabulary, preset.shape, 2, spec)
-    assert preset.shape.parameters(preset.vocabulary, branches(spec), count(activation(spec))) == count(model)
+        model = Decoder(preset.vocabulary, preset.shape, 2, chosen(spec))
+    assert preset.shape.parameters(preset.vocabulary, chosen(spec).branches, count(activation(spec))) == count(model)
 
 
 def test_the_papers_sizes() -> None:
@@ -97,7 +97,7 @@ def test_sizes_that_cannot_be_are_refused(wrong: dict[str, int], why: str) -> No
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_with_targets_the_loss_is_the_cross_entropy_of_the_logits(shape: Shape) -> None:
-    model = Decoder(V, shape, T, "gelu").initialise(0)
+    model = Decoder(V, shape, T, chosen("gelu")).initialise(0)
     x_BxT, y_BxT = text()[:, :-1], text()[:, 1:]
     loss, auxiliary = model(x_BxT, y_BxT)
     torch.testing.assert_close(loss, functional.cross_entropy(model(x_BxT).flatten(0, 1), y_BxT.flatten()))
@@ -109,7 +109,7 @@ def test_with_targets_the_loss_is_the_cross_entropy_of_the_logits(shape: Shape) 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_what_is_compiled_computes_the_same(shape: Shape, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under torch.compile the decoder turns halves and takes torch's own norm."""
-    model = Decoder(V, shape, T, "swiglu").initialise(0).double()
+    model = Decoder(V, shape, T, chosen("swiglu")).initialise(0).double()
     results = []
     for compiling in (False, True):
         monkeypatch.setattr(torch.compiler, "is_compiling", lambda compiling=compiling: compiling)
@@ -153,7 +153,7 @@ def test_logits_equal_hugging_faces_llama(tied: bool) -> None:
     """The same weights, names apart: q, k, v stand in one matrix here, gate and value too."""
     transformers = pytest.importorskip("transformers")
     shape = Shape(3, 64, 4, tied=tied)
-    mine = Decoder(V, shape, T, "swiglu").initialise(1).eval()
+    mine = Decoder(V, shape, T, chosen("swiglu")).initialise(1).eval()
     config = transformers.LlamaConfig(
         vocab_size=V, hidden_size=64, intermediate_size=shape.width(2), num_hidden_layers=3, num_attention_heads=4,
         max_position_embeddings=T, rms_norm_eps=mine.norm.eps, tie_word_embeddings=tied, hidden_act="silu",

@@ -13,13 +13,15 @@ import pytest
 import torch
 
 from polybench.errors import Unsupported
-from polybench.measure.training.distributed import Ranks
+from polybench.measure.training.distributed import share
+from polybench.ranks import Place
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = """
 import json, sys, numpy as np, torch
 from polybench.corpora.corpus import Tokens
-from polybench.measure.training.distributed import ranks
+from polybench.measure.training.distributed import join
+from polybench.measure.model.build import chosen
 from polybench.measure.training.evaluation import held_out_loss
 from polybench.measure.training_axes import TrainingAxes
 from polybench.measure.training.loop import Training, set_up
@@ -30,16 +32,16 @@ def trained():
     text = Tokens(stream[:1500], stream[1500:], np.ones(17, dtype=np.int64), "test")
     axes = TrainingAxes(d_model=16, layers=2, heads=2, seq_len=8, batch=8, accumulate=2, steps=5, lr=0.01, clip=0.3,
                         eval_tokens=64).filled()
-    mine = ranks("cpu")
+    mine = join("cpu")
     found = {}
     for parallel in ("ddp", "fsdp"):
         for name in ("gelu", "polynorm"):
-            model = set_up(text, axes, name, "eager", "cpu", "float64", 3)
+            model = set_up(text, axes, chosen(name), "cpu", "float64", 3)
             training = Training(model, text, axes, 0.01, "float64", 3, mine, parallel)
-            held_out_loss(model, text, axes, "float64", mine.count)  # as a run does before its first step
+            held_out_loss(model, text, axes, "float64", mine.size)  # as a run does before its first step
             losses = [x for step in training.steps() for x in (step.loss, step.gradient_norm)]
             found[f"{parallel} {name}"] = losses + [held_out_loss(model, text, axes, "float64").nats]
-    return {"count": mine.count, "losses": found}, mine.rank
+    return {"count": mine.size, "losses": found}, mine.rank
 
 if __name__ == "__main__":
     found, rank = trained()
@@ -73,8 +75,8 @@ def test_two_processes_give_the_losses_of_one(tmp_path: Path) -> None:
 
 def test_rows_are_dealt_out_once_each_and_evenly() -> None:
     rows = list(range(12))
-    shares = [Ranks(r, 3).share(rows) for r in range(3)]
+    shares = [share(Place(r, 3), rows) for r in range(3)]
     assert sorted(row for share in shares for row in share) == rows and {len(s) for s in shares} == {4}
-    assert Ranks().share(rows) == rows
+    assert share(Place(), rows) == rows
     with pytest.raises(Unsupported, match="12 sequences cannot be divided over 5 processes"):
-        Ranks(0, 5).share(rows)
+        share(Place(0, 5), rows)

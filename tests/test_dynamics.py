@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from polybench.corpora.corpus import Tokens
-from polybench.measure.model.build import activation, generator
+from polybench.measure.model.build import activation, chosen, generator
 from polybench.measure.model.decoder import Decoder
 from polybench.measure.training.dynamics import Observer, coefficients, effective_rank, matrices, overheard, statistics
 from polybench.measure.training.evaluation import sample
@@ -45,7 +45,7 @@ def normal(*shape: int) -> torch.Tensor:
 def observed(
     text: Tokens, name: str, backend: str = "eager", dtype: str = "float32", **changes: object
 ) -> tuple[Decoder, Observer]:
-    model = set_up(text, AXES.model_copy(update=changes), name, backend, "cpu", dtype, 0)
+    model = set_up(text, AXES.model_copy(update=changes), chosen(name, backend), "cpu", dtype, 0)
     return model, Observer(model, sample(text.held_out_N, AXES, torch.device("cpu")), dtype)
 
 

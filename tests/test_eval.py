@@ -16,6 +16,7 @@ from test_cli import call
 from polybench.cli import main
 from polybench.corpora.corpus import tokens
 from polybench.kind import kind_of
+from polybench.measure.model.build import chosen
 from polybench.measure.model.decoder import Decoder
 from polybench.measure.training import checkpoint
 from polybench.measure.training_axes import TrainingAxes
@@ -55,7 +56,7 @@ def trial_of(**axes: Any) -> Trial:
 def keep(path: Path, trial: Trial, model: Decoder | None = None, tokenizer: str = "bytes", size: int = 257) -> Path:
     """A checkpoint of a model as it was initialised, or as given."""
     axes = TrainingAxes(**dict(trial.cell.axes)).filled()
-    made = model or Decoder(size, axes.shape, T, trial.cell.activation).initialise(trial.seed)
+    made = model or Decoder(size, axes.shape, T, chosen(trial.cell.activation)).initialise(trial.seed)
     content = {"trial": trial.to_json(), "axes": dict(trial.cell.axes), "vocabulary": size, "corpus": "c"}
     checkpoint.write(path, {**content, "tokenizer": tokenizer, "model": made.state_dict()})
     return path
@@ -64,7 +65,7 @@ def keep(path: Path, trial: Trial, model: Decoder | None = None, tokenizer: str 
 def successor() -> Decoder:
     """Says the byte after the last one: the feed-forward block turns e_t into ten times e_{t+1}."""
     trial = trial_of(d_model=258)
-    model = Decoder(257, TrainingAxes(**dict(trial.cell.axes)).filled().shape, T, "relu").initialise(0)
+    model = Decoder(257, TrainingAxes(**dict(trial.cell.axes)).filled().shape, T, chosen("relu")).initialise(0)
     state = {name: torch.zeros_like(value) if value.ndim > 1 else value for name, value in model.state_dict().items()}
     state["embedding.weight"][:, :257] = torch.eye(257)
     state["layers.0.ffn.w_in.weight"][:257, :257] = torch.eye(257)
@@ -120,10 +121,10 @@ def test_a_trained_model_is_kept_with_the_tokenizer_that_made_its_text(
     torch.set_deterministic_debug_mode("default")
     (path,) = (tmp_path / "kept").glob("*.model.pt")
     kept, stream = KeptModel(path), tokens(f"text:{tmp_path}/*.txt", tokenizer).held_out_N.tolist()
-    (text,) = [t for t in texts if kept.codec.encode(t) == stream[:-1]]
-    assert stream[-1] == kept.codec.end and kept.codec.decode(stream) == text
+    (text,) = [t for t in texts if kept.coder.encode_text(t) == stream[:-1]]
+    assert stream[-1] == kept.coder.end and kept.coder.decode(stream) == text
     assert kept.loglikelihood_rolling(ask("ab"))[0] == pytest.approx(
-        float(log_p(kept.model, [kept.codec.end, *kept.codec.encode("ab")]).sum()), abs=1e-4
+        float(log_p(kept.model, [kept.coder.end, *kept.coder.encode_text("ab")]).sum()), abs=1e-4
     )
 
 
@@ -167,12 +168,12 @@ def test_generation_takes_the_likeliest_until_it_is_told_to_end(tmp_path: Path) 
     ]  # fmt: skip
     found = kept.generate_until([r for w in wishes for r in ask(*w)])  # type: ignore[arg-type]
     assert found == ["def", "wxy", "yz", "\x00\x01", "", "cd"]
-    assert kept.generate_until(ask("þ", {"max_gen_toks": 999})) == [kept.codec.decode(list(range(0xBF, 256)))]  # type: ignore[arg-type]
+    assert kept.generate_until(ask("þ", {"max_gen_toks": 999})) == [kept.coder.decode(list(range(0xBF, 256)))]  # type: ignore[arg-type]
 
 
 def test_the_command_gives_the_accuracy_counted_by_hand(tmp_path: Path, capsys: Capture) -> None:
     path = keep(tmp_path / "a.model.pt", trial_of())
-    model = Decoder(257, TrainingAxes(**dict(trial_of().cell.axes)).filled().shape, T, "relu").initialise(0)
+    model = Decoder(257, TrainingAxes(**dict(trial_of().cell.axes)).filled().shape, T, chosen("relu")).initialise(0)
     hits = []
     for i, c in enumerate("pqrs"):
         sums = [float(log_p(model, list(f"{c}abc{choice}".encode()))[3:].sum()) for choice in ("d", "x", "cd")]

@@ -149,7 +149,7 @@ def _with(**changes: Any) -> Any:
         (Path.unlink, "there is no checkpoint"),
         (_with(trial=None), "holds a training to go on with, no trained model"),
         (_with(tokenizer=None), "says nothing of its tokenizer"),
-        (_with(tokenizer="{}"), "the tokenizer in the checkpoint cannot be read"),
+        (_with(tokenizer="{}"), "the tokenizer in the checkpoint is no tokenizer.json"),
         (_with(vocabulary=99), "is damaged, or of another polybench: Error(s) in loading state_dict"),
         (_with(axes={}), "is damaged, or of another polybench"),
         (_with(model={}), "is damaged, or of another polybench"),

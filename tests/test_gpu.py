@@ -11,7 +11,7 @@ from polybench.measure.axes import LevelAxes
 from polybench.measure.instruments.allocation import peak_bytes, saved_bytes
 from polybench.measure.instruments.gpu_timer import GpuTimer
 from polybench.measure.instruments.workshop import Workshop
-from polybench.measure.model.build import activation, branches, executed
+from polybench.measure.model.build import activation, chosen
 from polybench.registry import activations, backends
 
 # Dimension key: N rows, F hidden width.
@@ -29,10 +29,10 @@ def gradients(spec: str, backend: str, dtype: torch.dtype) -> list[torch.Tensor]
     """Output and gradients to input and parameters."""
     torch.manual_seed(0)
     module = activation(spec).to("cuda", dtype)
-    x = torch.randn(N, branches(spec) * F, device="cuda").to(dtype).requires_grad_()
+    x = torch.randn(N, chosen(spec).branches * F, device="cuda").to(dtype).requires_grad_()
     dy = torch.randn(N, F, device="cuda").to(dtype)
     kept = x.detach().clone(), dy.clone()
-    y = executed(module, backend)(x)
+    y = chosen(spec, backend).executed(module)(x)
     found = [y.detach(), *torch.autograd.grad(y, (x, *module.parameters()), dy)]
     assert torch.equal(x, kept[0])
     assert torch.equal(dy, kept[1])
@@ -58,7 +58,7 @@ def test_backends_agree_with_eager(spec: str, backend: str, dtype: torch.dtype) 
 def test_short_calls_are_captured_in_graphs(spec: str, backend: str) -> None:
     timer = GpuTimer()
     try:
-        arm = Workshop(SHORT, "bfloat16", "cuda").arm(spec, backend)
+        arm = Workshop(SHORT, "bfloat16", "cuda").arm(chosen(spec, backend))
         sample = timer.sample(arm)
     except Unsupported as reason:
         pytest.skip(str(reason))
@@ -68,12 +68,12 @@ def test_short_calls_are_captured_in_graphs(spec: str, backend: str) -> None:
 
 
 def test_one_kernel_of_a_few_microseconds_comes_from_a_graph() -> None:
-    timer, arm = GpuTimer(), Workshop(SHORT, "bfloat16", "cuda").arm("relu", "eager")
+    timer, arm = GpuTimer(), Workshop(SHORT, "bfloat16", "cuda").arm(chosen("relu"))
     assert timer.how(arm) == "CUDA graphs"
 
 
 def test_long_calls_hide_their_launches() -> None:
-    timer, arm = GpuTimer(), Workshop(LONG, "bfloat16", "cuda").arm("polynorm", "eager")
+    timer, arm = GpuTimer(), Workshop(LONG, "bfloat16", "cuda").arm(chosen("polynorm"))
     sample = timer.sample(arm)
     assert timer.how(arm) == "events"
     assert sample.forward + sample.backward <= sample.wall * 1.1
@@ -81,7 +81,7 @@ def test_long_calls_hide_their_launches() -> None:
 
 def test_what_fits_the_l2_cache_is_faster_warm() -> None:
     """4 MiB in and 4 MiB out stay in the cache of every data-centre GPU."""
-    timer, arm = GpuTimer(), Workshop(LevelAxes(tokens=1024, d_model=512), "bfloat16", "cuda").arm("relu", "eager")
+    timer, arm = GpuTimer(), Workshop(LevelAxes(tokens=1024, d_model=512), "bfloat16", "cuda").arm(chosen("relu"))
     sample = timer.sample(arm)
     assert sample.warm is not None
     assert sample.warm < sample.forward + sample.backward
@@ -99,13 +99,13 @@ def test_the_clock_can_be_read() -> None:
 
 def test_at_the_power_limit_samples_are_kept_whatever_their_clock() -> None:
     timer, block = GpuTimer(), LevelAxes(level="block", tokens=16384, d_model=2048)
-    arm = Workshop(block, "bfloat16", "cuda").arm("swiglu", "eager")
+    arm = Workshop(block, "bfloat16", "cuda").arm(chosen("swiglu"))
     assert sum(timer.sample(arm).throttled for _ in range(40)) <= 20
 
 
 @pytest.mark.parametrize("backend", ["eager", "compile", "liger"])
 def test_peaks_of_a_decoder_repeat(backend: str) -> None:
-    arm = Workshop(LevelAxes(level="decoder", d_model=128), "bfloat16", "cuda").arm("swiglu", backend)
+    arm = Workshop(LevelAxes(level="decoder", d_model=128), "bfloat16", "cuda").arm(chosen("swiglu", backend))
     arm.once()
     assert len({peak_bytes(arm.once, "cuda") for _ in range(5)}) == 1
 
@@ -115,7 +115,7 @@ def test_bytes_repeat_and_saved_bytes_are_those_of_the_cpu(spec: str) -> None:
     saved, peaks = {}, set()
     for device in ("cpu", "cuda"):
         module = activation(spec).to(device)
-        x = torch.randn(N, branches(spec) * F, device=device, requires_grad=True)
+        x = torch.randn(N, chosen(spec).branches * F, device=device, requires_grad=True)
         dy = torch.randn(N, F, device=device)
 
         def both(module=module, x=x, dy=dy) -> None:  # type: ignore[no-untyped-def]

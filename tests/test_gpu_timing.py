@@ -13,6 +13,7 @@ import torch
 from polybench.machine.gpu_clock import Reading
 from polybench.measure.instruments.gpu_timer import FIRST_SPIN_S, GRAPH_BELOW_S, LONGEST_SPIN_S, GpuTimer
 from polybench.measure.instruments.workshop import Arm
+from polybench.measure.model.build import Executed
 
 HERTZ, LAUNCH, FLUSH, L2 = 1.5e9, 8e-6, 3e-5, 4096  # a device, seconds to launch and to flush, bytes
 COLD = 2  # times as long as from the cache
@@ -160,7 +161,7 @@ def arm(device: Device, forward: tuple[float, int], backward: tuple[float, int],
         return y + float(device.corrupts and device.capturing is None)
 
     module = torch.nn.Identity()
-    return Arm(run, (x,), torch.ones(2), module, module, run, width=2, least_bytes=0, flops=0)
+    return Arm(run, (x,), torch.ones(2), module, Executed(module, run, 2))
 
 
 @pytest.fixture

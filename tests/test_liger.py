@@ -11,7 +11,7 @@ import torch
 
 from polybench.errors import Unsupported
 from polybench.measure.backends.liger import liger, mapped, refusal
-from polybench.measure.model.build import activation, branches
+from polybench.measure.model.build import activation, chosen
 from polybench.registry import activations
 
 # Dimension key: B batch, T time, F hidden width.
@@ -128,7 +128,7 @@ def test_outputs_and_gradients_agree_and_nothing_is_overwritten(spec: str, leadi
     with torch.no_grad():
         for parameter in module.parameters():
             parameter += torch.randn_like(parameter)
-    x, dy = torch.randn(*leading, branches(spec) * F, requires_grad=True), torch.randn(*leading, F)
+    x, dy = torch.randn(*leading, chosen(spec).branches * F, requires_grad=True), torch.randn(*leading, F)
     kept = x.detach().clone(), dy.clone()
     results = []
     for run in (module, mapped(module)):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from polybench.measure.model.build import generator
+from polybench.measure.model.build import chosen, generator
 from polybench.measure.model.decoder import Decoder
 from polybench.measure.model.feed_forward import BALANCE, Mixture, Z, auxiliary
 from polybench.measure.shape import Shape
@@ -24,7 +24,7 @@ def shape(**other: object) -> Shape:
 
 
 def mixture(name: str, own: bool = False, backend: str = "eager") -> Mixture:
-    made = Mixture(shape(expert_coefficients="own" if own else "shared"), name, backend).initialise(0).double()
+    made = Mixture(shape(expert_coefficients="own" if own else "shared"), chosen(name, backend)).initialise(0).double()
     with torch.no_grad():
         for i, parameter in enumerate(made.activation.parameters()):  # so that no two experts have the same
             parameter.add_(torch.randn(parameter.shape, generator=generator("coefficients", i)) / 10)
@@ -102,7 +102,7 @@ def test_coefficients_are_shared_or_one_set_each() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_active_feed_forward_parameters_equal_the_dense_block(name: str) -> None:
-    model = Mixture(shape(d_model=64), name)
+    model = Mixture(shape(d_model=64), chosen(name))
     active = K * (model.w_in[0].numel() + model.w_out[0].numel())
     assert abs(active / (8 * 64**2) - 1) <= 0.01
 
@@ -118,7 +118,7 @@ def test_the_balance_loss_is_least_when_even_and_grows_to_the_number_of_experts(
 
 @pytest.mark.parametrize("name", ["swiglu", "polynorm"])
 def test_a_decoder_of_experts_sends_gradients_everywhere(name: str) -> None:
-    model = Decoder(17, shape(qk_norm=True, tied=False), 8, name).initialise(0)
+    model = Decoder(17, shape(qk_norm=True, tied=False), 8, chosen(name)).initialise(0)
     tokens_BxT = torch.randint(0, 17, (4, 9), generator=generator("tokens"))
     loss, extra = model(tokens_BxT[:, :-1], tokens_BxT[:, 1:])
     assert extra > 0
@@ -128,7 +128,7 @@ def test_a_decoder_of_experts_sends_gradients_everywhere(name: str) -> None:
 
 
 def test_bfloat16_autocast_routes_in_float32() -> None:
-    model = Mixture(shape(), "polynorm").initialise(0)
+    model = Mixture(shape(), chosen("polynorm")).initialise(0)
     x_NxD = inputs().float()
     with torch.autocast("cpu", torch.bfloat16):
         out_NxD, extra = model(x_NxD)

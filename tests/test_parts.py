@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polybench.errors import NothingMeasured, UsageError
+from polybench.message import Ending, Message
 from polybench.plan.jobs import Plan, plan
-from polybench.plan.shard import Shard, shard
+from polybench.plan.shard import Shard, parts
+from polybench.record import Measurement
 from polybench.report.compose import compose
 from polybench.run import local, session, store
-from polybench.run.executor import Ending, Message
 from polybench.trial import Job
 
 BENCHMARKS = [
@@ -40,13 +41,17 @@ def ids(jobs: Sequence[Job]) -> list[str]:
 @given(SECONDS, st.integers(1, 12))
 def test_every_job_lies_in_exactly_one_part_in_the_order_it_had(seconds: list[float], count: int) -> None:
     jobs = [replace(j, seconds=s) for j, s in zip(FULL, seconds, strict=True)]
-    parts = [shard(jobs, i + 1, count) for i in range(count)]
-    assert sorted(i for part in parts for i in ids(part)) == sorted(ids(jobs))
+    divided = parts(jobs, count)
+    assert len(divided) == count
+    assert sorted(i for part in divided for i in ids(part)) == sorted(ids(jobs))
     places = {i: n for n, i in enumerate(ids(jobs))}
-    for part in parts:
+    for part in divided:
         found = [places[i] for i in ids(part)]
         assert found == sorted(found)
-    assert parts == [shard(list(jobs), i + 1, count) for i in range(count)]
+    assert divided == parts(list(jobs), count)
+    for i, part in enumerate(divided, 1):
+        if part:
+            assert Shard(i, count).of(jobs) == part
 
 
 @LAWS
@@ -54,8 +59,8 @@ def test_every_job_lies_in_exactly_one_part_in_the_order_it_had(seconds: list[fl
 def test_all_launches_of_one_place_of_a_timing_kind_lie_in_one_part(seconds: list[float], count: int) -> None:
     jobs = [replace(j, seconds=s) for j, s in zip(FULL, seconds, strict=True)]
     where: dict[object, set[int]] = {}
-    for i in range(count):
-        for job in shard(jobs, i + 1, count):
+    for i, part in enumerate(parts(jobs, count)):
+        for job in part:
             if job.trials[0].benchmark == "sp":
                 where.setdefault((job.trials[0].cell.axes, job.trials[0].cell.dtype), set()).add(i)
     assert len(where) == 3
@@ -68,7 +73,7 @@ def test_losses_are_spread_so_that_no_part_is_late_by_more_than_one_job(seconds:
     """Whatever a group of seeds weighs, one that fills more than a fair part is taken apart."""
     jobs = [j for j in FULL if j.trials[0].benchmark == "pre"]
     jobs = [replace(j, seconds=seconds[i % 4]) for i, j in enumerate(jobs)]
-    loads = [sum(j.seconds for j in shard(jobs, i + 1, count)) for i in range(count)]
+    loads = [sum(j.seconds for j in part) for part in parts(jobs, count)]
     fair = sum(loads) / count
     assert max(loads) <= 2 * fair + max(j.seconds for j in jobs)
     if count == 1:
@@ -78,8 +83,7 @@ def test_losses_are_spread_so_that_no_part_is_late_by_more_than_one_job(seconds:
 def test_the_activations_of_a_seed_stay_together_where_there_is_room() -> None:
     jobs = [j for j in FULL if j.trials[0].benchmark == "pre"]
     for count, together in ((2, 1), (len(jobs), 3)):
-        parts = [shard(jobs, i + 1, count) for i in range(count)]
-        seeds = [{(j.trials[0].cell.axes, j.trials[0].seed) for j in part} for part in parts]
+        seeds = [{(j.trials[0].cell.axes, j.trials[0].seed) for j in part} for part in parts(jobs, count)]
         first = next(iter(seeds[0]))
         assert sum(first in found for found in seeds) == together
 
@@ -87,7 +91,7 @@ def test_the_activations_of_a_seed_stay_together_where_there_is_room() -> None:
 def test_on_a_gpu_losses_are_spread_too() -> None:
     jobs = [j for j in plan(SUITE, "cuda").jobs if j.trials[0].benchmark == "pre"]
     assert all(j.alone for j in jobs)
-    assert all(len(shard(jobs, i + 1, len(jobs))) == 1 for i in range(len(jobs)))
+    assert all(len(part) == 1 for part in parts(jobs, len(jobs)))
 
 
 @pytest.mark.parametrize("text", ["", "2", "0/3", "4/3", "1/0", "-1/3", "a/b", "1/3/5", "1.5/3", "１/３"])
@@ -107,7 +111,7 @@ class Fake:
 
     def run(self, job: Job, on_message: Callable[[Message], None]) -> Ending:
         for i in range(len(job.trials)):
-            on_message({"trial": i, "measurement": {"metric": "saved_bytes", "values": [1.0]}})
+            on_message(Message(i, Measurement("saved_bytes", (1.0,))))
         return Ending()
 
     def stop(self) -> None:
@@ -143,10 +147,10 @@ def test_a_part_of_what_is_left_leaves_the_run_as_it_is(tmp_path: Path, monkeypa
     monkeypatch.setattr(session, "capture", lambda: {**MACHINE, "cpu": "of a node"})
     rest = session.resume(tmp_path / "run", None, force=False, remote=True)
     rest = replace(rest, header={**rest.header, "sources": [], "missing": ["x"]})
-    parts = [session.part_of(rest, Shard(i, 2), tmp_path / f"part{i}") for i in (1, 2)]
-    assert sorted(i for part in parts for i in ids(part.todo.jobs)) == sorted(ids(whole.todo.jobs[2:]))
+    both = [session.part_of(rest, Shard(i, 2), tmp_path / f"part{i}") for i in (1, 2)]
+    assert sorted(i for part in both for i in ids(part.todo.jobs)) == sorted(ids(whole.todo.jobs[2:]))
     header = json.loads((tmp_path / "part1" / "run.json").read_text())
     assert (header["shard"], header["environment"]["cpu"]) == ("1/2", "of a node")
     assert not {"sources", "missing"} & set(header)
-    assert ids(session.resume(tmp_path / "part1", None, force=False).todo.jobs) == ids(parts[0].todo.jobs)
+    assert ids(session.resume(tmp_path / "part1", None, force=False).todo.jobs) == ids(both[0].todo.jobs)
     assert (tmp_path / "run" / "records.jsonl").read_bytes() == before

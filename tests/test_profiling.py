@@ -31,16 +31,17 @@ from polybench.measure.instruments.allocation import peak_bytes
 from polybench.measure.instruments.profiling import CALLS, name, trace, traces
 from polybench.measure.instruments.workshop import Arm, Workshop
 from polybench.measure.kinds.speed import SpeedAxes
+from polybench.measure.model.build import chosen
 from polybench.plan.jobs import plan
 from polybench.plan.suite import Suite
-from polybench.record import Artifact, Status
+from polybench.record import TRACE_ENDING, TRACE_FOLDER, Artifact, Status
 from polybench.registry import activations, backends
 from polybench.report.compose import compose
 from polybench.run.executor import WorkerProcess
 from polybench.run.runner import records_of
 from polybench.run.session import profiled
 from polybench.run.store import load
-from polybench.run.traces import FOLDER, SUFFIX, read, summarise
+from polybench.run.traces import read, summarise
 from polybench.trial import Job, Trial
 
 ROOT = Path(__file__).parent.parent
@@ -49,7 +50,7 @@ SPECS = ("relu", "swiglu", "polyrelu", "polynorm", "polynorm(norm=l2, order=2)")
 
 
 def arm(spec: str, level: str = "block") -> Arm:
-    return Workshop(SpeedAxes(level=level, tokens=64, d_model=16), "float32", "cpu").arm(spec, "eager")  # type: ignore[arg-type]
+    return Workshop(SpeedAxes(level=level, tokens=64, d_model=16), "float32", "cpu").arm(chosen(spec))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("level", ["activation", "block"])
@@ -81,8 +82,8 @@ def test_names_are_safe_and_tell_every_trial_apart() -> None:
     names = {name(t) for t in trials}
     assert len(names) == len(trials)
     for text in names:
-        assert Artifact(f"{FOLDER}/{text}{SUFFIX}")
-        match = WORKER_PATTERN.match(f"{text}{SUFFIX}")
+        assert Artifact(f"{TRACE_FOLDER}/{text}{TRACE_ENDING}")
+        match = WORKER_PATTERN.match(f"{text}{TRACE_ENDING}")
         assert match and match.groups() == (text, None)
     assert "speed-polynorm-norm=l2-order=2-eager-float32-block-tokens=64" in names
     long = replace(trials[0], cell=replace(trials[0].cell, activation="a" * 400))
@@ -173,9 +174,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_keeps_its_traces_and_a_resumed_one_makes_the_missing(folder: Path) -> None:
     run = folder / "run"
-    names = {f"{FOLDER}/speed-{a}-eager-float32-activation-d_model=8-tokens=16{SUFFIX}" for a in ("relu", "swiglu")}
+    names = {
+        f"{TRACE_FOLDER}/speed-{a}-eager-float32-activation-d_model=8-tokens=16{TRACE_ENDING}"
+        for a in ("relu", "swiglu")
+    }
     assert {a.name for r in load(run).records for a in r.artifacts} == names
-    assert {str(p.relative_to(run)) for p in run.rglob(f"*{SUFFIX}")} == names
+    assert {str(p.relative_to(run)) for p in run.rglob(f"*{TRACE_ENDING}")} == names
     assert [t.key for t in compose(load(run)).tables] == [
         "speed",
         "speed-limits",
@@ -212,11 +216,11 @@ def test_tensorboard_reads_the_same_files(folder: Path) -> None:
     listener.start()
     try:
         ask = asked(words)
-        assert runs(ask, words) == {"runs": [FOLDER], "loading": False}
+        assert runs(ask, words) == {"runs": [TRACE_FOLDER], "loading": False}
         assert {"Overview", "Operator", "Trace", "Memory"} <= set(ask("views"))
         workers = ask("workers", view="Operator")
-        traces_of = {w: read(folder / "run" / FOLDER / f"{w}{SUFFIX}") for w in workers}
-        assert set(traces_of) == {p.name.removesuffix(SUFFIX) for p in (folder / "run" / FOLDER).iterdir()}
+        traces_of = {w: read(folder / "run" / TRACE_FOLDER / f"{w}{TRACE_ENDING}") for w in workers}
+        assert set(traces_of) == {p.name.removesuffix(TRACE_ENDING) for p in (folder / "run" / TRACE_FOLDER).iterdir()}
         for worker, profile in traces_of.items():
             where = {"worker": worker, "span": "default", "group_by": "Operation"}
             theirs = {o["name"]: (o["calls"], o["host_self_duration"]) for o in ask("operation/table", **where)["data"]}
@@ -250,7 +254,7 @@ def asked(words: queue.Queue[str]) -> Callable[..., Any]:
         address = found[1] if found else ""
 
     def ask(route: str, **arguments: str) -> Any:
-        query = urllib.parse.urlencode({"run": FOLDER, **arguments})
+        query = urllib.parse.urlencode({"run": TRACE_FOLDER, **arguments})
         with urllib.request.urlopen(f"{address}/data/plugin/pytorch_profiler/{route}?{query}", timeout=60) as answer:
             data = answer.read()
             return json.loads(gzip.decompress(data) if answer.headers["Content-Encoding"] == "gzip" else data)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from polybench.errors import ResultsError
-from polybench.record import Record, Status
-from polybench.run.executor import Ending, Message
+from polybench.kind import Fact, Measured, Progress
+from polybench.message import Ending, Message
+from polybench.record import Artifact, Measurement, Record, Status
 from polybench.run.runner import Advanced, Event, Finished, Started, records_of, run
 from polybench.trial import Cell, Job, Trial
 
@@ -26,7 +28,7 @@ class Fake:
     """Answers each job with what `script` says for its first trial's activation."""
 
     def __init__(self, script: Callable[[str], tuple[list[Message], Ending]] | None = None):
-        self.script = script or (lambda name: ([{"trial": 0, "measurement": VALUE}], Ending()))
+        self.script = script or (lambda name: ([Message(0, VALUE)], Ending()))
         self.jobs: list[str] = []
         self.stopped = False
 
@@ -42,7 +44,7 @@ class Fake:
         self.stopped = True
 
 
-VALUE = {"metric": "m", "values": [1.0, 2.0]}
+VALUE = Measurement("m", (1.0, 2.0))
 
 
 def carried(jobs: list[Job], slots: int = 2) -> tuple[list[Record], list[Event], list[Fake]]:
@@ -82,10 +84,10 @@ def test_a_record_is_kept_before_anyone_is_told() -> None:
 def test_messages_become_the_record() -> None:
     def script(name: str) -> tuple[list[Message], Ending]:
         return [
-            {"progress": 0.5},
-            {"trial": 0, "measurement": VALUE},
-            {"trial": 0, "fact": ["corpus", "abc"]},
-            {"trial": 1, "status": "diverged", "error": "nan"},
+            Message(0, Progress(0.5)),
+            Message(0, VALUE),
+            Message(0, Fact("corpus", "abc")),
+            Message(1, Ending(Status.DIVERGED, "nan")),
         ], Ending()
 
     seen: list[float] = []
@@ -98,16 +100,16 @@ def test_messages_become_the_record() -> None:
 
 def test_what_was_measured_before_a_crash_is_kept() -> None:
     died = Ending(Status.FAILED, "gone")
-    (record,) = records_of(job("a"), Fake(lambda name: ([{"trial": 0, "measurement": VALUE}], died)))
+    (record,) = records_of(job("a"), Fake(lambda name: ([Message(0, VALUE)], died)))
     assert record.status is Status.FAILED
     assert record.measurements[0].values == (1.0, 2.0)
 
 
-MEASURED: list[Message] = [{"trial": 0, "measurement": VALUE}, {"trial": 0, "measured": "profile"}]
+MEASURED: list[Message] = [Message(0, VALUE), Message(0, Measured("profile"))]
 
 
 def test_what_fails_after_the_measurements_is_a_note() -> None:
-    wrong = {"trial": 0, "status": "out_of_memory", "error": "no room"}
+    wrong = Message(0, Ending(Status.OUT_OF_MEMORY, "no room"))
     (record,) = records_of(job("a"), Fake(lambda name: ([*MEASURED, wrong], Ending())))
     assert (record.status, record.error) == (Status.OK, "")
     assert record.measurements[0].values == (1.0, 2.0)
@@ -115,10 +117,10 @@ def test_what_fails_after_the_measurements_is_a_note() -> None:
 
 
 def test_a_crash_after_the_measurements_is_a_note_where_something_is_missing() -> None:
-    file = {"trial": 0, "artifact": ["traces/a.gz", "aGVsbG8="]}
+    file = Message(0, Artifact("traces/a.gz", b"hello"))
     died = Ending(Status.TIMED_OUT, "too late")
     one, two = records_of(
-        job("a", "b"), Fake(lambda name: ([*MEASURED, file, *({**m, "trial": 1} for m in MEASURED)], died))
+        job("a", "b"), Fake(lambda name: ([*MEASURED, file, *(replace(m, trial=1) for m in MEASURED)], died))
     )
     assert (one.status, one.notes, one.artifacts[0].data) == (Status.OK, (), b"hello")
     assert (two.status, two.artifacts) == (Status.OK, ())
@@ -150,7 +152,7 @@ def test_an_interrupt_stops_the_workers_and_keeps_no_half_done_job() -> None:
 
     class Slow(Fake):
         def run(self, job: Job, on_message: Callable[[Message], None]) -> Ending:
-            on_message({"trial": 0, "measurement": VALUE})
+            on_message(Message(0, VALUE))
             running.set()
             stopped.wait()
             return Ending(Status.FAILED, "stopped")

@@ -18,6 +18,7 @@ from polybench.compare import selfcheck
 from polybench.kind import axes_of, kind_of
 from polybench.measure.instruments.workshop import Arm
 from polybench.measure.kinds.selfcheck import ARMS, _slowed
+from polybench.measure.model.build import Executed
 from polybench.record import Measurement, Record, Status
 from polybench.report.selfcheck import table
 from polybench.run.store import Run
@@ -79,7 +80,7 @@ def test_the_slowed_copy_does_the_named_factor_of_work(slowdown: float) -> None:
         return x * 2
 
     x, module = torch.ones(1, requires_grad=True), torch.nn.Identity()
-    arm = Arm(forward, (x,), torch.ones(1), module, module, module, width=1, least_bytes=0, flops=0)
+    arm = Arm(forward, (x,), torch.ones(1), module, Executed(module, module, 1))
     extra = Fraction(slowdown - 1).limit_denominator(40)
     slowed = _slowed(arm, extra)
     for turn in range(1, 5):

@@ -183,16 +183,6 @@ def test_a_folder_that_holds_anything_is_never_written_to(folder: Path, tmp_path
     assert store.load(tmp_path / "empty").records == ()
 
 
-def test_a_file_is_replaced_whole_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
-    store.write_whole(tmp_path / "report.md", "old")
-    store.write_whole(tmp_path / "report.md", "new")
-    assert texts(tmp_path) == {"report.md": b"new"}
-    (tmp_path / "taken").mkdir()
-    with pytest.raises(ResultsError, match="taken cannot be written"):
-        store.write_whole(tmp_path / "taken", "x")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["report.md", "taken"]
-
-
 def test_a_run_is_found_by_what_people_call_it(tmp_path: Path) -> None:
     root = tmp_path / "results"
     for name, day in (("alpha/one", "2026-01-03"), ("alpha/two", "2026-01-01"), ("beta/three", "2026-01-02")):

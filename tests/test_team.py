@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing import Pipe
 from pathlib import Path
 
@@ -16,17 +17,19 @@ import toy_kind
 from builders import MACHINE, suite
 
 from polybench.errors import ResultsError, UsageError
-from polybench.record import Record, Status
+from polybench.message import Ending, Message
+from polybench.ranks import Place, place
+from polybench.record import Measurement, Record, Status
 from polybench.run import session, torchrun
-from polybench.run.executor import Ending, Executor, Message
+from polybench.run.executor import Executor
 from polybench.run.runner import records_of
 from polybench.run.store import load
-from polybench.run.team import Place, Together, divided, place, serve
+from polybench.run.team import Together, divided, serve
 from polybench.trial import RENDEZVOUS, Cell, Job, Trial
 
-VALUE: Message = {"trial": 0, "measurement": {"metric": "m", "values": [1.0]}}
-WRONG: Message = {"trial": 0, "status": "failed", "error": "connection closed by peer"}
-DIVERGED: Message = {"trial": 0, "status": "diverged", "error": "nan"}
+VALUE = Message(0, Measurement("m", (1.0,)))
+WRONG, PLANTED = (Message(0, Ending(Status.FAILED, why)) for why in ("connection closed by peer", "planted"))
+DIVERGED = Message(0, Ending(Status.DIVERGED, "nan"))
 
 
 def job(name: str = "relu", kind: str = "pretrain") -> Job:
@@ -82,16 +85,16 @@ def test_every_process_has_the_job_as_it_is_and_one_meeting_point() -> None:
     assert carried(*fakes).status is Status.OK
     jobs = [j for fake in fakes for j in fake.jobs]
     assert jobs[0] == jobs[1] == jobs[2]
-    assert (jobs[0].trials, jobs[0].protocol, jobs[0].timeout_s) == (job().trials, (("a", 1),), 7.0)
+    assert replace(jobs[0], environment=()) == job()
     assert dict(jobs[0].environment)[RENDEZVOUS].startswith(jobs[0].trials[0].id)
     assert all(fake.stopped.is_set() for fake in fakes)  # nothing of it is left for the next job
 
 
 LOST = Ending(Status.OUT_OF_MEMORY, "killed")
 ENDINGS = [
-    ("one raises, rank 0 hears its line close", [Fake([VALUE, WRONG]), Fake([{**WRONG, "error": "planted"}])],
+    ("one raises, rank 0 hears its line close", [Fake([VALUE, WRONG]), Fake([PLANTED])],
      Status.FAILED, "connection closed by peer (rank 1: planted)"),
-    ("one raises before they meet", [Fake(waits=True), Fake([{**WRONG, "error": "planted"}])],
+    ("one raises before they meet", [Fake(waits=True), Fake([PLANTED])],
      Status.FAILED, "stopped (rank 1: planted)"),
     ("one dies at the very end", [Fake([VALUE]), Fake([VALUE]), Fake(ending=LOST)], Status.FAILED, "rank 2: killed"),
     ("all diverge", [Fake([DIVERGED]), Fake([DIVERGED])], Status.DIVERGED, "nan"),
@@ -107,7 +110,7 @@ def test_whoever_fails_is_named_and_holds_nobody_up(fakes: list[Fake], status: S
 
 
 def test_after_a_failure_the_next_job_is_done_by_all() -> None:
-    first, other = Fake([VALUE]), Fake([{**WRONG, "error": "planted"}])
+    first, other = Fake([VALUE]), Fake([PLANTED])
     with team(first, other) as executor:
         assert records_of(job(), executor)[0].status is Status.FAILED
         other.messages = [VALUE]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from polybench.corpora.corpus import held_out, tokens
+from polybench.corpora.tokenizer import Bytes, coder, of_json
 from polybench.errors import Unsupported
 from polybench.kind import kind_of
 
@@ -67,6 +68,28 @@ def test_a_byte_level_tokenizer_json_is_exact_neither_cut_nor_padded(corpus: str
     assert ends == len(TEXTS)
     told = inner.decode(made.held_out_N.tolist())
     assert size([told]) == made.bytes_V[made.held_out_N].sum()
+
+
+@pytest.mark.parametrize("name", ["bytes", "bpe-300", "file"])
+def test_a_text_comes_back_from_its_ids_and_they_are_those_of_its_document(name: str, tmp_path: Path) -> None:
+    made = coder(byte_level(tmp_path / "t.json") if name == "file" else name, [t.encode() for t in TEXTS])
+    same = of_json(made.json or "bytes", "here")
+    for text in ("", " ", "ab  c\n", "naïve Ω 猫 \N{PILE OF POO}", TEXTS[-1], TEXTS[0] * 20):
+        ids = made.encode_text(text)
+        assert made.decode(ids) == made.decode([*ids, made.end]) == text
+        assert made.encode([text.encode()]).tolist() == [*ids, made.end]
+        assert (same.encode_text(text), same.decode(ids), same.end) == (ids, text, made.end)
+
+
+def test_bytes_that_are_no_text_are_replaced() -> None:
+    assert Bytes().decode([0xC3, 0xBE, 0xBF, 0xC3]) == "þ\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}"
+    assert Bytes().encode_text("\udc80") == [ord("?")]
+
+
+@pytest.mark.parametrize("content", ["", "{}", "{nope"])
+def test_a_kept_tokenizer_that_cannot_be_read_is_told(content: str) -> None:
+    with pytest.raises(Unsupported, match=r"^the tokenizer in the checkpoint is no tokenizer\.json: "):
+        _ = of_json(content, "the tokenizer in the checkpoint").end
 
 
 def test_ids_past_uint16_are_kept(corpus: str, tmp_path: Path) -> None:

@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 
 from polybench.cli import trace
 from polybench.errors import ResultsError, UsageError
-from polybench.record import Artifact
+from polybench.record import TRACE_ENDING, TRACE_FOLDER, Artifact
 from polybench.registry import formats
 from polybench.report.compose import compose
 from polybench.report.profiles import profile_tables
 from polybench.run.store import load
-from polybench.run.traces import FOLDER, OUTSIDE, SUFFIX, Operator, Profile, read, summarise
+from polybench.run.traces import OUTSIDE, Operator, Profile, read, summarise
 
 ROOT = Path(__file__).parent.parent
 LAWS = settings(max_examples=80, deadline=None, derandomize=True, database=None)
@@ -153,7 +153,7 @@ def traced(folder: Path, *names: str, events: list[Event] = EVENTS, **changes: A
     found = []
     for name in names:
         one = record("speed", name, times)
-        artifact = Artifact(f"{FOLDER}/speed-{name}-eager{SUFFIX}", packed(events))
+        artifact = Artifact(f"{TRACE_FOLDER}/speed-{name}-eager{TRACE_ENDING}", packed(events))
         found.append(replace(one, artifacts=(artifact,), **changes))
     return save(built(found), folder / "run")
 
@@ -186,8 +186,8 @@ def test_lost_traces_are_one_note_and_nothing_else_changes(tmp_path: Path) -> No
     folder = traced(tmp_path, "relu", "swiglu", "polynorm", notes=("its profile failed",))
     whole = compose(load(folder))
     assert any("relu (activation): its profile failed" in note for t in whole.tables for note in t.notes)
-    (folder / FOLDER / f"speed-relu-eager{SUFFIX}").unlink()
-    (folder / FOLDER / f"speed-swiglu-eager{SUFFIX}").write_bytes(b"")
+    (folder / TRACE_FOLDER / f"speed-relu-eager{TRACE_ENDING}").unlink()
+    (folder / TRACE_FOLDER / f"speed-swiglu-eager{TRACE_ENDING}").write_bytes(b"")
     document = compose(load(folder))
     (note,) = set(document.notes) - set(whole.notes)
     assert "2 traces have no table" in note and "relu" in note and "is missing" in note
@@ -204,7 +204,7 @@ def test_a_file_can_only_be_left_in_a_folder_of_the_run(name: str) -> None:
 def test_names_are_stored_and_data_is_not(tmp_path: Path) -> None:
     folder = traced(tmp_path, "relu")
     (one,) = load(folder).records
-    assert one.artifacts == (Artifact(f"{FOLDER}/speed-relu-eager{SUFFIX}"),)
+    assert one.artifacts == (Artifact(f"{TRACE_FOLDER}/speed-relu-eager{TRACE_ENDING}"),)
     assert len((folder / "records.jsonl").read_text()) < 1500
     assert summarise(EVENTS) == read(folder / one.artifacts[0].name)
 

@@ -13,7 +13,7 @@ import torch
 from polybench.corpora.corpus import Tokens
 from polybench.errors import Diverged, Unsupported
 from polybench.measure.instruments.allocation import peak_bytes
-from polybench.measure.model.build import generator
+from polybench.measure.model.build import chosen, generator
 from polybench.measure.model.decoder import Decoder
 from polybench.measure.shape import Shape
 from polybench.measure.training.evaluation import held_out_loss
@@ -48,7 +48,7 @@ def text() -> Tokens:
 
 
 def decoder(name: str, seed: int = 0) -> Decoder:
-    return Decoder(V, Shape(layers=2, d_model=16, heads=2), 8, name).initialise(seed)
+    return Decoder(V, Shape(layers=2, d_model=16, heads=2), 8, chosen(name)).initialise(seed)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -67,7 +67,7 @@ def test_no_position_sees_what_comes_after(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_seed_repeats_its_losses_to_the_bit(name: str, text: Tokens) -> None:
     def losses(seed: int) -> list[float]:
-        model = set_up(text, AXES, name, "eager", "cpu", "float32", seed)
+        model = set_up(text, AXES, chosen(name), "cpu", "float32", seed)
         return [step.loss for step in train(model, text, AXES, "float32", seed)]
 
     assert losses(3) == losses(3)
@@ -96,7 +96,7 @@ def test_training_learns_a_repeating_stream(name: str) -> None:
     stream = np.tile(np.arange(V, dtype=np.uint16), 60)
     text = Tokens(stream, stream, np.ones(V, dtype=np.int64), "repeat")
     axes = changed(steps=60)
-    model = set_up(text, axes, name, "eager", "cpu", "float32", 0)
+    model = set_up(text, axes, chosen(name), "cpu", "float32", 0)
     before = held_out_loss(model, text, axes, "float32").nats
     list(train(model, text, axes, "float32", 0))
     assert held_out_loss(model, text, axes, "float32").nats < 0.5 * before
@@ -113,7 +113,7 @@ def test_bits_per_byte_follow_from_nats_and_lengths(text: Tokens) -> None:
 
 
 def test_a_loss_that_is_no_number_is_an_outcome(text: Tokens) -> None:
-    model = set_up(text, AXES, "gelu", "eager", "cpu", "float32", 0)
+    model = set_up(text, AXES, chosen("gelu"), "cpu", "float32", 0)
     with torch.no_grad():
         model.embedding.weight.fill_(float("nan"))
     with pytest.raises(Diverged, match="step 1 of 6"):
@@ -123,14 +123,14 @@ def test_a_loss_that_is_no_number_is_an_outcome(text: Tokens) -> None:
 def test_too_little_text_and_float16_are_unsupported(text: Tokens) -> None:
     short = Tokens(text.train_N[:5], text.held_out_N, text.bytes_V, "short")
     with pytest.raises(Unsupported, match="fewer than one sequence"):
-        set_up(short, AXES, "gelu", "eager", "cpu", "float32", 0)
+        set_up(short, AXES, chosen("gelu"), "cpu", "float32", 0)
     with pytest.raises(Unsupported, match="bfloat16"):
-        set_up(text, AXES, "gelu", "eager", "cpu", "float16", 0)
+        set_up(text, AXES, chosen("gelu"), "cpu", "float16", 0)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
 def test_other_types_train_too(dtype: str, text: Tokens) -> None:
-    model = set_up(text, AXES, "polynorm", "eager", "cpu", dtype, 0)
+    model = set_up(text, AXES, chosen("polynorm"), "cpu", dtype, 0)
     assert len(list(train(model, text, AXES, dtype, 0))) == AXES.steps
 
 
@@ -162,7 +162,7 @@ def test_the_rate_rises_stays_or_falls_and_ends_low(kind: str, warm_up: float) -
 
 
 def trained(text: Tokens, axes: FilledAxes, seed: int = 0, name: str = "gelu") -> tuple[list[float], Training]:
-    training = Training(set_up(text, axes, name, "eager", "cpu", "float64", seed), text, axes, 0.01, "float64", seed)
+    training = Training(set_up(text, axes, chosen(name), "cpu", "float64", seed), text, axes, 0.01, "float64", seed)
     return [step.loss for step in training.steps()], training
 
 
@@ -179,7 +179,7 @@ def test_computing_again_changes_nothing_but_memory(text: Tokens) -> None:
     assert trained(text, again)[0] == trained(text, AXES)[0]
     peaks = []
     for axes in (again, AXES):
-        model = set_up(text, axes, "polynorm", "eager", "cpu", "float32", 0)
+        model = set_up(text, axes, chosen("polynorm"), "cpu", "float32", 0)
         peaks.append(peak_bytes(Training(model, text, axes, 0.01, "float32", 0).micro_batch, "cpu"))
     assert peaks[0] < 0.9 * peaks[1]
 
@@ -190,8 +190,8 @@ def test_a_source_that_does_not_vary_is_that_of_seed_0(text: Tokens) -> None:
     fixed = changed(varies="data")
     first, _ = trained(text, fixed, 1)
     assert first[0] != trained(text, AXES, 1)[0][0]
-    weights = set_up(text, fixed, "gelu", "eager", "cpu", "float64", 1).state_dict()
-    base = set_up(text, AXES, "gelu", "eager", "cpu", "float64", 0).state_dict()
+    weights = set_up(text, fixed, chosen("gelu"), "cpu", "float64", 1).state_dict()
+    base = set_up(text, AXES, chosen("gelu"), "cpu", "float64", 0).state_dict()
     assert all(torch.equal(weights[k], base[k]) for k in base)
     assert len({tuple(trained(text, changed(varies=v), 1)[0]) for v in ("both", "init", "data")}) == 3
 
@@ -207,11 +207,11 @@ def test_any_step_can_be_gone_on_from(text: Tokens) -> None:
     axes = changed(accumulate=2, schedule="wsd")
     whole, _ = trained(text, axes, 3, "polynorm")
     for stop in range(axes.steps):
-        model = set_up(text, axes, "polynorm", "eager", "cpu", "float64", 3)
+        model = set_up(text, axes, chosen("polynorm"), "cpu", "float64", 3)
         begun = Training(model, text, axes, 0.01, "float64", 3)
         steps = begun.steps()
         before = [next(steps).loss for _ in range(stop)]
-        other = Training(set_up(text, axes, "polynorm", "eager", "cpu", "float64", 9), text, axes, 0.01, "float64", 3)
+        other = Training(set_up(text, axes, chosen("polynorm"), "cpu", "float64", 9), text, axes, 0.01, "float64", 3)
         other.load(begun.state())
         assert before + [step.loss for step in other.steps()] == whole
 
@@ -221,7 +221,7 @@ def test_any_step_can_be_gone_on_from(text: Tokens) -> None:
 def test_a_step_needs_no_more_than_a_micro_batch_and_the_gradients(name: str, count: int, text: Tokens) -> None:
     """Model and moments are there already; the peak counts what comes on top."""
     axes = changed(batch=16, accumulate=count)
-    model = set_up(text, axes, name, "eager", "cpu", "float32", 0)
+    model = set_up(text, axes, chosen(name), "cpu", "float32", 0)
     training = Training(model, text, axes, 0.01, "float32", 0)
     steps = training.steps()
     next(steps)  # the optimizer's moments are made

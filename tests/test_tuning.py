@@ -10,12 +10,12 @@ import pytest
 from builders import suite
 
 from polybench.errors import SuiteError
+from polybench.message import Ending, Message
 from polybench.plan.check import load_suite
 from polybench.plan.jobs import Plan, plan
 from polybench.plan.suite import Suite
 from polybench.record import Measurement, Record, Status
 from polybench.run import local, session, store
-from polybench.run.executor import Ending
 from polybench.trial import Job, Trial
 
 GRID = [0.004, 0.008, 0.016]
@@ -168,7 +168,7 @@ class Bowls:
         (trial,) = job.trials
         rate = trial.rate or dict(trial.cell.axes)["lr"]
         loss = self.losses[trial.cell.activation](rate, trial.seed)
-        on_message({"trial": 0, "measurement": Measurement("val_loss", (loss,)).to_json()})
+        on_message(Message(0, Measurement("val_loss", (loss,))))
         return Ending()
 
     def stop(self) -> None:

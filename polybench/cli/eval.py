@@ -14,6 +14,7 @@ import typer
 
 from polybench.cli.options import DeviceOption, Json
 from polybench.errors import ResultsError, TrialError, UsageError
+from polybench.record import CHECKPOINT_FOLDER
 
 if TYPE_CHECKING:
     from polybench.document import Table
@@ -39,12 +40,13 @@ def evaluate(
 
     Ends with 2 where a task or the model cannot be had, and with 3 where evaluating itself failed.
     """
+    from polybench.files import make_folder
     from polybench.machine.environment import choose_device
     from polybench.measure.tasks import Tasks
     from polybench.record import Status
     from polybench.report.scores import ScoredModel, side_by_side, table_of
     from polybench.run.scores import SUFFIX, keep, path_of
-    from polybench.run.store import find, load, make_folder
+    from polybench.run.store import find, load
 
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")  # the bars of lm-eval and of datasets
@@ -91,7 +93,7 @@ def evaluate(
 
 
 def _models(run: Run) -> list[Path]:
-    paths = sorted((run.path / "checkpoints").glob(KEPT))
+    paths = sorted((run.path / CHECKPOINT_FOLDER).glob(KEPT))
     if not paths:
         raise UsageError(f"{run.path} kept no model; `protocol: {{save: true}}` on a benchmark of kind pretrain does")
     return paths

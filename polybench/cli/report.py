@@ -55,9 +55,10 @@ def report(
     A terminal gets the answer, the overview and what went wrong; a pipe gets every table. With --format one format is
     printed, or with --out too written. `--format csv` has every value as plain text, which report.csv.gz holds packed.
     """
+    from polybench.files import make_folder, write_whole
     from polybench.registry import formats
     from polybench.report.compose import compose
-    from polybench.run.store import find, load, make_folder, write_whole
+    from polybench.run.store import find, load
 
     if table and out:
         raise UsageError("--table prints a table and writes nothing, so leave --out away")

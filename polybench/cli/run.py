@@ -16,6 +16,7 @@ from polybench.errors import Stopped
 
 if TYPE_CHECKING:
     from polybench.cli.request import Request
+    from polybench.ranks import place
     from polybench.run.cluster import Order
     from polybench.run.session import Session
 
@@ -49,7 +50,7 @@ def run(
     """
     from polybench.cli.request import Request
     from polybench.run.store import load
-    from polybench.run.team import follow, place
+    from polybench.run.team import follow
 
     if not place().leads:
         follow(place().rank)
@@ -130,7 +131,6 @@ def _resumed(request: Request) -> Session:
 def _measure(current: Session, order: Order | None, force: bool, quiet: bool) -> None:
     from polybench.run import cluster, local, team, torchrun
     from polybench.run.progress import shown
-    from polybench.run.team import place
 
     size = place().size
     if order:

@@ -36,6 +36,7 @@ def selfcheck(
     Ends with 0, or with 4 when this machine raises more false alarms than the intervals promise, or sees nothing.
     """
     from polybench.compare import selfcheck as check
+    from polybench.files import write_whole
     from polybench.report.compose import compose
     from polybench.report.formats.markdown import markdown
     from polybench.report.formats.terminal import terminal
@@ -67,7 +68,7 @@ def selfcheck(
         print(json.dumps({"run": str(path), "table": asdict(table(found)), "reason": reason}, indent=1))
     else:
         document = compose(found)
-        store.write_whole(path / "report.md", markdown(document))
+        write_whole(path / "report.md", markdown(document))
         print(terminal(document))
         print(f"results: {path}")
         print(reason)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polybench.errors import UsageError, did_you_mean
-from polybench.run.traces import FOLDER, SUFFIX
+from polybench.record import TRACE_ENDING, TRACE_FOLDER
 
 if TYPE_CHECKING:
     from http.server import HTTPServer
@@ -33,8 +33,8 @@ def trace(
     """
     from polybench.run.store import find
 
-    folder = find(run) / FOLDER
-    names = sorted(p.name.removesuffix(SUFFIX) for p in folder.glob(f"*{SUFFIX}"))
+    folder = find(run) / TRACE_FOLDER
+    names = sorted(p.name.removesuffix(TRACE_ENDING) for p in folder.glob(f"*{TRACE_ENDING}"))
     if not names:
         raise UsageError(f"there is no trace in {folder.parent}; `polybench run SUITE --profile` records some")
     found = _named(name, names, folder.parent)
@@ -42,7 +42,7 @@ def trace(
         print("\n".join(found))
         print(f"open one of them: polybench trace {shlex.quote(str(folder.parent))} NAME", file=sys.stderr)
         return
-    file = folder / f"{found[0]}{SUFFIX}"
+    file = folder / f"{found[0]}{TRACE_ENDING}"
     with _server(file, port) as server:
         address = f"http://{HOST}:{server.server_port}"
         print(f"{file} is at {address} until Ctrl-C", flush=True)

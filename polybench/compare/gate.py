@@ -8,10 +8,12 @@ from typing import Literal
 
 from polybench.compare.grid import Grid, Point, matches
 from polybench.compare.verdict import Ruling, Verdict, judge
-from polybench.errors import NothingMeasured, UsageError
+from polybench.errors import NothingMeasured, RegistryError, UsageError
+from polybench.kind import Protocol, kind_of
 from polybench.machine.environment import differences as fingerprint_differences
 from polybench.metric import Metric
 from polybench.run.store import Run
+from polybench.spec import Scalar
 from polybench.stats import ALPHA, holm
 
 
@@ -104,13 +106,20 @@ def exit_code(
 
 def _careless(baseline: Run, run: Run, benchmark: str) -> list[str]:
     """What of a benchmark's protocol differs, other than how often: a heap or a sample's length biases times."""
-    one, other = (_protocol(r, benchmark) for r in (baseline, run))
-    keys = sorted({*one, *other} - {"launches", "blocks", "most_blocks", "budget_s", "margin", "profile"})
+    one, other = (_biasing(r, benchmark) for r in (baseline, run))
+    keys = sorted({*one, *other})
     return [f"protocol {k}: {one.get(k)} / {other.get(k)}" for k in keys if one.get(k) != other.get(k)]
 
 
-def _protocol(run: Run, benchmark: str) -> dict[str, object]:
-    return next((dict(b["protocol"]) for b in run.suite["benchmarks"] if b["name"] == benchmark), {})
+def _biasing(run: Run, benchmark: str) -> dict[str, Scalar]:
+    """What may bias it; all that is said where the kind is not here any more."""
+    stated = next((b for b in run.suite["benchmarks"] if b["name"] == benchmark), None)
+    if stated is None:
+        return {}
+    try:
+        return kind_of(stated["kind"]).protocol.biasing(stated["protocol"])
+    except RegistryError:
+        return Protocol.biasing(stated["protocol"])
 
 
 def _rule_name(rule: dict[str, object]) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polybench.corpora.stream import Tokens
+from polybench.files import replacing, write_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,20 +66,15 @@ def recall(stamp: str) -> Tokens | None:
 def remember(stamp: str, name: str) -> None:
     """Note that files of this stamp are the tokens called `name`."""
     if stamp:
-        path = cache_folder() / f"{stamp}.stamp"
-        partial = path.with_suffix(f".{os.getpid()}.tmp")
-        partial.write_text(name, encoding="ascii")
-        os.replace(partial, path)
+        write_whole(cache_folder() / f"{stamp}.stamp", name)
 
 
 def _write(folder: Path, arrays: Mapping[str, np.ndarray], tokenizer: str) -> None:
     import numpy as np
 
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
-    partial.mkdir()
-    for key in _ARRAYS:
-        np.save(partial / f"{key}.npy", arrays[key])
-    if tokenizer:
-        (partial / _TOKENIZER).write_text(tokenizer, encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)  # a damaged one
-    os.replace(partial, folder)
+    with replacing(folder) as partial:
+        partial.mkdir()
+        for key in _ARRAYS:
+            np.save(partial / f"{key}.npy", arrays[key])
+        if tokenizer:
+            (partial / _TOKENIZER).write_text(tokenizer, encoding="utf-8")

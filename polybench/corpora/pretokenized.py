@@ -10,7 +10,7 @@ from pathlib import Path
 from polybench.corpora.cache import cache_folder
 from polybench.corpora.source import TokenFiles
 from polybench.corpora.stream import Mapped, Stream, Tokens, joined
-from polybench.corpora.token_file import Content, TokenFile, check_ids, content, cut, shard
+from polybench.corpora.token_file import Content, TokenFile, check_ids, content, cut
 from polybench.corpora.tokenizer import of_file
 from polybench.errors import Unsupported
 
@@ -27,7 +27,7 @@ def pretokenized(source: TokenFiles, tokenizer: str, held_out_share: float, layo
     Raises:
         Unsupported: a damaged file, an id beyond the vocabulary, or a tokenizer that would have to be trained.
     """
-    train, held_out = [shard(f) for f in source.train], [shard(f) for f in source.held_out]
+    train, held_out = (list(map(TokenFile.of, files)) for files in (source.train, source.held_out))
     known = [content(it, cache_folder() / "shards") for it in (*train, *held_out)]
     vocabulary, path, lengths_V = source.vocabulary, "", None
     if tokenizer.startswith("file:"):

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polybench.corpora.reading import head, stamp
 from polybench.errors import Unsupported
+from polybench.files import write_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,6 +39,33 @@ class TokenFile:
     offset: int
     count: int
     delimiter: int | None = None
+
+    @classmethod
+    def of(cls, file: Path) -> TokenFile:
+        """What a file holds, by its format.
+
+        Raises:
+            Unsupported: it has no known format, is empty, shorter than it says, or holds no whole numbers.
+        """
+        start, size = head(file), file.stat().st_size
+        if not size:
+            raise Unsupported(f"{file} is empty")
+        magic = int.from_bytes(start[:4], "little")
+        if magic in _LLM_C:
+            return _llm_c(file, magic, start, size)
+        if magic == _EXAMPLES:
+            raise Unsupported(f"{file} holds llm.c's multiple-choice examples, not a stream of tokens")
+        if start.startswith(b"\x93NUMPY"):
+            return _npy(file, size)
+        if file.suffix != ".bin":
+            raise Unsupported(
+                f"{file} is no token shard: it begins neither as llm.c's .bin nor as .npy, and is no .bin"
+            )
+        if size % 2:
+            raise Unsupported(
+                f"{file} has {size} bytes, an odd number, so its last uint16 at byte {size - 1} is cut off"
+            )
+        return cls(file, "<u2", 0, size // 2)
 
     def at(self, index: int) -> str:
         """The place of an id, for people."""
@@ -72,29 +99,6 @@ class Content:
     sha256: str
     least: int
     largest: int
-
-
-def shard(file: Path) -> TokenFile:
-    """The shard in a file.
-
-    Raises:
-        Unsupported: it has no known format, is empty, shorter than it says, or holds no whole numbers.
-    """
-    start, size = head(file), file.stat().st_size
-    if not size:
-        raise Unsupported(f"{file} is empty")
-    magic = int.from_bytes(start[:4], "little")
-    if magic in _LLM_C:
-        return _llm_c(file, magic, start, size)
-    if magic == _EXAMPLES:
-        raise Unsupported(f"{file} holds llm.c's multiple-choice examples, not a stream of tokens")
-    if start.startswith(b"\x93NUMPY"):
-        return _npy(file, size)
-    if file.suffix != ".bin":
-        raise Unsupported(f"{file} is no token shard: it begins neither as llm.c's .bin nor as .npy, and is no .bin")
-    if size % 2:
-        raise Unsupported(f"{file} has {size} bytes, an odd number, so its last uint16 at byte {size - 1} is cut off")
-    return TokenFile(file, "<u2", 0, size // 2)
 
 
 def _llm_c(file: Path, magic: int, start: bytes, size: int) -> TokenFile:
@@ -145,11 +149,9 @@ def content(it: TokenFile, cache: Path) -> Content:
         for _, ids_N in it.chunks():
             digest.update(ids_N.data)
             least, largest = min(least, int(ids_N.min())), max(largest, int(ids_N.max()))
-        found = Content(digest.hexdigest(), least, largest)
-        partial = path.with_suffix(f".{os.getpid()}.tmp")
-        partial.write_text(json.dumps(found.__dict__), encoding="utf-8")
-        os.replace(partial, path)
-    return found
+        read = Content(digest.hexdigest(), least, largest)
+        write_whole(path, json.dumps(asdict(read)))
+    return read
 
 
 def check_ids(it: TokenFile, known: Content, vocabulary: int) -> None:

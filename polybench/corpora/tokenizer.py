@@ -46,12 +46,21 @@ class Bytes:
     """A token a byte, and one more for a document's end."""
 
     json = ""
+    end = _BYTES
+
+    def encode_text(self, text: str) -> list[int]:
+        """Ids of a text without an end."""
+        return list(text.encode("utf-8", "replace"))
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Bytes that are no UTF-8 become the replacement character; the end of a document is no text."""
+        return bytes(i for i in ids if i != self.end).decode("utf-8", "replace")
 
     def encode(self, texts: Iterable[bytes]) -> np.ndarray:
         """One stream of all documents, each with its end."""
         import numpy as np
 
-        end = np.array([_BYTES], dtype=np.uint16)
+        end = np.array([self.end], dtype=np.uint16)
         return np.concatenate([a for t in texts for a in (np.frombuffer(t, np.uint8).astype(np.uint16), end)])
 
     def lengths(self, texts: Sequence[bytes], stream_N: np.ndarray) -> np.ndarray:
@@ -69,14 +78,14 @@ class Coder:
 
     @cached_property
     def _inner(self) -> Any:
+        package = tokenizers()
         try:
-            inner = tokenizers().Tokenizer.from_str(self.json)
+            inner = package.Tokenizer.from_str(self.json)
         except Exception as problem:  # the package raises nothing narrower
-            if isinstance(problem, Unsupported):
-                raise
             raise Unsupported(f"{self.origin} is no tokenizer.json: {problem}") from None
         inner.no_truncation()
         inner.no_padding()
+        inner.decoder = inner.decoder or package.decoders.ByteLevel()
         return inner
 
     @cached_property
@@ -92,6 +101,14 @@ class Coder:
     @property
     def vocabulary(self) -> int:
         return max(self._size, self.end + 1)
+
+    def encode_text(self, text: str) -> list[int]:
+        """Ids of a text without an end."""
+        return list(self._inner.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids; the end of a document and other special tokens are no text."""
+        return str(self._inner.decode(ids, skip_special_tokens=True))
 
     def encode(self, texts: Iterable[bytes]) -> np.ndarray:
         """One stream of all documents, each with its end; uint32 where ids do not fit into uint16."""
@@ -126,7 +143,7 @@ class Coder:
 
         import numpy as np
 
-        described = json.loads(self._inner.to_str())
+        described = json.loads(self.json)
         if '"ByteLevel"' not in json.dumps([described.get("pre_tokenizer"), described.get("decoder")]):
             return None
         alphabet = set(tokenizers().pre_tokenizers.ByteLevel.alphabet())
@@ -145,6 +162,11 @@ def coder(tokenizer: str, train: Sequence[bytes]) -> Bytes | Coder:
     if kind == "file":
         return of_file(Path(path))
     return Coder(_bpe(train, int(tokenizer.partition("-")[2])))
+
+
+def of_json(json: str, origin: str) -> Bytes | Coder:
+    """The tokenizer that `Tokens.tokenizer_json` told of; `origin` says where that is. Coders raise Unsupported."""
+    return Bytes() if json == "bytes" else Coder(json, origin)
 
 
 def of_file(path: Path) -> Coder:

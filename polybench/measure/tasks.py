@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from polybench.errors import EvaluationFailed, PolybenchError, UsageError, did_you_mean
+from polybench.errors import EvaluationFailed, PolybenchError, UsageError, did_you_mean, first_line
 
 _LISTED = "`lm-eval ls tasks` lists them, --include-path names a folder of your own"
 
@@ -68,7 +68,8 @@ class Tasks:
         for task in loaded["tasks"].values():
             own = task.get_config("num_fewshot")
             # A task that says 0 itself means it, as in lm_eval.simple_evaluate.
-            task.set_config(key="num_fewshot", value=own or 0 if shots is None or own == 0 else shots)
+            wanted = shots if shots is not None and own != 0 else own or 0
+            task.set_config(key="num_fewshot", value=wanted)
             task.set_fewshot_seed(seed=DEFAULT_OTHER_SEED)
         try:
             results = evaluate(lm=model, task_dict=loaded, limit=limit, log_samples=False)
@@ -104,7 +105,7 @@ def _wants_network(problem: BaseException | None) -> bool:
 
 
 def _first(problem: Exception) -> str:
-    return f"{type(problem).__name__}: {str(problem).partition(chr(10))[0]}"
+    return f"{type(problem).__name__}: {first_line(problem)}"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields, replace
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -177,6 +177,15 @@ class TrainingProtocol(HeapProtocol):
     save: bool = Field(False, description="keep the trained model, for `polybench eval`")
     dynamics: bool = Field(False, description="effective ranks, cosines of layers, coefficients, activation statistics")
     parallel: Literal["ddp", "fsdp"] = Field("ddp", description="how several processes under torchrun share a model")
+
+    how_often = frozenset({"budget_s"})
+
+    @property
+    def keeps_files(self) -> bool:
+        return bool(self.checkpoint_every or self.save)
+
+    def lean(self) -> Self:
+        return self.model_copy(update={"save": False, "dynamics": False})
 
     def environment(self) -> dict[str, str]:
         """cuBLAS repeats itself only with a fixed workspace."""

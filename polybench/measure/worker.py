@@ -6,18 +6,18 @@ killed polybench, and whatever a plug-in prints goes to stderr, so that it never
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import queue
 import sys
 import threading
-from typing import Any
+from collections.abc import Iterator
 
-from polybench.errors import Diverged, OverBudget, TrialError, Unsupported
-from polybench.kind import Fact, Item, Measured, Progress, kind_of
-from polybench.record import Artifact, Measurement, Status
-from polybench.trial import Trial
+from polybench.errors import Diverged, OverBudget, TrialError, Unsupported, first_line
+from polybench.kind import Item, kind_of
+from polybench.message import Done, Ending, Message, Said, encode
+from polybench.record import Status
+from polybench.trial import Job
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "unable to allocate")
 _UNSUPPORTED = ("not implemented for", "not compiled with", "is not supported", "no c++ compiler", "invalidcxxcompiler")
@@ -32,8 +32,8 @@ def main() -> None:
     jobs: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
     while True:
-        for message in messages_of(json.loads(jobs.get())):
-            out.write(json.dumps(message) + "\n")
+        for message in messages_of(Job.from_json(json.loads(jobs.get()))):
+            out.write(encode(message) + "\n")
         out.flush()
 
 
@@ -43,25 +43,25 @@ def _listen(jobs: queue.Queue[str]) -> None:
     os._exit(0)
 
 
-def messages_of(job: dict[str, Any]) -> Any:
-    """Messages of one job: what each trial yields, its error if it has one, and `done` at the end."""
-    trials = [Trial.from_json(t) for t in job["trials"]]
+def messages_of(job: Job) -> Iterator[Message]:
+    """What each trial of the job yields, how it ended if it went wrong, and `Done` at the end."""
     failed: set[int] = set()
     try:
         _forget_compiled()
-        kind = kind_of(trials[0].cell.kind)
-        protocol = kind.protocol(**job["protocol"])
-        for index, item in kind.run(trials, kind.axes(**dict(trials[0].cell.axes)), protocol):
+        first = job.trials[0].cell
+        kind = kind_of(first.kind)
+        protocol = kind.protocol(**dict(job.protocol))
+        for index, item in kind.run(job.trials, kind.axes(**dict(first.axes)), protocol):
             if isinstance(item, Exception):
                 failed.add(index)
-            yield _message(index, item)
+            yield Message(index, _said(item))
     except KeyboardInterrupt:
         os._exit(130)
     except BaseException as problem:  # whatever a plug-in raises is that trial's outcome, not ours
-        for index in range(len(trials)):
+        for index in range(len(job.trials)):
             if index not in failed:
-                yield _message(index, problem)
-    yield {"done": True}
+                yield Message(index, explain(problem))
+    yield Message(0, Done())
 
 
 def _forget_compiled() -> None:
@@ -70,38 +70,31 @@ def _forget_compiled() -> None:
         dynamo.reset()
 
 
-def _message(index: int, item: Item | BaseException) -> dict[str, Any]:
-    if isinstance(item, Measurement):
-        return {"trial": index, "measurement": item.to_json()}
-    if isinstance(item, Fact):
-        return {"trial": index, "fact": [item.name, item.value]}
-    if isinstance(item, Artifact):
-        return {"trial": index, "artifact": [item.name, base64.b64encode(item.data).decode()]}
-    if isinstance(item, Measured):
-        return {"trial": index, "measured": item.followed_by}
-    if isinstance(item, Progress):
-        return {"progress": item.done}
-    status, text = explain(item)
-    return {"trial": index, "status": status.value, "error": text}
+def _said(item: Item) -> Said:
+    if isinstance(item, Exception):
+        return explain(item)
+    if isinstance(item, Said):
+        return item
+    raise TypeError(f"the kind yielded {item!r}, which is no measurement, fact, file, progress or exception")
 
 
-def explain(problem: BaseException) -> tuple[Status, str]:
+def explain(problem: BaseException) -> Ending:
     """The status an exception stands for, and one line for people."""
-    text = next((line.strip() for line in str(problem).splitlines() if line.strip()), "")
-    lowered = f"{type(problem).__name__}: {problem}".lower()
+    name, text = type(problem).__name__, first_line(problem)
+    lowered = f"{name}: {problem}".lower()
     if isinstance(problem, Unsupported):
-        return Status.UNSUPPORTED, text
+        return Ending(Status.UNSUPPORTED, text)
     if isinstance(problem, Diverged):
-        return Status.DIVERGED, text
+        return Ending(Status.DIVERGED, text)
     if isinstance(problem, OverBudget):
-        return Status.TIMED_OUT, text
+        return Ending(Status.TIMED_OUT, text)
     if isinstance(problem, MemoryError) or any(sign in lowered for sign in _OUT_OF_MEMORY):
-        return Status.OUT_OF_MEMORY, text or "out of memory"
+        return Ending(Status.OUT_OF_MEMORY, first_line(problem, otherwise="out of memory"))
     if isinstance(problem, RuntimeError) and any(sign in lowered for sign in _UNSUPPORTED):
-        return Status.UNSUPPORTED, text
+        return Ending(Status.UNSUPPORTED, text)
     if isinstance(problem, TrialError):
-        return Status.FAILED, text
-    return Status.FAILED, f"{type(problem).__name__}: {text}" if text else type(problem).__name__
+        return Ending(Status.FAILED, text)
+    return Ending(Status.FAILED, text if text == name else f"{name}: {text}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from polybench.errors import NothingMeasured
-from polybench.kind import Kind, axes_of, kind_of
+from polybench.kind import Kind, Protocol, axes_of, kind_of
 from polybench.plan.labels import Labels
 from polybench.plan.matrix import combinations
 from polybench.plan.shard import Shard
@@ -101,7 +101,7 @@ def _jobs(suite: Suite, benchmark: Benchmark, device: str, wanted: Wanted | None
             yield _job(kind, protocol, benchmark, trials)
 
 
-def _job(kind: Kind, protocol: Any, benchmark: Benchmark, trials: Sequence[Trial]) -> Job:
+def _job(kind: Kind, protocol: Protocol, benchmark: Benchmark, trials: Sequence[Trial]) -> Job:
     cell = trials[0].cell
     axes = kind.axes(**dict(cell.axes))
     return Job(
@@ -133,8 +133,6 @@ def _tuned(
     """(jobs that tune, jobs that can run, jobs that wait for the tuning) of a benchmark with `tune`."""
     kind = kind_of(benchmark.kind)
     protocol = _protocol(kind, benchmark, suite)
-    # What is kept and looked at beyond the loss is for the comparison.
-    plain = {f: False for f in ("save", "dynamics") if f in kind.protocol.model_fields}
     tuning = Tuning.of(benchmark, kind.objective, records)
     first = suite.seeds_of(benchmark)[0]
     cells = [t.cell for t in _trials(suite, benchmark, kind, device, first) if asks(t.cell)]
@@ -157,14 +155,12 @@ def _tuned(
             now.append(replace(job, trials=(found,)))
         else:
             waiting.append(job)
-    lean = protocol.model_copy(update=plain)
-    return [_job(kind, lean, benchmark, group) for group in groups], now, waiting
+    return [_job(kind, protocol.lean(), benchmark, group) for group in groups], now, waiting
 
 
-def _protocol(kind: Kind, benchmark: Benchmark, suite: Suite) -> Any:
-    """What the benchmark says; where a kind asks for the margin, the suite's."""
-    shared = {"margin": suite.margin} if "margin" in kind.protocol.model_fields else {}
-    return kind.protocol(**{**shared, **benchmark.protocol})
+def _protocol(kind: Kind, benchmark: Benchmark, suite: Suite) -> Protocol:
+    """What the benchmark says, and what it leaves to the suite."""
+    return kind.protocol(**{**kind.protocol.of_suite(suite.margin), **benchmark.protocol})
 
 
 def _repeats(kind: Kind, protocol: object, seeds: list[int]) -> Iterable[int]:
@@ -173,11 +169,11 @@ def _repeats(kind: Kind, protocol: object, seeds: list[int]) -> Iterable[int]:
     return range(protocol.launches) if kind.repeats == "launches" else (0,)  # type: ignore[attr-defined]
 
 
-def _process(kind: Kind, protocol: object, benchmark: Benchmark, first: Trial) -> str:
-    """Jobs of a launch share a process; but no timing may follow a profiler, so then each has its own."""
+def _process(kind: Kind, protocol: Protocol, benchmark: Benchmark, first: Trial) -> str:
+    """Jobs of a launch share a process, unless each must have its own."""
     if kind.repeats != "launches":
         return ""
-    own = f"/{first.cell.id}" if getattr(protocol, "profile", False) else ""
+    own = f"/{first.cell.id}" if protocol.own_process else ""
     return f"{benchmark.name}/{first.seed}{own}"
 
 

@@ -33,14 +33,15 @@ class Shard:
 
     def of(self, jobs: Sequence[Job]) -> tuple[Job, ...]:
         """Its jobs. Raises NothingMeasured when there are fewer parts than that."""
-        chosen = shard(jobs, self.index, self.count)
+        divided = parts(jobs, self.count)
+        chosen = divided[self.index - 1]
         if not chosen:
-            raise NothingMeasured(f"shard {self} is empty: these {len(jobs)} jobs fill {filled(jobs, self.count)}")
+            raise NothingMeasured(f"shard {self} is empty: these {len(jobs)} jobs fill {sum(map(bool, divided))}")
         return chosen
 
 
-def shard(jobs: Sequence[Job], index: int, count: int) -> tuple[Job, ...]:
-    """The jobs of part `index`, from 1, of `count`, in the order they had.
+def parts(jobs: Sequence[Job], count: int) -> list[tuple[Job, ...]]:
+    """The jobs of each of so many parts, in the order they had; where jobs are few, the last parts have none.
 
     A job is never divided, nor are the jobs whose times are compared: all launches of one place of a timing
     kind. The activations of one seed, whose speeds are compared too, stay together as far as they fill no more
@@ -55,16 +56,11 @@ def shard(jobs: Sequence[Job], index: int, count: int) -> tuple[Job, ...]:
     for group in groups.values():
         whole = times(group[0]) or _seconds(group) <= fair
         units += [group] if whole else [[job] for job in group]
-    parts: list[list[Job]] = [[] for _ in range(count)]
+    loads: list[list[Job]] = [[] for _ in range(count)]
     for unit in sorted(units, key=_seconds, reverse=True):
-        min(parts, key=_seconds).extend(unit)
-    chosen = {id(job) for job in parts[index - 1]}
-    return tuple(job for job in jobs if id(job) in chosen)
-
-
-def filled(jobs: Sequence[Job], count: int) -> int:
-    """How many of so many parts hold any job."""
-    return sum(bool(shard(jobs, i + 1, count)) for i in range(count))
+        min(loads, key=_seconds).extend(unit)
+    place = {id(job): i for i, load in enumerate(loads) for job in load}
+    return [tuple(job for job in jobs if place[id(job)] == i) for i in range(count)]
 
 
 def times(job: Job) -> bool:

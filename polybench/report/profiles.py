@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from polybench.document import Column, Entry, Table
 from polybench.errors import ResultsError
 from polybench.metric import Scale, scale_for, significant
+from polybench.record import TRACE_ENDING
 from polybench.report.wording import field_of, varying_axes
 from polybench.run import traces
 from polybench.run.store import Run
@@ -27,7 +28,7 @@ def profile_tables(run: Run) -> tuple[tuple[Table, ...], tuple[str, ...]]:
     lost: list[str] = []
     for record in run.records:
         for artifact in record.artifacts:
-            if not artifact.name.endswith(traces.SUFFIX):
+            if not artifact.name.endswith(TRACE_ENDING):
                 continue
             try:
                 groups[record.trial.benchmark].append((record.trial.cell, traces.read(run.path / artifact.name)))

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polybench.errors import UsageError
-from polybench.plan.shard import filled, shard, times
+from polybench.errors import UsageError, first_line
+from polybench.plan.shard import parts, times
 from polybench.run.merge import adopt
 from polybench.run.session import Session, resume
 from polybench.trial import Job
@@ -70,8 +70,8 @@ def carry_out(session: Session, order: Order, force: bool, tell: Callable[[str],
     check(order, todo)
     while todo:
         tried |= {t.id for job in todo for t in job.trials}
-        parts = _send(session.path, todo, order, force, tell)
-        tell(f"merged {len(adopt(session.path, parts).records)} trials into {session.path}")
+        folders = _send(session.path, todo, order, force, tell)
+        tell(f"merged {len(adopt(session.path, folders).records)} trials into {session.path}")
         left = resume(session.path, session.suite, force, remote=True).todo.jobs
         todo = tuple(job for job in left if not tried & {t.id for t in job.trials})
 
@@ -95,23 +95,23 @@ def check(order: Order, todo: Sequence[Job]) -> None:
 def _send(path: Path, todo: Sequence[Job], order: Order, force: bool, tell: Callable[[str], None]) -> list[Path]:
     """One cluster job a part; returns the folders of the parts once all have ended."""
     executor = _executor(path / FOLDER / "log", todo, order)
-    count = filled(todo, order.jobs)
+    count = sum(map(bool, parts(todo, order.jobs)))
     turn = 1 + len({p.name.partition("-")[0] for p in (path / FOLDER).glob("*-*of*")})
-    parts = [path / FOLDER / f"{turn}-{i + 1}of{count}" for i in range(count)]
+    folders = [path / FOLDER / f"{turn}-{i + 1}of{count}" for i in range(count)]
     program = [sys.executable, "-m", "polybench", "run", "--quiet", *(["--force"] if force else [])]
     jobs = []
-    for i, part in enumerate(parts):
-        arguments = ["--resume", str(path), "--shard", f"{i + 1}/{count}", "--out", str(part)]
+    for i, folder in enumerate(folders):
+        arguments = ["--resume", str(path), "--shard", f"{i + 1}/{count}", "--out", str(folder)]
         jobs.append(executor.submit(work, [*program, *arguments]))
         tell(f"sent in part {i + 1} of {count} as job {jobs[-1].job_id}; its log: {jobs[-1].paths.stderr}")
     try:
-        _wait(jobs, parts, tell)
+        _wait(jobs, folders, tell)
     except KeyboardInterrupt:
         for job in jobs:
             job.cancel(check=False)
-        adopt(path, parts)
+        adopt(path, folders)
         raise
-    return parts
+    return folders
 
 
 def work(command: list[str]) -> int:
@@ -119,11 +119,11 @@ def work(command: list[str]) -> int:
     return subprocess.run(command, stdin=subprocess.DEVNULL).returncode
 
 
-def _wait(jobs: Sequence[submitit.Job[int]], parts: Sequence[Path], tell: Callable[[str], None]) -> None:
+def _wait(jobs: Sequence[submitit.Job[int]], folders: Sequence[Path], tell: Callable[[str], None]) -> None:
     from submitit.helpers import as_completed
 
     for job in as_completed(jobs, poll_frequency=_LOOK_S):
-        part = parts[jobs.index(job)]
+        part = folders[jobs.index(job)]
         tell(f"part {part.name}: {_ending(job)}")
 
 
@@ -142,7 +142,7 @@ def _executor(folder: Path, todo: Sequence[Job], order: Order) -> submitit.AutoE
         import submitit
     except ImportError:
         raise UsageError("--cluster needs submitit: pip install 'torch-polybench[cluster]'") from None
-    longest = max(sum(j.seconds for j in shard(todo, i + 1, order.jobs)) for i in range(order.jobs))
+    longest = max(sum(j.seconds for j in part) for part in parts(todo, order.jobs))
     options: dict[str, Any] = {"name": "polybench", "timeout_min": _START_MIN + math.ceil(_SPARE * longest / 60)}
     if any(map(times, todo)):
         options["slurm_exclusive"] = True  # others on the node would spoil times
@@ -150,8 +150,7 @@ def _executor(folder: Path, todo: Sequence[Job], order: Order) -> submitit.AutoE
         executor = submitit.AutoExecutor(folder, cluster=order.executor)
         executor.update_parameters(**{**options, **dict(order.options)})
     except Exception as problem:  # submitit asserts, and raises names and values, about what it is given
-        first = str(problem).strip().partition("\n")[0] or type(problem).__name__
-        raise UsageError(f"--cluster {order.executor}: {first}") from None
+        raise UsageError(f"--cluster {order.executor}: {first_line(problem)}") from None
     return executor
 
 

@@ -11,21 +11,11 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
+from polybench.message import Done, Ending, Message, decode
 from polybench.record import Status
 from polybench.trial import Job
-
-Message = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a job ended: by itself when `status` is ok, else why not."""
-
-    status: Status = Status.OK
-    error: str = ""
 
 
 class Executor(Protocol):
@@ -70,12 +60,11 @@ class WorkerProcess:
                 process.stdin.write(json.dumps(job.to_json()) + "\n")
                 process.stdin.flush()
             for line in process.stdout:
-                message = _decoded(line)
-                if message is None:
-                    continue
-                if message.get("done"):
+                message = decode(line)
+                if message and isinstance(message.item, Done):
                     return Ending()
-                on_message(message)
+                if message:
+                    on_message(message)
         finally:
             timer.cancel()
         process.wait()
@@ -146,14 +135,6 @@ def worker_environment(extra: Mapping[str, str]) -> dict[str, str]:
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     quiet = {"KINETO_LOG_LEVEL": "99", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     return {**os.environ, **threads, **quiet, **extra}
-
-
-def _decoded(line: str) -> Message | None:
-    try:
-        message = json.loads(line)
-    except ValueError:
-        return None
-    return message if isinstance(message, dict) else None
 
 
 def _death(code: int, words: str) -> Ending:

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from polybench.errors import NothingMeasured
+from polybench.kind import kind_of
 from polybench.machine.environment import capture, cores
 from polybench.machine.window import change, ticks
 from polybench.plan.jobs import Plan
 from polybench.plan.labels import Labels
-from polybench.record import Record, Status
+from polybench.record import CHECKPOINT_FOLDER, Record, Status
 from polybench.run import store
 from polybench.run.executor import Executor, WorkerProcess
 from polybench.run.runner import Event, run
@@ -80,12 +81,12 @@ def outcome(records: Sequence[Record], labels: Labels) -> tuple[int, str]:
 
 def _keeping(jobs: Sequence[Job], path: Path) -> list[Job]:
     """Jobs that keep checkpoints are told in which folder."""
-    where = (CHECKPOINTS, str((path / "checkpoints").resolve()))
-    asked = ("checkpoint_every", "save")
-    return [
-        replace(j, environment=(*j.environment, where)) if any(dict(j.protocol).get(a) for a in asked) else j
-        for j in jobs
-    ]
+    where = (CHECKPOINTS, str((path / CHECKPOINT_FOLDER).resolve()))
+
+    def keeps(job: Job) -> bool:
+        return kind_of(job.trials[0].cell.kind).protocol(**dict(job.protocol)).keeps_files
+
+    return [replace(j, environment=(*j.environment, where)) if keeps(j) else j for j in jobs]
 
 
 def _next(session: Session, known: Sequence[Record], tried: set[str]) -> tuple[Plan, int]:

@@ -13,10 +13,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from polybench.errors import NothingMeasured, ResultsError
+from polybench.files import make_folder
 from polybench.machine.environment import fingerprint
 from polybench.plan.labels import Labels
 from polybench.plan.suite import Suite
-from polybench.record import Record
+from polybench.record import CHECKPOINT_FOLDER, Record
 from polybench.run import store
 from polybench.run.session import joined, planned
 from polybench.run.store import Run
@@ -144,12 +145,12 @@ def _counted(header: dict[str, Any], records: Sequence[Record]) -> dict[str, Any
 def _bring(run: Run, target: Path, records: Iterable[Record]) -> None:
     """Copy what the trials left behind, or share it where one disk holds both; what is gone is told by the report."""
     names = [a.name for r in records for a in r.artifacts]
-    names += [str(p.relative_to(run.path)) for p in (run.path / "checkpoints").glob("*.pt")]
+    names += [str(p.relative_to(run.path)) for p in (run.path / CHECKPOINT_FOLDER).glob("*.pt")]
     for name in names:
         new = target / name
         if new.exists() or not (run.path / name).is_file():
             continue
-        store.make_folder(new.parent)
+        make_folder(new.parent)
         with suppress(OSError):
             os.link(run.path / name, new)
             continue

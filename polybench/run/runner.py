@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import queue
 import threading
 import time
@@ -11,12 +10,13 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
 from polybench.errors import ResultsError
+from polybench.kind import Fact, Measured, Progress
+from polybench.message import Ending, Message, Said
 from polybench.record import Artifact, Measurement, Record, Status
-from polybench.run.executor import Ending, Executor, Message
-from polybench.trial import Job
+from polybench.run.executor import Executor
+from polybench.trial import Job, Trial
 
 
 @dataclass(frozen=True)
@@ -117,22 +117,10 @@ def records_of(
     parts: list[_Part] = [_Part() for _ in job.trials]
 
     def on_message(message: Message) -> None:
-        if "progress" in message:
-            advance(message["progress"])
-            return
-        part = parts[message["trial"]]
-        if "measurement" in message:
-            part.measurements.append(Measurement.from_json(message["measurement"]))
-        elif "fact" in message:
-            part.facts[message["fact"][0]] = message["fact"][1]
-        elif "artifact" in message:
-            part.artifacts.append(Artifact(message["artifact"][0], base64.b64decode(message["artifact"][1])))
-        elif "measured" in message:
-            part.follow_up = message["measured"]
-        elif part.follow_up:
-            part.spoil(message["error"])
+        if isinstance(message.item, Progress):
+            advance(message.item.done)
         else:
-            part.status, part.error = Status(message["status"]), message["error"]
+            parts[message.trial].take(message.item)
 
     started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     clock = time.monotonic()
@@ -151,15 +139,30 @@ class _Part:
         self.measurements: list[Measurement] = []
         self.facts: dict[str, str] = {}
         self.artifacts: list[Artifact] = []
-        self.status, self.error = Status.OK, ""
+        self.ending = Ending()
         self.follow_up = ""  # what follows the measurements and cannot fail them
         self.notes: list[str] = []
+
+    def take(self, item: Said) -> None:
+        match item:
+            case Measurement():
+                self.measurements.append(item)
+            case Fact(name, value):
+                self.facts[name] = value
+            case Artifact():
+                self.artifacts.append(item)
+            case Measured(follow_up):
+                self.follow_up = follow_up
+            case Ending(_, error) if self.follow_up:
+                self.spoil(error)
+            case Ending():
+                self.ending = item
 
     def spoil(self, error: str) -> None:
         self.notes.append(f"its {self.follow_up} failed, what was measured before stands: {error}")
 
-    def record(self, trial: Any, ending: Ending, started_at: str, duration_s: float) -> Record:
-        status, error = self.status, self.error
+    def record(self, trial: Trial, ending: Ending, started_at: str, duration_s: float) -> Record:
+        status, error = self.ending.status, self.ending.error
         if status is Status.OK and ending.status is not Status.OK:
             if not self.follow_up:
                 status, error = ending.status, ending.error

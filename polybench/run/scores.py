@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from polybench.run.store import write_whole
+from polybench.files import write_whole
 from polybench.trial import Trial
 
 SUFFIX = ".eval.json"

@@ -16,10 +16,10 @@ from polybench.machine.environment import capture, choose_device, differences, f
 from polybench.plan.jobs import Plan, plan
 from polybench.plan.labels import Labels
 from polybench.plan.shard import Shard
-from polybench.plan.suite import Benchmark, Suite
+from polybench.plan.suite import Suite
+from polybench.ranks import place
 from polybench.record import Record
 from polybench.run import store
-from polybench.run.team import place
 from polybench.trial import Job
 
 _OF_THE_WHOLE = ("sources", "missing", "finished_at", "environment_after")  # in a header; no part inherits it
@@ -43,15 +43,10 @@ class Session:
 
 def profiled(suite: Suite) -> Suite:
     """The suite with a profile of every benchmark whose kind can be profiled. Raises UsageError when none can."""
-
-    def able(benchmark: Benchmark) -> bool:
-        return "profile" in kind_of(benchmark.kind).protocol.model_fields
-
-    if not any(map(able, suite.benchmarks)):
+    asked = {b.name: kind_of(b.kind).protocol.with_profile() for b in suite.benchmarks}
+    if not any(asked.values()):
         raise UsageError(f"--profile: no benchmark of {suite.suite} is of a kind that can be profiled, such as speed")
-    benchmarks = [
-        b.model_copy(update={"protocol": {**b.protocol, "profile": True}}) if able(b) else b for b in suite.benchmarks
-    ]
+    benchmarks = [b.model_copy(update={"protocol": {**b.protocol, **asked[b.name]}}) for b in suite.benchmarks]
     return suite.model_copy(update={"benchmarks": benchmarks})
 
 

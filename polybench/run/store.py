@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from polybench.errors import ResultsError
+from polybench.files import make_folder, write_whole
 from polybench.metric import Metric
 from polybench.record import Record
 
@@ -57,31 +58,9 @@ def create(path: Path, header: dict[str, Any]) -> None:
     (path / RECORDS_FILE).touch()
 
 
-def make_folder(path: Path) -> None:
-    """The folder and those above it. Raises ResultsError when a file is in the way."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise ResultsError(f"{path} cannot be made: {problem.strerror}; choose another folder") from None
-
-
 def write_header(path: Path, header: dict[str, Any]) -> None:
     text = json.dumps({"schema_version": SCHEMA_VERSION, **header}, sort_keys=True, indent=1)
     write_whole(path / RUN_FILE, text + "\n")
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """All of a file or none of it."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as problem:
-        partial.unlink(missing_ok=True)
-        raise ResultsError(f"{path} cannot be written: {problem.strerror}") from None
 
 
 def append(path: Path, records: Sequence[Record]) -> None:

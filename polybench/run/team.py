@@ -13,17 +13,19 @@ import secrets
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing.connection import Client, Connection, Listener
 from typing import Any
 
 from polybench.kind import kind_of
+from polybench.message import Ending, Message, decode, encode
 from polybench.record import Status
-from polybench.run.executor import Ending, Executor, Message, WorkerProcess
-from polybench.trial import RENDEZVOUS, Job, Trial
+from polybench.run.executor import Executor, WorkerProcess
+from polybench.trial import RENDEZVOUS, Job
 
+_STOP = b""  # to who does a job: end it
 _GRACE_S = 20.0  # that a process gets to notice by itself that another one failed
 Make = Callable[[], Executor]
 
@@ -42,36 +44,45 @@ class Together:
         own = self._own = self._make()
         failures: list[str] = []
         timers: list[threading.Timer] = []
-        held: list[Message] = []
+        held: list[tuple[int, Ending]] = []
 
         def hear(rank: int, line: Connection) -> None:
             try:
-                line.send_bytes(_packed(job))
-                answer = json.loads(line.recv_bytes())
+                line.send_bytes(json.dumps(job.to_json()).encode())
+                ending = _ending(decode(line.recv_bytes()))
             except (EOFError, OSError):
-                answer = {"status": Status.FAILED.value, "error": "its process is gone"}
-            if answer["status"] != Status.OK:
-                failures.append(f"rank {rank}: {answer['error']}")
+                ending = None
+            ending = ending or Ending(Status.FAILED, "its process is gone")
+            if ending.status is not Status.OK:
+                failures.append(f"rank {rank}: {ending.error}")
                 timers.append(threading.Timer(self._grace_s, own.stop))  # where it waits for what never comes
                 timers[-1].start()
 
         threads = [threading.Thread(target=hear, args=(i, line)) for i, line in enumerate(self._lines, 1)]
         for thread in threads:
             thread.start()
-        ending = own.run(job, lambda m: held.append(m) if m.get("status") == Status.FAILED else on_message(m))
+
+        def pass_on(message: Message) -> None:
+            ending = _ending(message)
+            if ending and ending.status is Status.FAILED:
+                held.append((message.trial, ending))
+            else:
+                on_message(message)
+
+        ending = own.run(job, pass_on)
         own.stop()
         if held or ending.status is not Status.OK:
             for thread in threads:
                 thread.join(self._grace_s)
             for line in self._lines:
                 with suppress(OSError):
-                    line.send_bytes(b"{}")  # who still waits for this process
+                    line.send_bytes(_STOP)  # who still waits for this process
         for thread in threads:
             thread.join()
         for timer in timers:
             timer.cancel()
-        for message in held:
-            on_message({**message, "error": _joined(message["error"], failures)})
+        for trial, failed in held:
+            on_message(Message(trial, replace(failed, error=_joined(failed.error, failures))))
         if ending.status is Status.OK:
             return Ending(Status.FAILED, failures[0]) if failures else ending
         return replace(ending, error=_joined(ending.error, failures))
@@ -107,12 +118,12 @@ def serve(line: Connection, make: Make = WorkerProcess) -> None:
     executor, work = make(), threading.Thread()
     try:
         while True:
-            message = json.loads(line.recv_bytes())
-            if not message:
+            message = line.recv_bytes()
+            if message == _STOP:
                 executor.stop()
                 continue
             executor = make()
-            work = threading.Thread(target=_answer, args=(line, executor, _job(message)))
+            work = threading.Thread(target=_answer, args=(line, executor, Job.from_json(json.loads(message))))
             work.start()
     except (EOFError, OSError):
         return
@@ -121,26 +132,20 @@ def serve(line: Connection, make: Make = WorkerProcess) -> None:
 
 
 def _answer(line: Connection, executor: Executor, job: Job) -> None:
-    ended: list[Message] = []
-    ending = executor.run(job, lambda m: ended.append(m) if "status" in m else None)
+    endings: list[Ending] = []
+
+    def note(message: Message) -> None:
+        if ending := _ending(message):
+            endings.append(ending)
+
+    endings.append(executor.run(job, note))
     executor.stop()
-    answer = ended[0] if ended else {"status": ending.status.value, "error": ending.error}
     with suppress(OSError):
-        line.send_bytes(json.dumps({k: answer[k] for k in ("status", "error")}).encode())
+        line.send_bytes(encode(Message(0, endings[0])).encode())
 
 
-def _packed(job: Job) -> bytes:
-    whole = {"job": job.to_json(), "timeout_s": job.timeout_s, "environment": dict(job.environment)}
-    return json.dumps(whole).encode()
-
-
-def _job(message: dict[str, Any]) -> Job:
-    return Job(
-        tuple(map(Trial.from_json, message["job"]["trials"])),
-        tuple(message["job"]["protocol"].items()),
-        timeout_s=message["timeout_s"],
-        environment=tuple(message["environment"].items()),
-    )
+def _ending(message: Message | None) -> Ending | None:
+    return message.item if message and isinstance(message.item, Ending) else None
 
 
 def _meet(line: str = "") -> str:
@@ -156,27 +161,6 @@ def _accepted(listener: Listener) -> tuple[int, Connection]:
 
 def _joined(error: str, failures: Sequence[str]) -> str:
     return f"{error} ({failures[0]})" if failures else error
-
-
-@dataclass(frozen=True)
-class Place:
-    """Rank of this process among `size`, which torchrun started."""
-
-    rank: int = 0
-    size: int = 1
-
-    @property
-    def leads(self) -> bool:
-        return self.rank == 0
-
-
-def place(environment: Mapping[str, str] = os.environ) -> Place:
-    """What torchrun's variables say; alone where there are none."""
-    try:
-        here = Place(int(environment["RANK"]), int(environment["WORLD_SIZE"]))
-    except (KeyError, ValueError):
-        return Place()
-    return here if "MASTER_ADDR" in environment else Place()
 
 
 def divided(job: Job) -> bool:

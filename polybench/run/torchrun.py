@@ -14,10 +14,10 @@ from typing import NoReturn
 
 from polybench.errors import Lost, PolybenchError, UsageError
 from polybench.machine.gpus import gpus
+from polybench.ranks import place
 from polybench.run import local, store, team
 from polybench.run.progress import shown
 from polybench.run.session import Session, resume
-from polybench.run.team import place
 
 
 def carry_out(current: Session, quiet: bool) -> None:

@@ -15,7 +15,6 @@ from typing import Any
 
 from polybench.errors import ResultsError
 
-FOLDER, SUFFIX = "traces", ".pt.trace.json.gz"
 OUTSIDE = "outside of operators"
 _MEMORY = "[memory]"
 _KERNELS = ("kernel", "gpu_memcpy", "gpu_memset")

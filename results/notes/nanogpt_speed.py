@@ -31,7 +31,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from polybench.measure.model.build import branches
+from polybench.measure.model.build import chosen
 from polybench.measure.model.decoder import Decoder
 from polybench.measure.presets import PRESETS
 from polybench.measure.training.loop import BETAS, EPS, groups, losses
@@ -68,7 +68,7 @@ def nanogpt(given: Namespace) -> Step:
 
 def ours(activation: str, given: Namespace) -> Step:
     size = PRESETS[given.preset]
-    model = Decoder(size.vocabulary, size.shape, size.seq_len, activation).initialise(0).to(given.device)
+    model = Decoder(size.vocabulary, size.shape, size.seq_len, chosen(activation)).initialise(0).to(given.device)
     optimizer = torch.optim.AdamW(groups(model, DECAY), lr=LR, betas=BETAS, eps=EPS, fused=True)
     run = torch.compile(model) if given.compile else model
     return step(model, lambda x, y: losses(run, x, y, given.dtype)[0], optimizer)
@@ -177,7 +177,7 @@ def main() -> None:
         found = of_launches(logs)
         low, mid, high = (math.exp(v) for v in (found.low, found.value, found.high))
         speed = given.batch * size.seq_len / statistics.median(s for one in taken for s in one[arm])
-        flops = size.shape.flops_per_token(size.seq_len, size.vocabulary, 1 if THEIRS in arm else branches(arm))
+        flops = size.shape.flops_per_token(size.seq_len, size.vocabulary, 1 if THEIRS in arm else chosen(arm).branches)
         share = f"; utilisation {flops * speed / rate:.1%} of {rate / 1e12:.0f} TFLOP/s" if rate else ""
         ratio = "" if arm == THEIRS else f" {mid:.3f} [{low:.3f}, {high:.3f}] of nanoGPT's tokens/s;"
         print(f"{arm:18}{ratio} {speed:,.0f} token/s{share}")

@@ -7,16 +7,17 @@ steps themselves took, the messages to the session included.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 
 import torch
 
-from polybench.kind import axes_of, kind_of
+from polybench.kind import Progress, axes_of, kind_of
 from polybench.measure.training import loop
 from polybench.measure.worker import messages_of
-from polybench.trial import Cell, Trial
+from polybench.message import encode
+from polybench.record import Measurement
+from polybench.trial import Cell, Job, Trial
 
 STEPS = 60
 
@@ -40,15 +41,15 @@ def main() -> None:
     moments: list[float] = []
     rates: list[float] = []
     with open(os.devnull, "w") as nowhere:
-        for message in messages_of({"trials": [trial.to_json()], "protocol": {}}):
-            nowhere.write(json.dumps(message) + "\n")
+        for message in messages_of(Job((trial,), ())):
+            nowhere.write(encode(message) + "\n")
             nowhere.flush()
-            if "progress" in message:
+            if isinstance(message.item, Progress):
                 moments.append(time.thread_time())
                 if len(moments) == 1:
                     loading = 0.0
-            if "measurement" in message and message["measurement"]["metric"] == "step_tokens_per_s":
-                rates = message["measurement"]["values"]
+            if isinstance(message.item, Measurement) and message.item.metric == "step_tokens_per_s":
+                rates = list(message.item.values)
     elapsed = moments[-1] - moments[0]
     steps = sum(16 * 128 / rate for rate in rates[1:])
     print(f"{STEPS - 1} steps of {1000 * elapsed / (STEPS - 1):.1f} ms: loading {loading / elapsed:.2%}, "

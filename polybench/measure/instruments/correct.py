@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from polybench.errors import Wrong
 from polybench.measure.instruments.precision import forward_backward, zeros_for_none
 from polybench.measure.instruments.rounding import Disturbed, unit_roundoff
-from polybench.measure.model.build import generator
+from polybench.measure.model.build import Executed, generator
 from polybench.registry import activations
 
 # Dimension key: N rows, M those that are held to float64, F hidden width, G branches; P the shape of a result,
@@ -34,21 +34,13 @@ DERIVATIVE_AT = 2**16  # elements at which the derivative is looked at
 ONE_BY_ONE = 8  # parameters of up to so many numbers are differentiated number by number
 
 
-def verify(
-    module: nn.Module,
-    call: Callable[[Tensor], Tensor],
-    rows: int,
-    width: int,
-    dtype: torch.dtype,
-    device: str,
-    seed: int,
-) -> None:
-    """Hold `call`, a backend's execution of the activation `module`, to the module's own formula in float64.
+def verify(activation: Executed, rows: int, dtype: torch.dtype, device: str, seed: int) -> None:
+    """Hold the `call` of an activation, by a backend, to its module's own formula in float64.
 
-    Input (rows, width) with width = G*F and output gradient (rows, F) are drawn from N(0, 1) by `seed` and rounded
-    to `dtype`; the parameters are taken as they are. The input is a contiguous leaf that requires its gradient, as
-    in a timing, so `call` is not compiled again. It is called twice; no `.grad` is written, no generator moved.
-    Of more than `HELD` elements some rows are looked at, the first and the last among them, others by the seed.
+    Input (rows, G*F) and output gradient (rows, F) are drawn from N(0, 1) by `seed` and rounded to `dtype`; the
+    parameters are taken as they are. The input is a contiguous leaf that requires its gradient, as in a timing, so
+    `call` is not compiled again. It is called twice; no `.grad` is written, no generator moved. Of more than `HELD`
+    elements some rows are looked at, the first and the last among them, others by the seed.
 
     An activation registered with `surrogate_gradient=True` is not held to the derivative, only to its own gradient
     in float64.
@@ -58,6 +50,7 @@ def verify(
             is; the gradient of the formula is not its derivative; the input or the output's gradient was changed;
             an output lies in the memory of the input or of another output.
     """
+    module, call, width = activation.module, activation.call, activation.width
     reference = copy.deepcopy(module).double()
     x_NxGF = _normal((rows, width), seed, "x", device).to(dtype).requires_grad_()
     x_before = x_NxGF.detach().clone()

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from polybench.errors import first_line
 from polybench.machine import gpu_clock
 from polybench.measure.instruments.timer import Clock, Sample
 from polybench.measure.instruments.workshop import Arm
@@ -186,8 +187,7 @@ class GpuTimer:
             # torch.cuda.graph leaves its own stream current when the end of a capture raises (torch 2.13).
             self._cuda.set_stream(stream)
             self._cuda.synchronize()
-            reason = next(iter(str(problem).splitlines()), type(problem).__name__)
-            return replace(way, how=f"events; no CUDA graph could be captured: {reason}")
+            return replace(way, how=f"events; no CUDA graph could be captured: {first_line(problem)}")
         return _Way(
             forward=forward.replay,
             backward=lambda _: backward.replay(),

@@ -12,7 +12,7 @@ import torch
 
 from polybench.kind import Item, Measured, axes_of, kind_of
 from polybench.measure.instruments.workshop import Arm
-from polybench.record import Artifact
+from polybench.record import TRACE_ENDING, TRACE_FOLDER, Artifact
 from polybench.trial import Cell, Trial
 
 CALLS = 5  # of forward and backward in a trace
@@ -26,7 +26,7 @@ def traces(trials: Sequence[Trial], arms: Mapping[int, Arm], device: str) -> Ite
         yield i, Measured("profile")
     for i, arm in chosen.items():
         try:
-            item: Item = Artifact(f"traces/{name(trials[i])}.pt.trace.json.gz", trace(arm, device))
+            item: Item = Artifact(f"{TRACE_FOLDER}/{name(trials[i])}{TRACE_ENDING}", trace(arm, device))
         except Exception as problem:
             item = problem
         yield i, item

@@ -1,7 +1,4 @@
-"""Clocks and samples: how long the forward and the backward pass of one call take.
-
-The GPU's timer is in gpu_timing.
-"""
+"""Clocks and samples: how long the forward and the backward pass of one call take; a GPU has a timer of its own."""
 
 from __future__ import annotations
 
@@ -53,12 +50,12 @@ class Timer(Protocol):
 
 
 class CpuTimer:
-    """Thread CPU time where one thread works, because a shared machine steals wall time; else wall time."""
+    """By the clock of so many threads."""
 
     most_rounds = 1000
 
     def __init__(self, threads: int):
-        self._now: Clock = time.thread_time if threads == 1 else time.perf_counter
+        self._now = clock_of("cpu", threads)
         self._who = resource.RUSAGE_THREAD if threads == 1 else resource.RUSAGE_SELF
         self.cost = _cost(self._now)
 
@@ -90,6 +87,21 @@ class CpuTimer:
         if end < start:
             raise ArithmeticError("the clock went back during a sample, so nothing was timed")
         return end - start - self.cost
+
+
+def clock_of(device: str, threads: int, processes: int = 1) -> Clock:
+    """Seconds: of this thread where it does all of the work and waits for none, else of the wall.
+
+    The thread's own are taken because a shared machine steals wall time. A GPU is waited for.
+    """
+    if device == "cpu":
+        return time.thread_time if threads == processes == 1 else time.perf_counter
+
+    def wall() -> float:
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
+    return wall
 
 
 def wake() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from polybench.cost import Cost
 from polybench.errors import TrialError
 from polybench.measure.axes import LevelAxes
-from polybench.measure.model.build import activation, branches, executed
+from polybench.measure.model.build import Chosen, Executed
 from polybench.measure.model.decoder import Decoder
 from polybench.measure.model.feed_forward import FeedForward
 from polybench.measure.shape import Shape, hidden_width
@@ -26,20 +26,17 @@ _TINY = {"tokens": 1, "d_model": 8, "seq_len": 1, "vocabulary": 8}  # where over
 class Arm:
     """One thing to execute: `forward()` gives an output, whose gradients go to `inputs`.
 
-    `activation` is the activation inside, `call` that which executes it, on inputs (N, G*F) of `width`
-    G*F. `least_bytes` is the least that forward and backward move, 0 where nothing is declared;
-    `flops` what they compute: all of the activation's operations, or the products of a block or decoder.
+    `least_bytes` is the least that forward and backward move, 0 where nothing is declared; `flops` what they
+    compute: all of the activation's operations, or the products of a block or decoder.
     """
 
     forward: Callable[[], Tensor]
     inputs: tuple[Tensor, ...]
     gradient: Tensor  # of the output; given, so that no reduction is timed
     module: nn.Module
-    activation: nn.Module
-    call: Callable[..., Tensor]
-    width: int
-    least_bytes: int
-    flops: int
+    activation: Executed  # inside of the module, or the module itself
+    least_bytes: int = 0
+    flops: int = 0
 
     def once(self) -> None:
         torch.autograd.grad(self.forward(), self.inputs, self.gradient)
@@ -61,52 +58,68 @@ class Workshop:
         self.dtype: torch.dtype = getattr(torch, dtype)
         self._buffers: dict[tuple[int, bool], Tensor] = {}
 
-    def arm(self, spec: str, backend: str) -> Arm:
+    def arm(self, activation: Chosen) -> Arm:
         """Raises Unsupported when the backend cannot serve this machine."""
         make = {"activation": self._alone, "block": self._block, "decoder": self._decoder}[self.axes.level]
-        return make(spec, backend)
+        return make(activation)
 
-    def _alone(self, spec: str, backend: str) -> Arm:
-        G = branches(spec)
+    def _alone(self, activation: Chosen) -> Arm:
+        G = activation.branches
         F = hidden_width(self.axes.d_model, G)
-        module = activation(spec).to(self.device, self.dtype)
+        module = activation.module().to(self.device, self.dtype)
         x_NxGF, dy_NxF = self._buffer(G * F, True), self._buffer(F, False)
-        run = executed(module, backend)
+        run = activation.executed(module)
         cost = declared(module)
         if cost and cost.branches != G:
-            raise TrialError(f"{spec} declares a cost of {cost.branches} branches and is registered with {G}")
-        least = cost.least_bytes(self.axes.tokens, F, self.dtype.itemsize) if cost else 0
-        flops = cost.flops(self.axes.tokens, F) if cost else 0
-        inputs = (x_NxGF, *module.parameters())
-        return Arm(lambda: run(x_NxGF), inputs, dy_NxF, module, module, run, G * F, least, flops)
+            told = f"declares a cost of {cost.branches} branches and is registered with {G}"
+            raise TrialError(f"{activation.spec} {told}")
+        return Arm(
+            forward=lambda: run(x_NxGF),
+            inputs=(x_NxGF, *module.parameters()),
+            gradient=dy_NxF,
+            module=module,
+            activation=Executed(module, run, G * F),
+            least_bytes=cost.least_bytes(self.axes.tokens, F, self.dtype.itemsize) if cost else 0,
+            flops=cost.flops(self.axes.tokens, F) if cost else 0,
+        )
 
-    def _block(self, spec: str, backend: str) -> Arm:
+    def _block(self, activation: Chosen) -> Arm:
         """The backend executes the activation only, as it does in a model."""
-        module = FeedForward(self.axes.d_model, spec, backend).initialise(0).to(self.device, self.dtype)
+        module = FeedForward(self.axes.d_model, activation).initialise(0).to(self.device, self.dtype)
         x_NxD, dy_NxD = self._buffer(self.axes.d_model, True), self._buffer(self.axes.d_model, False)
-        flops = 6 * self.axes.tokens * _weights(module)
-        inputs = (x_NxD, *module.parameters())
-        return Arm(lambda: module(x_NxD), inputs, dy_NxD, module, *module.executed, 0, flops)
+        return Arm(
+            forward=lambda: module(x_NxD),
+            inputs=(x_NxD, *module.parameters()),
+            gradient=dy_NxD,
+            module=module,
+            activation=module.executed,
+            flops=6 * self.axes.tokens * _weights(module),
+        )
 
-    def _decoder(self, spec: str, backend: str) -> Arm:
+    def _decoder(self, activation: Chosen) -> Arm:
         """Forward to the loss and backward to every parameter; the optimizer is not in it."""
         axes = self.axes
         T = axes.seq_len
         shape = Shape(axes.layers, axes.d_model, axes.heads)
-        module = Decoder(axes.vocabulary, shape, T, spec, backend).initialise(0).to(self.device, self.dtype)
+        module = Decoder(axes.vocabulary, shape, T, activation).initialise(0).to(self.device, self.dtype)
         generator = torch.Generator().manual_seed(0)
         text_BxT = torch.randint(axes.vocabulary, (axes.tokens // T, T + 1), generator=generator).to(self.device)
         x_BxT, y_BxT = text_BxT[:, :-1], text_BxT[:, 1:]
-        flops = axes.tokens * shape.flops_per_token(T, axes.vocabulary, branches(spec))
         first = module.layers[0].ffn
         assert isinstance(first, FeedForward)
-        one = torch.ones((), device=self.device)
-        return Arm(lambda: module(x_BxT, y_BxT)[0], tuple(module.parameters()), one, module, *first.executed, 0, flops)
+        return Arm(
+            forward=lambda: module(x_BxT, y_BxT)[0],
+            inputs=tuple(module.parameters()),
+            gradient=torch.ones((), device=self.device),
+            module=module,
+            activation=first.executed,
+            flops=axes.tokens * shape.flops_per_token(T, axes.vocabulary, activation.branches),
+        )
 
-    def tiny(self, spec: str, backend: str) -> Arm:
+    def tiny(self, activation: Chosen) -> Arm:
         """The same operators over a single token, where overhead is all there is."""
         small = self.axes.model_copy(update=_TINY)
-        return Workshop(small, str(self.dtype).removeprefix("torch."), self.device).arm(spec, backend)
+        return Workshop(small, str(self.dtype).removeprefix("torch."), self.device).arm(activation)
 
     def copy(self) -> Yardstick:
         """A copy of the hidden tensor, which is read once and written once."""

@@ -100,20 +100,21 @@ def accuracy(trials: Sequence[Trial], axes: AccuracyAxes, protocol: Protocol) ->
     import torch
 
     from polybench.measure.instruments.precision import forward_backward, middle, not_finite, relative_error, ulps
-    from polybench.measure.model.build import activation, branches, executed, generator
+    from polybench.measure.model.build import chosen, generator
 
     # Dimension key: N rows, F hidden width, G branches.
     cell, seed = trials[0].cell, trials[0].seed
     dtype: torch.dtype = getattr(torch, cell.dtype)
-    module = activation(cell.activation).to(cell.device, dtype)
-    call, exactly = executed(module, cell.backend), copy.deepcopy(module).double()
+    activation = chosen(cell.activation, cell.backend)
+    module = activation.module().to(cell.device, dtype)
+    call, exactly = activation.executed(module), copy.deepcopy(module).double()
     N, F, most = max(1, ELEMENTS // axes.width), axes.width, torch.finfo(dtype).max
 
     def drawn(name: str, width: int) -> torch.Tensor:
         draws = torch.randn(N, width, generator=generator(seed, "accuracy", name), dtype=torch.float64)
         return draws.to(cell.device)
 
-    x_NxGF, dy_NxF = drawn("x", branches(cell.activation) * F), drawn("dy", F).to(dtype)
+    x_NxGF, dy_NxF = drawn("x", activation.branches * F), drawn("dy", F).to(dtype)
     curves: dict[Metric, list[float]] = {}
     worst: dict[Metric, float] = {}
     for done, decade in enumerate(DECADES, start=1):

@@ -59,10 +59,11 @@ def memory(trials: Sequence[Trial], axes: LevelAxes, protocol: Protocol) -> Iter
 
     from polybench.measure.instruments.allocation import moved_bytes, peak_bytes, resident_bytes, saved_bytes
     from polybench.measure.instruments.workshop import Workshop, declared
+    from polybench.measure.model.build import chosen
 
     cell = trials[0].cell
     torch.manual_seed(0)
-    arm = Workshop(axes, cell.dtype, cell.device).arm(cell.activation, cell.backend)
+    arm = Workshop(axes, cell.dtype, cell.device).arm(chosen(cell.activation, cell.backend))
     arm.once()  # whatever is made on first use exists from here on
     parameters = tuple(arm.module.parameters())
     repeats = {
@@ -76,9 +77,9 @@ def memory(trials: Sequence[Trial], axes: LevelAxes, protocol: Protocol) -> Iter
             yield 0, TrialError(f"{metric.name} differs between repeats: {', '.join(map(str, values))}")
         else:
             yield 0, Measurement(metric.name, (float(values[0]),))
-    cost = declared(arm.activation)
+    cost = declared(arm.activation.module)
     if cost and axes.level == "activation":
-        width, size = arm.width // cost.branches, arm.gradient.element_size()
+        width, size = arm.activation.width // cost.branches, arm.gradient.element_size()
         yield 0, Measurement(LEAST_BYTES.name, (float(arm.least_bytes),))
         if cell.backend == "eager":
             yield 0, Measurement(DECLARED.name, (float(cost.saved_bytes(axes.tokens, width, size)),))

@@ -67,7 +67,6 @@ def pretrain(trials: Sequence[Trial], axes: TrainingAxes, protocol: TrainingProt
     """Held-out loss in nats and bits per byte, tokens/s and peak memory of a small decoder's training."""
     from polybench.corpora.corpus import held_out as other_text
     from polybench.measure.instruments.allocation import peak_bytes
-    from polybench.measure.model.build import branches
     from polybench.measure.training.course import Course
     from polybench.measure.training.dynamics import Observer
     from polybench.measure.training.evaluation import held_out_loss, sample
@@ -84,9 +83,9 @@ def pretrain(trials: Sequence[Trial], axes: TrainingAxes, protocol: TrainingProt
     if trial.rate is not None:
         yield 0, Measurement(LEARNING_RATE.name, (trial.rate,))
     yield 0, Measurement(PARAMETERS.name, (float(sum(p.numel() for p in model.parameters())),))
-    flops = filled.shape.flops_per_token(filled.seq_len, text.vocabulary, branches(trial.cell.activation))
+    flops = filled.shape.flops_per_token(filled.seq_len, text.vocabulary, course.activation.branches)
     yield 0, Measurement(FLOPS.name, (float(flops),))
-    rate = product_rate(filled, device, dtype) * course.ranks.count
+    rate = product_rate(filled, device, dtype) * course.place.size
     yield 0, Measurement(PRODUCT_RATE.name, (rate,))
 
     yield 0, course.begin()  # lazy workspaces and compiled code exist from here on
@@ -99,7 +98,7 @@ def pretrain(trials: Sequence[Trial], axes: TrainingAxes, protocol: TrainingProt
 
     def look(done: int) -> None:
         if done in wanted or not done:
-            score = held_out_loss(model, text, filled, dtype, course.ranks.count)
+            score = held_out_loss(model, text, filled, dtype, course.place.size)
             course.seen.look(step=done, nats=score.nats, seconds=course.seconds)
             if score.bits is not None:
                 course.seen.look(bits=score.bits)
@@ -134,7 +133,7 @@ def pretrain(trials: Sequence[Trial], axes: TrainingAxes, protocol: TrainingProt
     throughput = filled.tokens / course.seconds
     yield 0, Measurement(THROUGHPUT.name, (throughput,))
     yield 0, Measurement(UTILISATION.name, (flops * throughput / rate,))
-    others = [held_out_loss(model, other, filled, dtype, course.ranks.count).nats for other in further_texts.values()]
+    others = [held_out_loss(model, other, filled, dtype, course.place.size).nats for other in further_texts.values()]
     if others:
         yield 0, Measurement(OTHER_LOSSES.name, tuple(others), tuple(range(1, len(others) + 1)))
         yield 0, Measurement(OTHERS.name, (sum(others) / len(others),))

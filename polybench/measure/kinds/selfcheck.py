@@ -80,6 +80,7 @@ def selfcheck(trials: Sequence[Trial], axes: SelfcheckAxes, protocol: SelfcheckP
     from polybench.measure.instruments.blocks import Blocks, make_timer, without_gc
     from polybench.measure.instruments.timer import wake
     from polybench.measure.instruments.workshop import Workshop
+    from polybench.measure.model.build import chosen
 
     cell = trials[0].cell
     torch.set_num_threads(1)
@@ -87,7 +88,8 @@ def selfcheck(trials: Sequence[Trial], axes: SelfcheckAxes, protocol: SelfcheckP
     wake()
     shape = LevelAxes.model_validate(axes.model_dump(include={"level", "tokens", "d_model"}))
     workshop = Workshop(shape, cell.dtype, cell.device)
-    plain = partial(workshop.arm, cell.activation, cell.backend)
+    activation = chosen(cell.activation, cell.backend)
+    plain = partial(workshop.arm, activation)
     extra = Fraction(axes.slowdown - 1).limit_denominator(_MOST_EVERY)
 
     def slowed() -> Arm:
@@ -96,7 +98,7 @@ def selfcheck(trials: Sequence[Trial], axes: SelfcheckAxes, protocol: SelfcheckP
         # A GPU's graphs would freeze extra calls, so there the copy has more rows.
         rows = round(axes.tokens * axes.slowdown)
         larger = Workshop(shape.model_copy(update={"tokens": rows}), cell.dtype, cell.device)
-        return larger.arm(cell.activation, cell.backend)
+        return larger.arm(activation)
 
     makers = dict.fromkeys(range(3), plain) | {3: slowed}
     blocks = Blocks(make_timer(cell.device, 1), trials[0].seed * 1_000_003 + axes.repeat, protocol.sample_s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -16,11 +16,13 @@ from polybench.measure.axes import LevelAxes
 from polybench.metric import Metric
 from polybench.record import Measurement
 from polybench.registry import kinds
+from polybench.spec import Scalar
 from polybench.trial import Trial
 
 if TYPE_CHECKING:
     from polybench.measure.instruments.blocks import Blocks
     from polybench.measure.instruments.workshop import Arm, Workshop
+    from polybench.measure.model.build import Chosen
 
 _FIRST_SHARE = 0.05  # of the progress bar, for making and compiling
 
@@ -52,6 +54,21 @@ class SpeedProtocol(HeapProtocol):
         if self.most_blocks is not None and self.most_blocks < self.blocks:
             raise ValueError(f"most_blocks {self.most_blocks} is fewer than blocks {self.blocks}")
         return self
+
+    how_often = frozenset({"launches", "blocks", "most_blocks", "budget_s", "margin", "profile"})
+
+    @property
+    def own_process(self) -> bool:
+        """No timing may follow a profiler."""
+        return self.profile
+
+    @classmethod
+    def of_suite(cls, margin: float) -> dict[str, Scalar]:
+        return {"margin": margin}
+
+    @classmethod
+    def with_profile(cls) -> dict[str, Scalar]:
+        return {"profile": True}
 
     def checkpoints(self) -> list[int]:
         """Numbers of blocks at which a launch may stop; fixed beforehand, for looking more often finds more."""
@@ -133,6 +150,7 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
     from polybench.measure.instruments.correct import verify
     from polybench.measure.instruments.timer import wake, wake_compiler
     from polybench.measure.instruments.workshop import Workshop
+    from polybench.measure.model.build import chosen
 
     cell, seed = trials[0].cell, trials[0].seed
     torch.set_num_threads(axes.threads)
@@ -143,19 +161,22 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
     workshop = Workshop(axes, cell.dtype, cell.device)
     copy, product = workshop.copy(), workshop.product()
     blocks = Blocks(make_timer(cell.device, axes.threads), seed, protocol.sample_s)
-    blocks.make(
-        {i: partial(workshop.arm, t.cell.activation, t.cell.backend) for i, t in enumerate(trials)},
-        {COPY.name: copy, PRODUCT.name: product},
-    )
+    activations: dict[int, Chosen] = {}
+
+    def make(i: int) -> Arm:
+        activations[i] = chosen(trials[i].cell.activation, trials[i].cell.backend)
+        return workshop.arm(activations[i])
+
+    blocks.make({i: partial(make, i) for i in range(len(trials))}, {COPY.name: copy, PRODUCT.name: product})
 
     def sound(check: int, arm: Arm) -> None:
-        verify(arm.activation, arm.call, axes.tokens, arm.width, workshop.dtype, cell.device, 2 * seed + check)
+        verify(arm.activation, axes.tokens, workshop.dtype, cell.device, 2 * seed + check)
 
     blocks.check(partial(sound, 0))
     yield from blocks.failed.items()
     if not blocks.arms:
         return
-    overhead = _overhead(blocks, workshop, trials)
+    overhead = _overhead(blocks, workshop, trials, activations)
     yield 0, Progress(_FIRST_SHARE)
 
     references = _references(trials)
@@ -214,19 +235,24 @@ def _references(trials: Sequence[Trial]) -> dict[int, int]:
     return {i: first[t.cell.backend] for i, t in enumerate(trials) if t.cell.backend in first}
 
 
-def _overhead(blocks: Blocks, workshop: Workshop, trials: Sequence[Trial]) -> dict[int, float]:
+def _overhead(
+    blocks: Blocks, workshop: Workshop, trials: Sequence[Trial], activations: Mapping[int, Chosen]
+) -> dict[int, float]:
     """Seconds of the same operators over one token, by trial; all compiled activations share one, a call of GELU."""
+    from polybench.measure.model.build import chosen
+
     samples = 101 if blocks.timer.most_rounds > 1 else 21  # where one sample is of several calls already
     known: dict[tuple[str, str], float] = {}
-    found = {}
+    seconds = {}
     for i in blocks.arms:
-        cell = trials[i].cell
-        key = cell.activation if cell.backend in ("eager", "checkpoint") else "gelu", cell.backend
+        name, backend = trials[i].cell.activation, trials[i].cell.backend
+        as_it_is = backend in ("eager", "checkpoint")
+        key = name if as_it_is else "gelu", backend
         if key not in known:
             with suppress(Exception):  # an activation or a backend may serve no size as small as this
-                arm = workshop.tiny(*key)
+                arm = workshop.tiny(activations[i] if as_it_is else chosen(*key))
                 arm.once()
                 known[key] = statistics.median(blocks.timer.sample(arm).total for _ in range(samples))
         if key in known:
-            found[i] = known[key]
-    return found
+            seconds[i] = known[key]
+    return seconds

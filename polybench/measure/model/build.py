@@ -1,9 +1,10 @@
-"""Modules from names: an activation, its backend, and parameters that start from their own names."""
+"""From names to modules: an activation, its backend, and parameters that start from their own names."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,37 +12,59 @@ from torch import nn
 
 from polybench.errors import RegistryError
 from polybench.registry import activations, backends
-from polybench.spec import canonical
+from polybench.spec import Spec, canonical
 
 Call = Callable[..., Any]
 
 
-def activation(text: str, **options: object) -> nn.Module:
-    """The activation called `name` or `name(option=value)`: (..., G*F) -> (..., F).
+@dataclass(frozen=True)
+class Chosen:
+    """An activation and what executes it, looked up by name once; every layer of a model takes both from here.
+
+    `branches` is G: how many tensors of width F the activation takes, 1 unless it is gated.
+    """
+
+    spec: Spec
+    branches: int
+    make: Callable[..., Any]
+    backend: Callable[[Call], Call]
+
+    def module(self) -> nn.Module:
+        """A new one, (..., G*F) -> (..., F). Raises RegistryError when a plug-in makes something else."""
+        made = self.make(**dict(self.spec.options))
+        if not isinstance(made, nn.Module):
+            raise RegistryError(f"activation {self.spec.name!r} is no torch.nn.Module")
+        return made
+
+    def executed(self, module: nn.Module) -> Call:
+        """Its call by way of the backend. Raises Unsupported when this machine cannot."""
+        return self.backend(module)
+
+
+@dataclass(frozen=True)
+class Executed:
+    """An activation where it sits: `call` executes it by a backend, on inputs (N, G*F) of `width` G*F."""
+
+    module: nn.Module
+    call: Call
+    width: int
+
+
+def chosen(text: str, backend: str = "eager") -> Chosen:
+    """The activation called `name` or `name(option=value)`, to be executed by a backend.
 
     Raises:
         RegistryError: unknown name or option, an option out of range, or a broken plug-in.
     """
-    from polybench.spec import Spec
-
-    given = Spec.parse(text)
-    merged = Spec.of(given.name, {**dict(given.options), **options})  # type: ignore[dict-item]
-    spec = canonical(str(merged))
-    module = activations.load(spec.name).object(**dict(spec.options))
-    if not isinstance(module, nn.Module):
-        raise RegistryError(f"activation {spec.name!r} is no torch.nn.Module")
-    return module
+    spec = canonical(text)
+    loaded = activations.load(spec.name)
+    return Chosen(spec, int(loaded.facts.get("branches", 1)), loaded.object, backends.load(backend).object)
 
 
-def branches(text: str) -> int:
-    """G: how many tensors of width F the activation takes, 1 unless it is gated."""
-    return int(activations.load(canonical(text).name).facts.get("branches", 1))
-
-
-def executed(call: Call, backend: str) -> Call:
-    """`call` by way of a backend. Raises Unsupported when this machine cannot."""
-    served: Call = backends.load(backend).object(call)
-    return served
+def activation(text: str, **options: Any) -> nn.Module:
+    """The activation as a module, with these options too. Raises RegistryError as `chosen` does."""
+    given = canonical(text)
+    return chosen(str(Spec.of(given.name, {**dict(given.options), **options}))).module()
 
 
 def generator(*key: object) -> torch.Generator:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from polybench.measure.model.build import branches, normal_
+from polybench.measure.model.build import Chosen, normal_
 from polybench.measure.model.feed_forward import FeedForward, Mixture
 from polybench.measure.model.operators import linear_cross_entropy, rms_norm
 from polybench.measure.shape import Shape
@@ -107,13 +107,13 @@ class Attention(nn.Module):
 class Layer(nn.Module):
     """x + attention(norm(x)), then x + ffn(norm(x)); with it the auxiliary loss of the feed-forward part."""
 
-    def __init__(self, shape: Shape, spec: str, backend: str):
+    def __init__(self, shape: Shape, activation: Chosen):
         super().__init__()
         self.attention_norm, self.ffn_norm = RMSNorm(shape.d_model), RMSNorm(shape.d_model)
         self.attention = Attention(shape.d_model, shape.heads, shape.qk_norm)
-        width = shape.width(branches(spec))
+        width = shape.width(activation.branches)
         dense = not shape.experts
-        self.ffn = FeedForward(shape.d_model, spec, backend, width) if dense else Mixture(shape, spec, backend)
+        self.ffn = FeedForward(shape.d_model, activation, width) if dense else Mixture(shape, activation)
 
     def forward(self, x_BxTxD: Tensor, cos_TxK: Tensor, sin_TxK: Tensor) -> tuple[Tensor, Tensor]:
         x_BxTxD = x_BxTxD + self.attention(self.attention_norm(x_BxTxD), cos_TxK, sin_TxK)
@@ -125,12 +125,12 @@ class Layer(nn.Module):
 class Decoder(nn.Module):
     """Tokens (B, T) -> logits (B, T, V), or with targets to the loss; a tied head is the embedding."""
 
-    def __init__(self, vocabulary: int, shape: Shape, time: int, spec: str, backend: str = "eager"):
+    def __init__(self, vocabulary: int, shape: Shape, time: int, activation: Chosen):
         super().__init__()
         self.shape = shape
         self.recompute = False  # whether backward computes every layer again instead of keeping what it needs
         self.embedding = nn.Embedding(vocabulary, shape.d_model)
-        self.layers = nn.ModuleList(Layer(shape, spec, backend) for _ in range(shape.layers))
+        self.layers = nn.ModuleList(Layer(shape, activation) for _ in range(shape.layers))
         self.norm = RMSNorm(shape.d_model)
         self.head = None if shape.tied else nn.Linear(shape.d_model, vocabulary, bias=False)
         cos_TxK, sin_TxK = rope(time, shape.d_model // shape.heads)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polybench.measure.model.build import Call, activation, branches, executed, normal_
+from polybench.measure.model.build import Chosen, Executed, normal_
 from polybench.measure.shape import Shape, hidden_width
 
 BALANCE, Z = 0.01, 0.001  # weights of the auxiliary losses: arXiv:2409.02060
@@ -21,24 +21,24 @@ BALANCE, Z = 0.01, 0.001  # weights of the auxiliary losses: arXiv:2409.02060
 class FeedForward(nn.Module):
     """w_out(activation(w_in(x))) without biases: D -> G*F -> F -> D; F gives equal parameters unless it is given."""
 
-    def __init__(self, d_model: int, spec: str, backend: str = "eager", width: int | None = None):
+    def __init__(self, d_model: int, activation: Chosen, width: int | None = None):
         super().__init__()
-        G = branches(spec)
+        G = activation.branches
         width = width or hidden_width(d_model, G)
         self.w_in = nn.Linear(d_model, G * width, bias=False)
-        self.activation = activation(spec)
+        self.activation = activation.module()
         self.w_out = nn.Linear(width, d_model, bias=False)
         # Kept out of the module's attributes that torch walks: it wraps the activation itself.
-        self.__dict__["_run"] = executed(self.activation, backend)
+        self.__dict__["_run"] = activation.executed(self.activation)
 
     def forward(self, x_BxTxD: Tensor) -> Tensor:
         out_BxTxD: Tensor = self.w_out(self.__dict__["_run"](self.w_in(x_BxTxD)))
         return out_BxTxD
 
     @property
-    def executed(self) -> tuple[nn.Module, Call, int]:
-        """The activation, the call that executes it by the backend, and the width G*F of its input."""
-        return self.activation, self.__dict__["_run"], self.w_in.out_features
+    def executed(self) -> Executed:
+        """The activation as it is executed in here."""
+        return Executed(self.activation, self.__dict__["_run"], self.w_in.out_features)
 
     @torch.no_grad()
     def initialise(self, seed: int, prefix: str = "ffn", layers: int = 1) -> FeedForward:
@@ -56,18 +56,18 @@ class Mixture(nn.Module):
     float32 at least (arXiv:2101.03961, section 2.4).
     """
 
-    def __init__(self, shape: Shape, spec: str, backend: str = "eager"):
+    def __init__(self, shape: Shape, activation: Chosen):
         super().__init__()
-        G, E, D = branches(spec), shape.experts, shape.d_model
+        G, E, D = activation.branches, shape.experts, shape.d_model
         F = shape.width(G)
         self.top_k, self.own = shape.top_k, shape.expert_coefficients == "own"
         self.router = nn.Linear(D, E, bias=False)
         self.w_in = nn.Parameter(torch.empty(E, G * F, D))
         self.w_out = nn.Parameter(torch.empty(E, D, F))
-        self.activation = nn.ModuleList(activation(spec) for _ in range(E)) if self.own else activation(spec)
-        one_or_each = self.activation if isinstance(self.activation, nn.ModuleList) else [self.activation]
+        each = [activation.module() for _ in range(E if self.own else 1)]
+        self.activation = nn.ModuleList(each) if self.own else each[0]
         # Kept out of the module's attributes that torch walks: they wrap the activations themselves.
-        self.__dict__["_runs"] = [executed(each, backend) for each in one_or_each]
+        self.__dict__["_runs"] = [activation.executed(one) for one in each]
 
     def forward(self, x_BxTxD: Tensor) -> tuple[Tensor, Tensor]:
         """The sum over experts, and 0.01 of the load-balance loss with 0.001 of the z-loss, a scalar."""

@@ -1,8 +1,4 @@
-"""Two operators of the decoder in fewer passes over memory than torch's own take on the CPU (torch 2.13).
-
-Timed at 2048 rows of 128 numbers, forward and backward, one thread, taking turns with the rest of a step: the norm
-in 1.4 ms, not 2.2; the head with its cross entropy over 1024 tokens in 29 ms, not 43, of which products take 25.
-"""
+"""Two operators of the decoder in fewer passes over memory than torch takes on the CPU; no head holds all logits."""
 
 from __future__ import annotations
 

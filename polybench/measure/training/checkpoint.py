@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from polybench.errors import TrialError
+from polybench.errors import TrialError, first_line
+from polybench.files import replacing
 from polybench.trial import CHECKPOINTS, Trial
 
 _LAYOUT = 1
@@ -30,14 +30,11 @@ def path_of(trial: Trial, what: str) -> Path | None:
 
 def write(path: Path, content: dict[str, Any]) -> None:
     """Tensors, numbers, text, lists and dictionaries, at once. Raises TrialError when the disk refuses."""
-    partial = path.with_suffix(f".{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({"layout": _LAYOUT, **content}, partial)
-        os.replace(partial, path)
+        with replacing(path) as partial:
+            torch.save({"layout": _LAYOUT, **content}, partial)
     except (OSError, RuntimeError) as problem:
-        with suppress(OSError):
-            partial.unlink()
         raise TrialError(f"the checkpoint {path} cannot be written: {problem}") from None
 
 
@@ -54,6 +51,6 @@ def read(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise TrialError(f"there is no checkpoint {path}") from None
     except Exception as problem:  # torch raises many kinds for damaged archives
-        first = str(problem).partition("\n")[0]
-        raise TrialError(f"{path} cannot be read as a checkpoint: {first}; remove it to begin anew") from None
+        why = f"{path} cannot be read as a checkpoint: {first_line(problem)}"
+        raise TrialError(f"{why}; remove it to begin anew") from None
     return content

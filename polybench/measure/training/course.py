@@ -8,8 +8,9 @@ from typing import Any
 
 from polybench.corpora.corpus import Tokens, tokens
 from polybench.errors import OverBudget, TrialError
+from polybench.measure.model.build import chosen
 from polybench.measure.training import checkpoint
-from polybench.measure.training.distributed import Ranks, ranks
+from polybench.measure.training.distributed import common, join
 from polybench.measure.training.loop import Training, repeatable, set_up
 from polybench.measure.training.thinning import thin
 from polybench.measure.training_axes import FilledAxes, TrainingProtocol
@@ -48,19 +49,20 @@ class Course:
         self.rate = trial.rate if isinstance(axes.lr, str) else axes.lr
         if self.rate is None:
             raise TrialError(f"lr {axes.lr}: no learning rate that was tried ended well with every tuning seed")
-        self.ranks: Ranks = ranks(cell.device)
-        if self.ranks.count > 1 and protocol.parallel == "fsdp" and (protocol.checkpoint_every or protocol.save):
+        self.place = join(cell.device)
+        if self.place.size > 1 and protocol.parallel == "fsdp" and (protocol.checkpoint_every or protocol.save):
             raise TrialError("a model sharded by fsdp keeps no checkpoints here; take parallel: ddp")
         self.text: Tokens = tokens(axes.corpus, axes.tokenizer)
         repeatable(protocol.deterministic if protocol.deterministic is not None else cell.device == "cpu")
-        self.model = set_up(self.text, axes, cell.activation, cell.backend, cell.device, cell.dtype, trial.seed)
+        self.activation = chosen(cell.activation, cell.backend)
+        self.model = set_up(self.text, axes, self.activation, cell.device, cell.dtype, trial.seed)
         self.seen = Seen()
 
     def begin(self) -> Measurement:
         """Set the training up, or go on with what a checkpoint holds; returns what that took, compiling included."""
         self.training = Training(
             self.model, self.text, self.axes, self.rate or 0.0, self.trial.cell.dtype, self.trial.seed,
-            self.ranks, self.protocol.parallel,
+            self.place, self.protocol.parallel,
         )  # fmt: skip
         self._kept = checkpoint.path_of(self.trial, "resume") if self.protocol.checkpoint_every else None
         if self._kept and self._kept.exists():
@@ -101,11 +103,11 @@ class Course:
             seen.seconds.append(step.seconds)
             looked(self.done)
             every = self.protocol.checkpoint_every
-            if self._kept and self.done % every == 0 and self.done < self.axes.steps and self.ranks.rank == 0:
+            if self._kept and self.done % every == 0 and self.done < self.axes.steps and self.place.leads:
                 state = {"corpus": self.text.hash, "training": self.training.state(), "seen": asdict(seen)}
                 checkpoint.write(self._kept, state)
             yield self.done
-            spent += self.ranks.common(step.seconds)
+            spent += common(self.place, step.seconds)
             if self.protocol.budget_s and spent > self.protocol.budget_s and self.done < self.axes.steps:
                 raise OverBudget(
                     f"its {self.protocol.budget_s:g} s of training were spent at step {self.done} of {self.axes.steps}"
@@ -113,7 +115,7 @@ class Course:
 
     def end(self, spent: bool = False) -> None:
         """Keep the model if that is asked for; what was kept to go on with is needed only where a budget is spent."""
-        if self.ranks.rank:
+        if not self.place.leads:
             return
         path = checkpoint.path_of(self.trial, "model") if self.protocol.save else None
         if path:

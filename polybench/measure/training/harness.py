@@ -18,14 +18,13 @@ from lm_eval.utils import get_rolling_token_windows
 from torch import Tensor
 from tqdm import tqdm
 
-from polybench.corpora.tokenizer import Coder, tokenizers
-from polybench.errors import TrialError, Unsupported
+from polybench.corpora.tokenizer import of_json
+from polybench.errors import TrialError, Unsupported, first_line
+from polybench.measure.model.build import chosen
 from polybench.measure.model.decoder import Decoder
 from polybench.measure.training import checkpoint
 from polybench.measure.training_axes import TrainingAxes
 from polybench.trial import Trial
-
-_BYTES = 256
 
 # Dimension key: B batch, T time, N tokens that are scored, V vocabulary.
 
@@ -49,7 +48,7 @@ class KeptModel(TemplateLM):
 
     Raises:
         TrialError: the file is no checkpoint of a whole model, or carries no tokenizer.
-        Unsupported: its activation or its tokenizer's package is not here.
+        Unsupported: its tokenizer cannot be read, or its activation or its tokenizer's package is not here.
     """
 
     def __init__(self, path: Path, device: str = "cpu"):
@@ -63,24 +62,25 @@ class KeptModel(TemplateLM):
         try:
             self.trial = Trial.from_json(kept["trial"])
             axes = TrainingAxes.model_construct(**kept["axes"]).filled()  # its files need not be there
-            self.model = Decoder(kept["vocabulary"], axes.shape, axes.seq_len, self.trial.cell.activation)
+            self.model = Decoder(kept["vocabulary"], axes.shape, axes.seq_len, chosen(self.trial.cell.activation))
             dtype = torch.float64 if self.trial.cell.dtype == "float64" else torch.float32
             self.model.load_state_dict(kept["model"])
             self.model.to(device=device, dtype=dtype).eval()
-            self.codec = Codec(kept["tokenizer"], kept["vocabulary"])
+            self.coder = of_json(kept["tokenizer"], "the tokenizer in the checkpoint")
+            self._end = int(self.coder.end)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as problem:
-            first = str(problem).partition("\n")[0]
-            raise TrialError(f"{path} is damaged, or of another polybench: {first}; train it again") from None
+            why = f"{path} is damaged, or of another polybench: {first_line(problem)}"
+            raise TrialError(f"{why}; train it again") from None
         self.max_length = int(axes.seq_len)
         self.batch_size = int(axes.batch // axes.accumulate)
         self._device = torch.device(device)
 
     @property
     def eot_token_id(self) -> int:
-        return self.codec.end
+        return self._end
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: object) -> list[int]:
-        return self.codec.encode(string)
+        return self.coder.encode_text(string)
 
     def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[Scored]:
         """How likely each continuation is after its context, in nats; encoding shows no progress of its own."""
@@ -89,7 +89,7 @@ class KeptModel(TemplateLM):
 
     def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[float]:
         """Nats of whole texts, each from the end of another document on."""
-        pairs = [(r.args, [self.codec.end], self.codec.encode(r.args[0])) for r in requests]
+        pairs = [(r.args, [self._end], self.coder.encode_text(r.args[0])) for r in requests]
         return [nats for nats, _ in self._loglikelihood_tokens(pairs, disable_tqdm)]
 
     def _loglikelihood_tokens(
@@ -118,7 +118,7 @@ class KeptModel(TemplateLM):
         """
         if not continuation:
             return
-        context = context or [self.codec.end]
+        context = context or [self._end]
         self.cut += len(context) > 1 and len(context) + len(continuation) - 1 > self.max_length
         if len(continuation) <= self.max_length:
             yield (context + continuation)[-self.max_length - 1 : -1], continuation
@@ -147,7 +147,7 @@ class KeptModel(TemplateLM):
                 f"the task asks for samples or beams (temperature {asked.get('temperature', 0)}), but polybench "
                 "takes the likeliest token only; set do_sample: false in the task's generation_kwargs"
             )
-        ids = self.codec.encode(context) or [self.codec.end]
+        ids = self.coder.encode_text(context) or [self._end]
         self.cut += len(ids) > self.max_length
         return Wish(ids, [u for u in asked["until"] if u], asked["max_gen_toks"])
 
@@ -158,11 +158,11 @@ class KeptModel(TemplateLM):
             rows = [(wishes[i].ids + new[i])[-self.max_length :] for i in alive]
             for i, row, logits_TxV in zip(tuple(alive), rows, self._logits(rows), strict=True):
                 wish, best = wishes[i], int(logits_TxV[len(row) - 1].argmax())
-                if best != self.codec.end:
+                if best != self._end:
                     new[i].append(best)
-                whole = self.codec.decode(new[i])
+                whole = self.coder.decode(new[i])
                 texts[i] = postprocess_generated_text(whole, wish.until, None)
-                if best == self.codec.end or len(new[i]) >= wish.most or any(u in whole for u in wish.until):
+                if best == self._end or len(new[i]) >= wish.most or any(u in whole for u in wish.until):
                     alive.remove(i)
         return texts
 
@@ -178,38 +178,3 @@ class KeptModel(TemplateLM):
 
 def _precise(logits: Tensor) -> Tensor:
     return logits if logits.dtype == torch.float64 else logits.float()
-
-
-class Codec:
-    """`tokenizer` is `bytes`, whose ids are the bytes, or the JSON of the tokenizers package.
-
-    `end` is the id that ends a document, and so the one before its first token.
-
-    Raises:
-        Unsupported: the tokenizers package is not installed.
-        TrialError: that JSON is damaged, or is of another vocabulary.
-    """
-
-    def __init__(self, tokenizer: str, vocabulary: int):
-        self._inner: Any = None
-        self.end = vocabulary - 1  # of bytes, and where others name no end
-        if tokenizer == "bytes":
-            return
-        library = tokenizers()
-        try:
-            self._inner = library.Tokenizer.from_str(tokenizer)
-        except Exception as problem:  # the package raises nothing narrower
-            raise TrialError(f"the tokenizer in the checkpoint cannot be read: {problem}") from None
-        self._inner.decoder = self._inner.decoder or library.decoders.ByteLevel()
-        self.end = Coder(tokenizer).end
-
-    def encode(self, text: str) -> list[int]:
-        if self._inner is None:
-            return list(text.encode("utf-8", "replace"))
-        return list(self._inner.encode(text, add_special_tokens=False).ids)
-
-    def decode(self, ids: list[int]) -> str:
-        """Bytes that are no UTF-8 become the replacement character; the end of a document is no text."""
-        if self._inner is None:
-            return bytes(i for i in ids if i < _BYTES).decode("utf-8", "replace")
-        return str(self._inner.decode(ids, skip_special_tokens=True))

@@ -19,10 +19,12 @@ from torch import Tensor, nn
 from polybench.corpora.corpus import Tokens
 from polybench.corpora.stream import Stream
 from polybench.errors import Diverged, Unsupported
-from polybench.measure.model.build import generator
+from polybench.measure.instruments.timer import clock_of
+from polybench.measure.model.build import Chosen, generator
 from polybench.measure.model.decoder import Decoder
-from polybench.measure.training.distributed import Ranks
+from polybench.measure.training.distributed import hold, mean, share, wrap
 from polybench.measure.training_axes import FilledAxes
+from polybench.ranks import Place
 
 # Dimension key: B batch, T time, V vocabulary, N tokens of a stream.
 
@@ -40,7 +42,7 @@ class Step:
     seconds: float
 
 
-def set_up(text: Tokens, axes: FilledAxes, spec: str, backend: str, device: str, dtype: str, seed: int) -> Decoder:
+def set_up(text: Tokens, axes: FilledAxes, activation: Chosen, device: str, dtype: str, seed: int) -> Decoder:
     """The decoder of these axes, initialised from the seed.
 
     Raises:
@@ -51,7 +53,7 @@ def set_up(text: Tokens, axes: FilledAxes, spec: str, backend: str, device: str,
     shortest = min(len(text.train_N), len(text.held_out_N))
     if shortest < axes.seq_len + 2:
         raise Unsupported(f"corpus {axes.corpus} has {shortest} tokens on one side, fewer than one sequence")
-    model = Decoder(text.vocabulary, axes.shape, axes.seq_len, spec, backend)
+    model = Decoder(text.vocabulary, axes.shape, axes.seq_len, activation)
     model.recompute = axes.recompute
     model.initialise(seed if axes.varies != "data" else 0)
     return model.to(device=device, dtype=torch.float64 if dtype == "float64" else torch.float32)
@@ -74,14 +76,14 @@ class Training:
         rate: float,
         dtype: str,
         seed: int,
-        ranks: Ranks | None = None,
+        place: Place | None = None,
         parallel: Any = "ddp",
     ):
         self.model, self.text, self.axes, self.rate, self.dtype = model, text, axes, rate, dtype
-        self.ranks = ranks or Ranks()
+        self.place = place or Place()
         self.done = 0
         self.device = model.embedding.weight.device
-        self.wrapped = self.ranks.wrap(model, parallel)
+        self.wrapped = wrap(self.place, model, parallel)
         self.run: Callable[..., Any] = torch.compile(self.wrapped) if axes.compile else self.wrapped
         self.optimizer = torch.optim.AdamW(
             groups(model, axes.weight_decay, axes.coefficient_lr), lr=rate, betas=BETAS, eps=EPS, fused=True
@@ -93,7 +95,7 @@ class Training:
     def micro_batch(self) -> None:
         """Forward and backward of a micro-batch, for measuring memory; gradients are dropped."""
         rows = self._starts[0][: self.axes.batch // self.axes.accumulate]
-        x_BxT, y_BxT = batch(self.text.train_N, self.ranks.share(rows), self.axes.seq_len, self.device)
+        x_BxT, y_BxT = batch(self.text.train_N, share(self.place, rows), self.axes.seq_len, self.device)
         loss, added = losses(self.run, x_BxT, y_BxT, self.dtype)
         torch.autograd.backward(loss + added)
         self.optimizer.zero_grad(set_to_none=True)
@@ -113,7 +115,7 @@ class Training:
         Raises:
             Diverged: a loss that is no finite number.
         """
-        axes, clock = self.axes, clock_of(self.device, self.ranks.count)
+        axes, clock = self.axes, clock_of(self.device.type, torch.get_num_threads(), self.place.size)
         # The optimizer's own: after an evaluation fully_shard shows some of the model's as whole ones without gradient.
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         while self.done < axes.steps:
@@ -121,7 +123,7 @@ class Training:
             factor = schedule(self.done, axes)
             for group in self.optimizer.param_groups:
                 group["lr"] = self.rate * group["scale"] * factor
-            loss = self.ranks.mean(self._backward(self._starts[self.done]))
+            loss = mean(self.place, self._backward(self._starts[self.done]))
             norm = nn.utils.clip_grad_norm_(parameters, axes.clip)
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
@@ -136,8 +138,8 @@ class Training:
         count = self.axes.accumulate
         total: Tensor | None = None
         for index, rows in enumerate(starts_B.reshape(count, -1)):
-            x_BxT, y_BxT = batch(self.text.train_N, self.ranks.share(rows), self.axes.seq_len, self.device)
-            with self.ranks.hold(self.wrapped, index == count - 1):
+            x_BxT, y_BxT = batch(self.text.train_N, share(self.place, rows), self.axes.seq_len, self.device)
+            with hold(self.place, self.wrapped, index == count - 1):
                 loss, added = losses(self.run, x_BxT, y_BxT, self.dtype)
                 torch.autograd.backward((loss + added) / count)
             mine = loss.detach() / count
@@ -199,16 +201,3 @@ def groups(model: nn.Module, weight_decay: float, coefficient_rate: float = 1.0)
 def whole(value: Tensor) -> Tensor:
     """A sharded tensor put together; any other as it is."""
     return value.full_tensor() if hasattr(value, "full_tensor") else value
-
-
-def clock_of(device: torch.device, processes: int = 1) -> Callable[[], float]:
-    """Seconds: of this thread where it does all of the work and waits for none, else of the wall."""
-    if device.type == "cpu" and torch.get_num_threads() == 1 and processes == 1:
-        return time.thread_time
-
-    def wall() -> float:
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter()
-
-    return wall

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from polybench.measure.instruments.timer import clock_of
 from polybench.measure.model.build import generator
-from polybench.measure.training.loop import clock_of
 from polybench.measure.training_axes import FilledAxes
 
 # Dimension key: N tokens of a micro-batch, D model width, F hidden width.
@@ -20,7 +20,7 @@ def product_rate(axes: FilledAxes, device: str, dtype: str) -> float:
     D, N = axes.d_model, axes.tokens_per_step // axes.accumulate
     # Random, since a GPU at its power limit multiplies constants faster than it does a model's numbers.
     x_NxD, w_DxF = (torch.randn(s, generator=generator("product")).to(place, kind) for s in ((N, D), (D, 4 * D)))
-    clock, calls, best = clock_of(place), 1, 0.0
+    clock, calls, best = clock_of(place.type, torch.get_num_threads()), 1, 0.0
     samples = 0
     while samples < _SAMPLES:
         start = clock()

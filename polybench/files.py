@@ -1,0 +1,49 @@
+"""Files that are there whole or not at all, however a process ends."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from polybench.errors import ResultsError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Another path to write a file or a folder to, which takes the place of `path` once all of it is on disk.
+
+    Where that fails, what was there before stays. Raises OSError when the disk refuses.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield partial
+        for file in partial.iterdir() if partial.is_dir() else (partial,):
+            with file.open("rb") as written:
+                os.fsync(written.fileno())
+        if partial.is_dir():
+            shutil.rmtree(path, ignore_errors=True)  # a folder takes the place of none but an empty one
+        os.replace(partial, path)
+    finally:
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        partial.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """All of a file or none of it. Raises ResultsError when the disk refuses."""
+    try:
+        with replacing(path) as partial:
+            partial.write_bytes(content.encode() if isinstance(content, str) else content)
+    except OSError as problem:
+        raise ResultsError(f"{path} cannot be written: {problem.strerror}") from None
+
+
+def make_folder(path: Path) -> None:
+    """The folder and those above it. Raises ResultsError when a file is in the way."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise ResultsError(f"{path} cannot be made: {problem.strerror}; choose another folder") from None
