@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import TypeVar
 
 CONFIDENCE_TIME = 0.98
 CONFIDENCE_SEED = 0.95
@@ -17,6 +18,8 @@ MOST_PAIRS = 16  # of `sign_flip`: 2^n sign patterns are enumerated up to here
 MOST_EXCESS = 2.0  # of `launch_excess`, up to which blocks may explain how launches differ
 STANDS_OUT = 4.0  # the same ratio of one comparison alone, by chance in 2 of 100
 _LEAST_P = 1e-12  # smaller ones are not told apart
+
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -190,6 +193,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))
         adjusted[i] = highest
     return adjusted
+
+
+def holm_of(p_values: Mapping[Name, float]) -> dict[Name, float]:
+    """The same of p values that have names."""
+    return dict(zip(p_values, holm(list(p_values.values())), strict=True))
+
+
+def told_apart(p: float | None) -> bool:
+    """Whether a corrected p value resolves a question: at the border of `ALPHA` it does; an untested one never."""
+    return p is not None and p <= ALPHA
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:

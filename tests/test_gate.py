@@ -228,7 +228,7 @@ def test_the_worst_verdict_decides_the_code_whatever_the_order(outcomes: list[st
 
 
 def test_a_rule_of_the_run_not_of_the_baseline_counts() -> None:
-    base = changed(BASE, suite={**BASE.suite, "gate": []})
+    base = changed(BASE, suite={**BASE.header["suite"], "gate": []})
     assert exit_code(between(base, gated(everything())))[0] == 0
 
 

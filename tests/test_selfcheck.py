@@ -13,11 +13,13 @@ import pytest
 import torch
 from builders import MACHINE
 
+from polybench.cli import selfcheck as command
 from polybench.compare import selfcheck
 from polybench.kind import axes_of, kind_of
 from polybench.measure.instruments.workshop import Arm
 from polybench.measure.kinds.selfcheck import ARMS, _slowed
 from polybench.record import Measurement, Record, Status
+from polybench.report import selfcheck as report
 from polybench.run.store import Run
 from polybench.trial import Cell, Trial
 
@@ -37,7 +39,7 @@ def made_up(count: int, sd: float, factors: Sequence[float] = (1.05, 1.10), equa
                 measured = tuple(Measurement(m.name, tuple(v)) for m, v in zip(ARMS, times.tolist(), strict=True))
                 records.append(Record(Trial(kind.name, cell, launch), Status.OK, measured))
     header = {
-        "suite": selfcheck.suite(count, 3, 60).model_dump(mode="json"),
+        "suite": command.suite(count, 3, 60).model_dump(mode="json"),
         "environment": MACHINE,
         "metrics": {kind.name: [m.to_json() for m in kind.metrics]},
         "device": "cpu",
@@ -47,7 +49,7 @@ def made_up(count: int, sd: float, factors: Sequence[float] = (1.05, 1.10), equa
 
 
 def test_every_rule_is_counted_on_the_same_cells() -> None:
-    table = selfcheck.table(made_up(10, 0.01))
+    table = report.table(made_up(10, 0.01))
     rows = {row[0].text: [e.text.partition(" [")[0] for e in row[1:]] for row in table.rows}
     assert rows["polybench"] == ["0 of 20", "10 of 10", "10 of 10"]
     assert rows["pytest-benchmark: mean 10 % apart"][:2] == ["0 of 20", "0 of 10"]
@@ -67,7 +69,7 @@ def test_a_cell_that_failed_is_not_counted() -> None:
     assert len(selfcheck.cells(replace(run, records=tuple(records)))) == 2
 
 
-@pytest.mark.parametrize("slowdown", selfcheck.SLOWDOWNS)
+@pytest.mark.parametrize("slowdown", command.SLOWDOWNS)
 def test_the_slowed_copy_does_the_named_factor_of_work(slowdown: float) -> None:
     calls = 0
 
@@ -89,8 +91,8 @@ def test_the_slowed_copy_does_the_named_factor_of_work(slowdown: float) -> None:
 
 def test_the_suite_has_as_many_cells_as_asked_for_or_a_few_more() -> None:
     for wanted in (1, 60, 100):
-        matrix = selfcheck.suite(wanted, 3, 60).benchmarks[0].matrix
-        count = len(selfcheck.ACTIVATIONS) * len(matrix["slowdown"]) * len(matrix["repeat"])
+        matrix = command.suite(wanted, 3, 60).benchmarks[0].matrix
+        count = len(command.ACTIVATIONS) * len(matrix["slowdown"]) * len(matrix["repeat"])
         assert wanted <= count < wanted + 12
 
 

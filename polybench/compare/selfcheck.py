@@ -63,14 +63,14 @@ def ours(cell: Cells, other: Launches, margin: float) -> str:
     """The verdict of polybench, each launch ended at the first look that would have ended it."""
     least = math.log1p(margin)
     looks = SpeedProtocol.model_validate({"blocks": FIRST_LOOK}).checkpoints()
-    ratios = [ratios(cell.base, o) for o in (other, cell.control, cell.equal, cell.slowed)]
-    for launch, mine in enumerate(ratios[0]):
-        both = mine, ratios[1][launch]
+    logs = [ratios(cell.base, o) for o in (other, cell.control, cell.equal, cell.slowed)]
+    for launch, mine in enumerate(logs[0]):
+        both = mine, logs[1][launch]
         end = next((n for n in looks if all(decided(of_launches([d[:n]]), least) for d in both)), len(mine))
-        for arm in ratios:
+        for arm in logs:
             del arm[launch][end:]
-    excess = launch_excess(ratios[1:])
-    return judge_times(ratios[0], least, of_launches(ratios[1], excess=excess), TOTAL, excess)[2]
+    excess = launch_excess(logs[1:])
+    return judge_times(logs[0], least, of_launches(logs[1], excess=excess), TOTAL, excess)[2]
 
 
 def rules(margin: float) -> tuple[Detector, ...]:
@@ -92,16 +92,35 @@ def least_power(run: Run) -> float:
     found = cells(run)
     most = max((c.slowdown for c in found), default=1.0)
     group = [c for c in found if c.slowdown == most]
-    flags = rules(float(run.suite["margin"]))[0].flags
+    flags = rules(run.suite.margin)[0].flags
     return clopper_pearson(sum(flags(c, c.slowed) for c in group), len(group))[1]
 
 
 def bound(run: Run) -> tuple[int, int, float, float]:
     """(false alarms, cells, lower and upper bound of their rate) of our rule."""
     found = cells(run)
-    flags = rules(float(run.suite["margin"]))[0].flags
+    flags = rules(run.suite.margin)[0].flags
     alarms = sum(flags(c, c.equal) for c in found)
     return alarms, len(found), *clopper_pearson(alarms, len(found))
+
+
+def conclusion(run: Run) -> tuple[bool, str]:
+    """Whether verdicts are to be trusted on this machine, and the sentence that says why.
+
+    They are not where more equal code is called different than the intervals promise, or slowed code is not found.
+    """
+    alarms, count, low, high = bound(run)
+    reason = f"{alarms} false alarms in {count} cells: at most {high:.1%} of cells (95 % bound)"
+    power = least_power(run)
+    if power <= LEAST_POWER:
+        return (
+            False,
+            f"{reason}, but times are so uneven that x1.10 was found in at most {power:.0%}: see polybench doctor",
+        )
+    if low > WORST_RATE:
+        promise = f"and at least {low:.1%}, more than the intervals promise"
+        return False, f"{reason}, {promise}: quiet the machine, see polybench doctor"
+    return True, reason
 
 
 def _mann_whitney(base: Launches, other: Launches) -> float:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from polybench.compare.derive import tokens_at_looks
-from polybench.compare.grid import Grid, Point
+from polybench.compare.grid import Grid
+from polybench.compare.points import Point, by_place
 from polybench.measure.training_metrics import STEPS_TO, TIME_TO, TOKENS_TO
 from polybench.metric import Metric
 from polybench.record import Record
-from polybench.stats import holm, t_test
+from polybench.stats import holm_of, t_test
 from polybench.trial import Cell
 
 METRICS = (STEPS_TO.name, TOKENS_TO.name, TIME_TO.name)
@@ -28,6 +28,14 @@ class Way:
     point: Point
     costs: tuple[float, ...]
     totals: tuple[float, ...]
+
+    @property
+    def benchmark(self) -> str:
+        return self.point.benchmark
+
+    @property
+    def cell(self) -> Cell:
+        return self.point.cell
 
     @property
     def reached(self) -> int:
@@ -57,15 +65,11 @@ def p_values(ways: Sequence[Way], reference: str) -> dict[Point, float]:
 
     What has no ratio counts as tested and not told apart, since the ratios there are chose themselves.
     """
-    families: dict[Cell, list[Way]] = defaultdict(list)
-    for way in ways:
-        if way.point.cell.activation != reference:
-            families[way.point.cell.place].append(way)
-    found: dict[Point, float] = {}
-    for members in families.values():
-        ps = holm([t_test(w.logs()) for w in members])  # 1 for fewer than two
-        found |= {w.point: p for w, p in zip(members, ps, strict=True) if len(w.logs()) > 1}
-    return found
+    adjusted: dict[Point, float] = {}
+    for members in by_place(w for w in ways if w.cell.activation != reference).values():
+        corrected = holm_of({w.point: t_test(w.logs()) for w in members})  # 1 for fewer than two
+        adjusted |= {w.point: corrected[w.point] for w in members if len(w.logs()) > 1}
+    return adjusted
 
 
 def tokens(record: Record) -> float:

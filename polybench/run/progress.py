@@ -37,7 +37,7 @@ def _lines(session: Session) -> Tell:
             for record in event.records:
                 count += 1
                 tail = f": {record.error}" if record.error else f" in {record.duration_s:.1f} s"
-                status = record.status.replace("_", " ")
+                status = record.status.words
                 print(f"[{count}/{max(total, count)}] {name(record.trial)} {status}{tail}", file=sys.stderr, flush=True)
 
     return tell

@@ -119,13 +119,13 @@ def resume(path: Path, suite: Suite | None, force: bool, remote: bool = False) -
     now = capture()
     known = (*_above(old), *old.records)
     try:
-        chosen = suite or Suite.model_validate(old.suite)
+        chosen = suite or Suite.model_validate(old.header["suite"])
         whole = planned(chosen, old.header, known)
     except ValidationError as failure:
         why = failure.errors()[0]["msg"].removeprefix("Value error, ")
         raise ResultsError(f"{path} cannot be resumed: {why}") from None
     count = processes(chosen)
-    changes = [] if suite is None or suite.model_dump(mode="json") == old.suite else ["the suite"]
+    changes = [] if suite is None or suite.model_dump(mode="json") == old.header["suite"] else ["the suite"]
     if now["code"] != old.environment.get("code"):
         changes.append(f"the code of polybench ({old.environment.get('code')} / {now['code']})")
     if count != old.header.get("processes", 1):
