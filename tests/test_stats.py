@@ -37,6 +37,11 @@ def test_paired_is_scipys_paired_t(n: int, confidence: float) -> None:
     assert stats.t_test(differences) == pytest.approx(oracle.pvalue)
 
 
+def test_a_corrected_p_resolves_up_to_and_at_the_border() -> None:
+    border = stats.ALPHA
+    assert [stats.told_apart(p) for p in (0.0, border, math.nextafter(border, 1), None)] == [True, True, False, False]
+
+
 def test_the_t_test_without_spread() -> None:
     assert stats.t_test([0.0] * 4) == 1.0
     assert stats.t_test([0.5] * 4) == 0.0
@@ -87,6 +92,13 @@ def test_holm_is_its_definition(p_values: list[float]) -> None:
         up_to = [min(1.0, (m - j) * q) for j, q in enumerate(ordered) if q <= p]
         assert adjusted == max(up_to)
         assert p <= adjusted <= 1
+
+
+@LAWS
+@given(st.dictionaries(st.text(max_size=3), st.floats(0, 1), max_size=6))
+def test_holm_of_names_is_holm(p_values: dict[str, float]) -> None:
+    found = stats.holm_of(p_values)
+    assert list(found) == list(p_values) and list(found.values()) == stats.holm(list(p_values.values()))
 
 
 @LAWS

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from polybench.compare.grid import Grid, seed_differences
-from polybench.compare.points import Point, typical
+from polybench.compare.points import OfPoint, Point, typical
 from polybench.metric import Metric
 from polybench.stats import (
     ALPHA,
@@ -29,7 +29,7 @@ Outcome = Literal["better", "worse", "same", "unresolved", "unstable", "none"]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(OfPoint):
     """One cell and metric beside another activation's: typical values and their ratio or difference.
 
     `change` is value / against (ratio) or value - against (difference); None where there is nothing
@@ -50,18 +50,6 @@ class Comparison:
     note: str = ""
     q: float | None = None
     settle: str = ""
-
-    @property
-    def benchmark(self) -> str:
-        return self.point.benchmark
-
-    @property
-    def cell(self) -> Cell:
-        return self.point.cell
-
-    @property
-    def activation(self) -> str:
-        return self.point.cell.activation
 
 
 def corrected(alone: Sequence[Comparison]) -> list[Comparison]:

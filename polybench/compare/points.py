@@ -66,6 +66,24 @@ class Point:
         return f"{counts}: {bad[0].error}" if bad[0].error else counts
 
 
+class OfPoint:
+    """What tells something of a point, and stands at its place."""
+
+    point: Point
+
+    @property
+    def benchmark(self) -> str:
+        return self.point.benchmark
+
+    @property
+    def cell(self) -> Cell:
+        return self.point.cell
+
+    @property
+    def activation(self) -> str:
+        return self.point.cell.activation
+
+
 def points(run: Run) -> list[Point]:
     """The cells of a run in its suite's order, the second copy of a reference behind the first."""
     groups: dict[tuple[str, Cell, bool], list[Record]] = defaultdict(list)

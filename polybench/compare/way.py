@@ -8,18 +8,17 @@ from dataclasses import dataclass
 
 from polybench.compare.derive import tokens_at_looks
 from polybench.compare.grid import Grid
-from polybench.compare.points import Point, by_place
+from polybench.compare.points import OfPoint, Point, by_place
 from polybench.measure.training_metrics import STEPS_TO, TIME_TO, TOKENS_TO
 from polybench.metric import Metric
 from polybench.record import Record
 from polybench.stats import holm_of, t_test
-from polybench.trial import Cell
 
 METRICS = (STEPS_TO.name, TOKENS_TO.name, TIME_TO.name)
 
 
 @dataclass(frozen=True)
-class Way:
+class Way(OfPoint):
     """One cost of an activation's way to the reference's final loss, a value a seed, and of the reference's own.
 
     Where a seed never gets there its cost is infinite.
@@ -28,14 +27,6 @@ class Way:
     point: Point
     costs: tuple[float, ...]
     totals: tuple[float, ...]
-
-    @property
-    def benchmark(self) -> str:
-        return self.point.benchmark
-
-    @property
-    def cell(self) -> Cell:
-        return self.point.cell
 
     @property
     def reached(self) -> int:
