@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from typing import TypeVar
 
@@ -249,6 +250,7 @@ def clopper_pearson(hits: int, trials: int, confidence: float = CONFIDENCE_SEED)
     return low, high
 
 
+@lru_cache(maxsize=1 << 14)
 def t_quantile(degrees: float, confidence: float) -> float:
     """Two-sided quantile of Student's t."""
     from scipy.special import stdtrit

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from polybench.compare.points import machines
-from polybench.measure.training_metrics import DERIVED, EQUAL_FLOPS, EQUAL_TIME, STEPS_TO, TIME_TO, TOKENS_TO
+from polybench.measure.kinds.pretrain import TRAIN_TIME, VAL_CURVE
+from polybench.measure.training_metrics import DERIVED, EQUAL_FLOPS, EQUAL_TIME, FLOPS, STEPS_TO, TIME_TO, TOKENS_TO
 from polybench.metric import Metric
 from polybench.record import Measurement, Record, Status
 from polybench.run.store import Run
@@ -23,7 +24,7 @@ def with_derived(run: Run) -> Run:
     groups: dict[object, list[Record]] = defaultdict(list)
     for record in run.records:
         trial = record.trial
-        if record.status is Status.OK and record.get("val_curve") and record.get("train_time"):
+        if record.status is Status.OK and record.get(VAL_CURVE.name) and record.get(TRAIN_TIME.name):
             groups[trial.benchmark, trial.cell.place, trial.seed].append(record)
     added: dict[str, list[Measurement]] = {}
     for records in groups.values():
@@ -35,20 +36,20 @@ def with_derived(run: Run) -> Run:
 def _side_by_side(records: Sequence[Record], reference: str) -> dict[str, list[Measurement]]:
     """What follows by trial from one seed of all activations of a place."""
     together = len(machines(records)) <= 1  # seconds of two machines are not the same seconds
-    goal = next((_values(r, "val_curve")[-1] for r in records if r.trial.cell.activation == reference), None)
+    goal = next((_values(r, VAL_CURVE.name)[-1] for r in records if r.trial.cell.activation == reference), None)
     spent = {r.trial.id: flops for r in records if (flops := flops_at_looks(r))}
-    seconds = {r.trial.id: _values(r, "train_time") for r in records}
+    seconds = {r.trial.id: _values(r, TRAIN_TIME.name) for r in records}
     equal = ((EQUAL_TIME, seconds if together else {}),
              (EQUAL_FLOPS, spent if len(spent) == len(records) else {}))  # fmt: skip
     added: dict[str, list[Measurement]] = {}
     for record in records:
-        losses, times = _values(record, "val_curve"), _values(record, "train_time")
+        losses, times = _values(record, VAL_CURVE.name), _values(record, TRAIN_TIME.name)
         values = {
             metric: interpolated(min(xs[-1] for xs in costs.values()), costs[record.trial.id], losses)
             for metric, costs in equal
             if costs
         }
-        steps, tokens = record.get("val_curve"), tokens_at_looks(record)
+        steps, tokens = record.get(VAL_CURVE.name), tokens_at_looks(record)
         if goal is not None and steps and steps.steps and tokens:
             values[STEPS_TO] = first_at(goal, losses, steps.steps)
             values[TOKENS_TO] = first_at(goal, losses, tokens)
@@ -78,7 +79,7 @@ def tokens_a_step(cell: Cell) -> int:
 
 def tokens_at_looks(record: Record) -> tuple[float, ...]:
     """Tokens trained on up to each look at the held-out loss: as recorded, else steps of equal size."""
-    curve, seen = record.get("val_curve"), record.get("tokens_seen")
+    curve, seen = record.get(VAL_CURVE.name), record.get("tokens_seen")
     if seen and curve and len(seen.values) == len(curve.values):
         return seen.values
     size = tokens_a_step(record.trial.cell)
@@ -87,7 +88,7 @@ def tokens_at_looks(record: Record) -> tuple[float, ...]:
 
 def flops_at_looks(record: Record) -> tuple[float, ...]:
     """Training FLOPs up to each look; empty where the record does not say what a token costs."""
-    cost = record.get("flops_per_token")
+    cost = record.get(FLOPS.name)
     return tuple(t * cost.values[0] for t in tokens_at_looks(record)) if cost else ()
 
 

@@ -7,16 +7,18 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
+from polybench.measure.kinds.pretrain import PARAMETERS as TRAINED
 from polybench.metric import Metric
 from polybench.plan.tuning import TUNING
 from polybench.record import Record, Status
 from polybench.run.store import Run
 from polybench.trial import Cell
 
+PARAMETERS = TRAINED.name
 Group = tuple[str, Cell]  # a benchmark, and a cell without its activation
-PARAMETERS = "parameters"
 
 
 class Placed(Protocol):
@@ -54,7 +56,15 @@ class Point:
 
     def values(self, metric: str) -> list[float]:
         """Every value of every seed, in the order of the seeds."""
-        return [v for r in self.records for m in r.measurements if m.metric == metric for v in m.values]
+        return list(self._values.get(metric, ()))
+
+    @cached_property
+    def _values(self) -> dict[str, list[float]]:
+        by_metric: dict[str, list[float]] = defaultdict(list)
+        for record in self.records:
+            for measurement in record.measurements:
+                by_metric[measurement.metric] += measurement.values
+        return dict(by_metric)
 
     def trouble(self) -> str:
         """`2 of 3 diverged: the loss became nan` for whatever did not go well, else nothing."""

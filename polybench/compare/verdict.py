@@ -10,6 +10,7 @@ from typing import Literal
 
 from polybench.compare.grid import Grid, seed_differences
 from polybench.compare.points import Point, typical
+from polybench.measure.kinds.speed import COPY, PRODUCT
 from polybench.metric import Metric
 from polybench.plan.suite import Rule
 from polybench.record import Status
@@ -17,7 +18,7 @@ from polybench.stats import Estimate, difference_of_launches, p_beyond, paired
 
 Ruling = Literal["pass", "improved", "fail", "missing", "broken", "inconclusive", "not comparable", "new"]
 # What times are divided by, so that two runs can be compared: work with the same bottleneck.
-YARDSTICKS = {"activation": "copy_time", "block": "product_time", "decoder": "product_time"}
+YARDSTICKS = {"activation": COPY.name, "block": PRODUCT.name, "decoder": PRODUCT.name}
 Interval = Callable[..., Estimate]  # of a change, at its usual confidence or at the one given
 
 
@@ -189,7 +190,7 @@ def _bounded(metric: Metric, interval: Interval, limit: float, log: bool, beyond
 
 def _normalised(point: Point, metric: str) -> list[list[float]]:
     """Log of the time over the yardstick's of the same block, a list a launch."""
-    yardstick = YARDSTICKS.get(str(dict(point.cell.axes).get("level")), "copy_time")
+    yardstick = YARDSTICKS.get(str(dict(point.cell.axes).get("level")), COPY.name)
     launches = []
     for record in point.ok():
         mine, yard = record.get(metric), record.get(yardstick)

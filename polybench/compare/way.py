@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from polybench.compare.derive import tokens_at_looks
 from polybench.compare.grid import Grid
 from polybench.compare.points import OfPoint, Point, by_place
+from polybench.measure.kinds.pretrain import TRAIN_TIME
 from polybench.measure.training_metrics import STEPS_TO, TIME_TO, TOKENS_TO
 from polybench.metric import Metric
 from polybench.record import Record
@@ -68,5 +69,5 @@ def tokens(record: Record) -> float:
 
 
 def seconds(record: Record) -> float:
-    times = record.get("train_time")
+    times = record.get(TRAIN_TIME.name)
     return times.values[-1] if times else math.inf
