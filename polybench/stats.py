@@ -1,14 +1,13 @@
-"""Statistics over plain lists of floats: intervals, tests and corrections. No clock, no file, no torch."""
+"""Statistics over plain lists of floats: intervals and tests. No clock, no file, no torch."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
-from typing import TypeVar
 
 CONFIDENCE_TIME = 0.98
 CONFIDENCE_SEED = 0.95
@@ -19,8 +18,6 @@ MOST_PAIRS = 16  # of `sign_flip`: 2^n sign patterns are enumerated up to here
 MOST_EXCESS = 2.0  # of `launch_excess`, up to which blocks may explain how launches differ
 STANDS_OUT = 4.0  # the same ratio of one comparison alone, by chance in 2 of 100
 _LEAST_P = 1e-12  # smaller ones are not told apart
-
-Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -184,37 +181,6 @@ def sign_flip(differences: Sequence[float]) -> float:
         for signs in product((1, -1), repeat=n)
     )
     return float(extreme / 2**n)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p values that keep the family-wise error (Holm 1979), in the given order."""
-    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    adjusted, highest = [0.0] * len(p_values), 0.0
-    for rank, i in enumerate(order):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))
-        adjusted[i] = highest
-    return adjusted
-
-
-def holm_of(p_values: Mapping[Name, float]) -> dict[Name, float]:
-    """The same of p values that have names."""
-    return dict(zip(p_values, holm(list(p_values.values())), strict=True))
-
-
-def told_apart(p: float | None) -> bool:
-    """Whether a corrected p value resolves a question: at the border of `ALPHA` it does; an untested one never."""
-    return p is not None and p <= ALPHA
-
-
-def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p values that keep the false discovery rate (Benjamini, Hochberg 1995), in the given order."""
-    count = len(p_values)
-    order = sorted(range(count), key=lambda i: p_values[i], reverse=True)
-    adjusted, lowest = [0.0] * count, 1.0
-    for place, i in enumerate(order):
-        lowest = min(lowest, p_values[i] * count / (count - place))
-        adjusted[i] = lowest
-    return adjusted
 
 
 def p_beyond(interval: Callable[[float], Estimate], margin: float) -> float:

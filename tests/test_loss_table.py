@@ -12,7 +12,7 @@ from builders import across, exact, losses, record, run, section, suite
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polybench import stats
+from polybench import corrections, stats
 from polybench.compare.way import METRICS
 from polybench.document import Entry, Table
 from polybench.record import Status
@@ -43,8 +43,8 @@ def test_a_row_holds_what_follows_from_its_paired_differences(a: float, u: float
     (table,) = section(loss_tables, run(losses({**of, "swiglu": BASE}))).tables
     rows = by_name(table)
     apart = {name: [x - y for x, y in zip(values, BASE, strict=True)] for name, values in of.items()}
-    t_holm = dict(zip(apart, stats.holm([stats.t_test(d) for d in apart.values()]), strict=True))
-    flips = dict(zip(apart, stats.holm([stats.sign_flip(d) for d in apart.values()]), strict=True))
+    t_holm = dict(zip(apart, corrections.holm([stats.t_test(d) for d in apart.values()]), strict=True))
+    flips = dict(zip(apart, corrections.holm([stats.sign_flip(d) for d in apart.values()]), strict=True))
     for name, d in apart.items():
         row, estimate = rows[name], stats.paired(d)
         less = row["less swiglu's"]

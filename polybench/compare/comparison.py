@@ -10,18 +10,9 @@ from typing import Literal
 
 from polybench.compare.grid import Grid, seed_differences
 from polybench.compare.points import OfPoint, Point, typical
+from polybench.corrections import benjamini_hochberg, holm, resolves
 from polybench.metric import Metric
-from polybench.stats import (
-    ALPHA,
-    Estimate,
-    benjamini_hochberg,
-    holm,
-    of_launches,
-    p_beyond,
-    paired,
-    t_test,
-    told_apart,
-)
+from polybench.stats import ALPHA, Estimate, of_launches, p_beyond, paired, t_test
 from polybench.stopping import more_seeds, more_to_settle
 from polybench.trial import Cell
 
@@ -64,7 +55,7 @@ def corrected(alone: Sequence[Comparison]) -> list[Comparison]:
     for (_, _, cell), places in families.items():
         adjusted = (holm if cell else benjamini_hochberg)([alone[i].p or 0.0 for i in places])
         for i, q in zip(places, adjusted, strict=True):
-            lost = alone[i].outcome in ("better", "worse") and not told_apart(q)
+            lost = alone[i].outcome in ("better", "worse") and not resolves(q)
             outcome: Outcome = "unresolved" if lost else alone[i].outcome
             settle = alone[i].settle if outcome == "unresolved" else ""
             judged[i] = replace(alone[i], q=q, outcome=outcome, settle=settle)

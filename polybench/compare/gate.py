@@ -10,13 +10,13 @@ from polybench.compare.comparisons import Comparisons
 from polybench.compare.grid import Grid
 from polybench.compare.points import matches
 from polybench.compare.verdict import Pair, Ruling, Verdict, judge, name_of
+from polybench.corrections import holm_of, resolves
 from polybench.errors import NothingMeasured, UsageError
 from polybench.machine.environment import differences as fingerprint_differences
 from polybench.metric import Metric
 from polybench.plan.suite import Rule
 from polybench.record import Record
 from polybench.run.store import Run
-from polybench.stats import holm_of, told_apart
 
 # Fields of a protocol by which two runs may differ: they say how often, not how.
 _HOW_OFTEN = {"launches", "blocks", "most_blocks", "budget_s", "margin", "profile"}
@@ -70,7 +70,7 @@ def _corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
     adjusted = holm_of({i: v.p for i, v in enumerate(verdicts) if v.p is not None})
     return [
         replace(v, outcome="inconclusive", reason=f"{v.reason}: Holm p {adjusted[i]:.2g} over {len(adjusted)} cells")
-        if v.outcome == "fail" and i in adjusted and not told_apart(adjusted[i])
+        if v.outcome == "fail" and i in adjusted and not resolves(adjusted[i])
         else v
         for i, v in enumerate(verdicts)
     ]

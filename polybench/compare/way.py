@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from polybench.compare.derive import tokens_at_looks
 from polybench.compare.grid import Grid
 from polybench.compare.points import OfPoint, Point, by_place
+from polybench.corrections import holm_of
 from polybench.measure.kinds.pretrain import TRAIN_TIME
 from polybench.measure.training_metrics import STEPS_TO, TIME_TO, TOKENS_TO
 from polybench.metric import Metric
 from polybench.record import Record
-from polybench.stats import holm_of, t_test
+from polybench.stats import t_test
 
 METRICS = (STEPS_TO.name, TOKENS_TO.name, TIME_TO.name)
 

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from polybench.compare.comparison import Comparison, of_losses
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import Point, by_place, matches, typical
+from polybench.corrections import holm_of, resolves
 from polybench.document import Finding
 from polybench.metric import Metric, Question, scale_for
 from polybench.plan.suite import Claim
 from polybench.plan.tuning import WORDS
 from polybench.report.section import Section
 from polybench.report.wording import field_of, show
-from polybench.stats import holm_of, told_apart
 
 _FEW_CELLS = 2  # a benchmark with no more than these keeps its sentences beside a larger one
 _MOST_SENTENCES = 4  # a question with more groups than this is answered by counting
@@ -88,7 +88,7 @@ def _winner(group: Sequence[Point], metric: Metric, comparisons: Comparisons) ->
         pairs = [*others, *(c for c in every if c)]
     adjusted = _adjusted(pairs)
     doubtful = bool(best.trouble()) and not exact
-    rivals = [c for c in others if doubtful or c.outcome != "worse" or not told_apart(adjusted.get(id(c), 0.0))]
+    rivals = [c for c in others if doubtful or c.outcome != "worse" or not resolves(adjusted.get(id(c), 0.0))]
     return best, rivals
 
 
@@ -147,7 +147,7 @@ def _judgement(claim: Claim, other: str, cells: Sequence[Comparison], adjusted: 
     if first is None or first.change is None:
         return Finding("Claim", f"{head}: not judged, this run has no such comparison.", False)
     lost = "; ".join(f"{c.activation} {c.point.trouble()}" for c in cells if c.point.trouble())
-    sure = [c for c in cells if told_apart(adjusted.get(id(c), 0.0))]
+    sure = [c for c in cells if resolves(adjusted.get(id(c), 0.0))]
     good = [c for c in sure if not lost and c.outcome == "better"]
     bad = [c for c in sure if c.outcome == "worse"]
     verdict = "shown" if len(good) == len(cells) else "contradicted" if bad else "not resolved"

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from polybench.compare.comparison import Comparison
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import Point, by_place, of_seeds
+from polybench.corrections import holm_of
 from polybench.document import Column, Entry, Table
 from polybench.record import Status
 from polybench.report.section import Section
@@ -21,7 +22,7 @@ from polybench.report.wording import (
     status_word,
     varying_axes,
 )
-from polybench.stats import ALPHA, CONFIDENCE_SEED, MOST_PAIRS, holm_of, sign_flip
+from polybench.stats import ALPHA, CONFIDENCE_SEED, MOST_PAIRS, sign_flip
 
 Cells = Sequence[Comparison]
 

@@ -9,6 +9,7 @@ from polybench.compare.comparison import Comparison
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import Point, of_seeds
 from polybench.compare.scaling import LOSS, Family, Ladder, exponent, ladders, trends
+from polybench.corrections import holm_of
 from polybench.document import Column, Entry, Figure, Series, Table
 from polybench.report import bands
 from polybench.report.section import Section
@@ -25,7 +26,7 @@ from polybench.report.wording import (
     varying_axes,
     verdict_word,
 )
-from polybench.stats import ALPHA, CONFIDENCE_SEED, holm_of, paired, t_test
+from polybench.stats import ALPHA, CONFIDENCE_SEED, paired, t_test
 
 Families = Mapping[Family, Sequence[Ladder]]
 

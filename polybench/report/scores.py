@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from polybench.compare.points import by_place
+from polybench.corrections import holm_of, resolves
 from polybench.document import Column, Entry, Table
 from polybench.measure.tasks import Score
 from polybench.report.wording import show, varying_axes
-from polybench.stats import ALPHA, CONFIDENCE_SEED, holm_of, paired, t_test, told_apart
+from polybench.stats import ALPHA, CONFIDENCE_SEED, paired, t_test
 from polybench.stopping import more_seeds
 from polybench.trial import Cell, Trial
 
@@ -101,7 +102,7 @@ def _changes(values: dict[str, dict[int, float]], reference: str, kind: Score) -
         change = paired(differences)
         if change.low == change.high == 0:
             outcome = "same"
-        elif not told_apart(p_values[activation]):
+        elif not resolves(p_values[activation]):
             outcome = "not resolved"
             more = more_seeds(differences)
             settle.append(f"{activation} {_more(len(differences), more)}")

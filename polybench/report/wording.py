@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 from polybench.compare.comparison import Comparison, Outcome
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import PARAMETERS, Group, Point, of_seeds
+from polybench.corrections import resolves
 from polybench.document import Column, Entry
 from polybench.metric import places_for, significant
 from polybench.plan.tuning import WORDS
 from polybench.record import Status
-from polybench.stats import Estimate, told_apart
+from polybench.stats import Estimate
 from polybench.trial import Cell
 
 _OUTCOMES: dict[Outcome, str] = {"unresolved": "not resolved", "none": ""}
@@ -116,7 +117,7 @@ def status_word(point: Point) -> str:
 
 def verdict_word(p: float | None, better: bool) -> str:
     """Of a difference with its corrected p value."""
-    return "not resolved" if not told_apart(p) else "better" if better else "worse"
+    return "not resolved" if not resolves(p) else "better" if better else "worse"
 
 
 def change_entry(comparison: Comparison, reference: str) -> Entry:
