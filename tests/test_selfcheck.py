@@ -19,7 +19,7 @@ from polybench.kind import axes_of, kind_of
 from polybench.measure.instruments.workshop import Arm
 from polybench.measure.kinds.selfcheck import ARMS, _slowed
 from polybench.record import Measurement, Record, Status
-from polybench.report import selfcheck as report
+from polybench.report.selfcheck import table
 from polybench.run.store import Run
 from polybench.trial import Cell, Trial
 
@@ -49,11 +49,11 @@ def made_up(count: int, sd: float, factors: Sequence[float] = (1.05, 1.10), equa
 
 
 def test_every_rule_is_counted_on_the_same_cells() -> None:
-    table = report.table(made_up(10, 0.01))
-    rows = {row[0].text: [e.text.partition(" [")[0] for e in row[1:]] for row in table.rows}
+    shown = table(made_up(10, 0.01))
+    rows = {row[0].text: [e.text.partition(" [")[0] for e in row[1:]] for row in shown.rows}
     assert rows["polybench"] == ["0 of 20", "10 of 10", "10 of 10"]
     assert rows["pytest-benchmark: mean 10 % apart"][:2] == ["0 of 20", "0 of 10"]
-    assert [c.name for c in table.columns] == ["rule", "false alarms", "found at x1.05", "found at x1.10"]
+    assert [c.name for c in shown.columns] == ["rule", "false alarms", "found at x1.05", "found at x1.10"]
 
 
 def test_copies_that_differ_are_false_alarms() -> None:

@@ -51,7 +51,7 @@ def gate(
     if unknown := unrecorded(before.environment, found.environment):
         print(f"not compared, since one of the runs does not record it: {', '.join(unknown)}", file=sys.stderr)
     how: Literal["report", "pass", "fail"] = inconclusive  # type: ignore[assignment]
-    code, reason = exit_code(verdicts, how, found.records)
+    code, reason = exit_code(verdicts, how, found)
     print(json.dumps(to_json(verdicts, code, reason), indent=1) if as_json else as_text(verdicts))
     if not as_json:
         print(reason)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -15,7 +15,6 @@ from polybench.errors import NothingMeasured, UsageError
 from polybench.machine.environment import differences as fingerprint_differences
 from polybench.metric import Metric
 from polybench.plan.suite import Rule
-from polybench.record import Record
 from polybench.run.store import Run
 
 # Fields of a protocol by which two runs may differ: they say how often, not how.
@@ -79,9 +78,9 @@ def _corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
 def exit_code(
     verdicts: Sequence[Verdict],
     inconclusive: Literal["report", "pass", "fail"] = "report",
-    records: Iterable[Record] = (),
+    run: Run | None = None,
 ) -> tuple[int, str]:
-    """The code and the sentence that says why (precedence 5, 3, 1, 4, 0); a trial of the run that failed is a 3 too."""
+    """The code and the sentence that says why (precedence 5, 3, 1, 4, 0); a trial that failed in `run` is a 3 too."""
 
     def count(*outcomes: Ruling) -> list[Verdict]:
         return [v for v in verdicts if v.outcome in outcomes]
@@ -94,7 +93,7 @@ def exit_code(
         return 5, f"gate compared nothing: none of {total} gated cells is in the baseline; save one with --save"
     if bad := count("broken"):
         return 3, f"gate broken: {len(bad)} of {total} gated cells could not be measured, first {first(bad)}"
-    if failed := [r for r in records if r.status.broken]:
+    if failed := [r for r in (run.records if run else ()) if r.status.broken]:
         label, error = failed[0].trial.label, failed[0].error
         return 3, f"gate broken: {len(failed)} trials of the run failed, first {label}: {error}"
     if bad := count("fail", "missing"):

@@ -63,14 +63,14 @@ def ours(cell: Cells, other: Launches, margin: float) -> str:
     """The verdict of polybench, each launch ended at the first look that would have ended it."""
     least = math.log1p(margin)
     looks = SpeedProtocol.model_validate({"blocks": FIRST_LOOK}).checkpoints()
-    logs = [ratios(cell.base, o) for o in (other, cell.control, cell.equal, cell.slowed)]
-    for launch, mine in enumerate(logs[0]):
-        both = mine, logs[1][launch]
+    ratios = [log_ratios(cell.base, o) for o in (other, cell.control, cell.equal, cell.slowed)]
+    for launch, mine in enumerate(ratios[0]):
+        both = mine, ratios[1][launch]
         end = next((n for n in looks if all(decided(of_launches([d[:n]]), least) for d in both)), len(mine))
-        for arm in logs:
+        for arm in ratios:
             del arm[launch][end:]
-    excess = launch_excess(logs[1:])
-    return judge_times(logs[0], least, of_launches(logs[1], excess=excess), TOTAL, excess)[2]
+    excess = launch_excess(ratios[1:])
+    return judge_times(ratios[0], least, of_launches(ratios[1], excess=excess), TOTAL, excess)[2]
 
 
 def rules(margin: float) -> tuple[Detector, ...]:
@@ -129,7 +129,7 @@ def _mann_whitney(base: Launches, other: Launches) -> float:
     return float(mannwhitneyu(_pooled(base), _pooled(other)).pvalue)
 
 
-def ratios(base: Launches, other: Launches) -> Launches:
+def log_ratios(base: Launches, other: Launches) -> Launches:
     """Log-ratios block by block."""
     return [[math.log(y / x) for x, y in zip(b, o, strict=True)] for b, o in zip(base, other, strict=True)]
 

@@ -65,10 +65,10 @@ def p_values(ways: Sequence[Way], reference: str) -> dict[Point, float]:
     return adjusted
 
 
-def tokens(record: Record) -> float:
+def tokens_of(record: Record) -> float:
     return (tokens_at_looks(record) or (math.inf,))[-1]
 
 
-def seconds(record: Record) -> float:
+def seconds_of(record: Record) -> float:
     times = record.get(TRAIN_TIME.name)
     return times.values[-1] if times else math.inf

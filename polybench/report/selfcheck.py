@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 
 from polybench.compare.comparisons import Comparisons
-from polybench.compare.selfcheck import KIND, Cells, cells, ours, ratios, rules
+from polybench.compare.selfcheck import KIND, Cells, cells, log_ratios, ours, rules
 from polybench.document import Column, Entry, Table
 from polybench.report.section import Section
 from polybench.run.store import Run
@@ -63,7 +63,7 @@ def _notes(run: Run, found: Sequence[Cells]) -> tuple[str, ...]:
     margin = run.suite.margin
     spreads, apart = [], []
     for c in found:
-        logs = ratios(c.base, c.equal)
+        logs = log_ratios(c.base, c.equal)
         spreads += [statistics.stdev(d) for d in logs if len(d) > 1]
         if len(logs) > 1:
             apart.append(statistics.stdev([statistics.median(d) for d in logs]))

@@ -9,7 +9,7 @@ from statistics import fmean
 from polybench.compare.comparison import exp
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import Point
-from polybench.compare.way import METRICS, Way, p_values, seconds, tokens, way_of
+from polybench.compare.way import METRICS, Way, p_values, seconds_of, tokens_of, way_of
 from polybench.document import Column, Entry, Table
 from polybench.measure.training_metrics import TIME_TO, TOKENS_TO
 from polybench.metric import scale_for
@@ -38,7 +38,7 @@ def _table(comparisons: Comparisons, benchmark: str, found: Sequence[Point]) -> 
     columns = head_columns(varying)
     rows = [head_entries(p.cell, varying) for p in found]
     ways: list[Way] = []
-    for metric, called, total in ((TOKENS_TO, "tokens", tokens), (TIME_TO, "time", seconds)):
+    for metric, called, total in ((TOKENS_TO, "tokens", tokens_of), (TIME_TO, "time", seconds_of)):
         ways = [way_of(p, comparisons.grid, reference, metric, total) for p in found]
         scale, ps = scale_for(metric.unit, (c for w in ways for c in w.costs)), p_values(ways, reference)
         columns += [
