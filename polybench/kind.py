@@ -136,6 +136,11 @@ class Kind:
     def metric(self, name: str) -> Metric:
         return next(m for m in self.metrics if m.name == name)
 
+    @property
+    def named(self) -> dict[str, Metric]:
+        """All of its metrics by name, those too that follow from the measured ones."""
+        return {m.name: m for m in (*self.metrics, *self.derived)}
+
 
 def kind_of(name: str) -> Kind:
     """The registered kind. Raises RegistryError when it is unknown or incomplete."""
@@ -144,6 +149,14 @@ def kind_of(name: str) -> Kind:
         return Kind(name=name, run=loaded.object, **loaded.facts)
     except TypeError as problem:
         raise RegistryError(f"kind {name!r} is registered wrongly: {problem}") from None
+
+
+def registered(name: str) -> Kind | None:
+    """The kind if it is there and whole: a run outlives the package that measured it."""
+    try:
+        return kind_of(name)
+    except RegistryError:
+        return None
 
 
 def axes_of(kind: Kind, values: dict[str, Scalar]) -> tuple[tuple[str, Scalar], ...]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 VariesWith = Literal["sample", "seed", "nothing"]
@@ -23,12 +23,38 @@ _DIFFERENCE_UNITS = {"nat/token", "bit/byte", "cosine", "share"}
 
 
 @dataclass(frozen=True)
+class Question:
+    """What the answer of a report says of a metric: `text`: NAME has `superlative`, such as *the lowest loss*.
+
+    Of rank 1 is what an activation buys, of higher ranks what it costs. The answer begins with the lowest
+    rank, the columns of the overview with the highest.
+    """
+
+    text: str
+    superlative: str
+    rank: int = 1
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a picture of loss against cost says of a metric: against `what`, and the words of its axis."""
+
+    what: str
+    axis: str
+
+
+@dataclass(frozen=True)
 class Metric:
     """One measured quantity.
 
     `unit` is an SI base unit or one of B, token/s, nat/token, bit/byte, cosine, share, 1. `varies_with`
     picks the statistic: *sample* for times, *seed* for losses, *nothing* for exact counts. A `curve` has
     one value a step, or what else it runs `along`, and is drawn, not compared.
+
+    The rest says how a report speaks of it, and is no part of its definition: the question it `asked`s
+    the answer to tell, its `header` in the overview, its `title` in words (by default its name), whether
+    a table `by_seed` is its own, as losses have, whether it is `hidden` in the table of its benchmark, and
+    what it is called as a `cost` of the loss.
     """
 
     name: str
@@ -40,6 +66,22 @@ class Metric:
     version: int = 1
     curve: bool = False
     along: Literal["step", "layer", "corpus"] = "step"
+    asked: Question | None = field(default=None, compare=False)
+    header: str = field(default="", compare=False)
+    title: str = field(default="", compare=False)
+    by_seed: bool = field(default=False, compare=False)
+    hidden: bool = field(default=False, compare=False)
+    cost: Cost | None = field(default=None, compare=False)
+
+    @property
+    def words(self) -> str:
+        """What it is called within a sentence."""
+        return self.header or self.title or self.name
+
+    @property
+    def heading(self) -> str:
+        """What it is called on an axis: in words that begin with a capital, if it has any."""
+        return self.words[0].upper() + self.words[1:] if self.header or self.title else self.name
 
     @property
     def effect(self) -> Literal["ratio", "difference"]:
@@ -56,7 +98,21 @@ class Metric:
         return change < 0 if self.better == "lower" else change > 0 if self.better == "higher" else False
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Its definition, which is stored with what it measured."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.compare}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], known: Metric | None = None) -> Metric:
+        """A stored definition; what a newer polybench added to it is passed over.
+
+        How reports speak of it, it has from the `known` metric of that name, if that is of the same version.
+        Raises TypeError when a field is missing.
+        """
+        defining = {f.name for f in fields(cls) if f.compare}
+        stored = cls(**{name: value for name, value in data.items() if name in defining})
+        if known is None or known.version != stored.version:
+            return stored
+        return replace(stored, **{f.name: getattr(known, f.name) for f in fields(cls) if not f.compare})
 
 
 @dataclass(frozen=True)

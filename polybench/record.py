@@ -23,6 +23,10 @@ class Status(StrEnum):
     FAILED = "failed"
 
     @property
+    def words(self) -> str:
+        return self.value.replace("_", " ")
+
+    @property
     def settled(self) -> bool:
         """Whether running it again would only repeat the answer."""
         return self in (Status.OK, Status.UNSUPPORTED, Status.DIVERGED)

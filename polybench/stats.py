@@ -1,4 +1,4 @@
-"""Statistics over plain lists of floats: intervals, tests and corrections. No clock, no file, no torch."""
+"""Statistics over plain lists of floats: intervals and tests. No clock, no file, no torch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 
 CONFIDENCE_TIME = 0.98
@@ -182,27 +183,6 @@ def sign_flip(differences: Sequence[float]) -> float:
     return float(extreme / 2**n)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p values that keep the family-wise error (Holm 1979), in the given order."""
-    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    adjusted, highest = [0.0] * len(p_values), 0.0
-    for rank, i in enumerate(order):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))
-        adjusted[i] = highest
-    return adjusted
-
-
-def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p values that keep the false discovery rate (Benjamini, Hochberg 1995), in the given order."""
-    count = len(p_values)
-    order = sorted(range(count), key=lambda i: p_values[i], reverse=True)
-    adjusted, lowest = [0.0] * count, 1.0
-    for place, i in enumerate(order):
-        lowest = min(lowest, p_values[i] * count / (count - place))
-        adjusted[i] = lowest
-    return adjusted
-
-
 def p_beyond(interval: Callable[[float], Estimate], margin: float) -> float:
     """The least level at which `interval(1 - level)` lies beyond a margin on either side: its two-sided p.
 
@@ -236,6 +216,7 @@ def clopper_pearson(hits: int, trials: int, confidence: float = CONFIDENCE_SEED)
     return low, high
 
 
+@lru_cache(maxsize=1 << 14)
 def t_quantile(degrees: float, confidence: float) -> float:
     """Two-sided quantile of Student's t."""
     from scipy.special import stdtrit

@@ -7,9 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from polybench.compare.comparison import Comparison
+from polybench.compare.comparisons import Comparisons
 from polybench.kind import axes_of, kind_of
 from polybench.plan.suite import Suite
 from polybench.record import Measurement, Record, Status
+from polybench.report.section import Section
 from polybench.run import store
 from polybench.run.store import Run
 from polybench.trial import Cell, Trial
@@ -132,6 +135,20 @@ def run(
         "planned": len(found),
     }
     return Run(Path(path), header, found)
+
+
+def across(one: Run, against: str | None = None, only: str | None = None) -> list[Comparison]:
+    """Every cell and scalar metric of a run (or `only` one) beside an activation's, by default the reference's."""
+    comparisons = Comparisons.of(one)
+    if only is None:
+        return list(comparisons.every(against))
+    return list(comparisons.against(against or comparisons.reference, only).values())
+
+
+def section(part: Any, one: Run) -> Section:
+    """What a module of the report makes of a run."""
+    made: Section = part.section(Comparisons.of(one))
+    return made
 
 
 def save(one: Run, path: Path, **header: Any) -> Path:

@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from builders import changed, record, run, suite
+from builders import across, changed, record, run, suite
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from polybench.compare.comparison import across
 from polybench.compare.gate import between
 from polybench.kind import axes_of, kind_of
 from polybench.measure.instruments.precision import forward_backward, relative_error, ulps

@@ -5,15 +5,15 @@ from __future__ import annotations
 import statistics
 
 import pytest
-from builders import exact, losses, record, run, suite, times
+from builders import across, exact, losses, record, run, section, suite, times
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polybench import stats, stopping
-from polybench.compare.comparison import Comparison, across
-from polybench.compare.grid import points
+from polybench.compare.comparison import Comparison
+from polybench.compare.points import points
 from polybench.record import Status
-from polybench.report.answer import findings
+from polybench.report import answer
 from polybench.run.store import Run
 
 LAWS = settings(max_examples=80, deadline=None, derandomize=True, database=None)
@@ -199,7 +199,8 @@ def test_an_activation_that_lost_seeds_wins_nothing() -> None:
     fine = losses({"swiglu": [3.0, 3.1, 3.05], "polynorm": [2.0, 2.1]})
     lost = record("pretrain", "polynorm", seed=2, status=Status.DIVERGED, error="nan")
     one = run([*fine, lost], suite(claims=[{"metric": "val_loss", "subject": "polynorm", "better_than": "swiglu"}]))
-    told = [f.text for f in findings(one) if f.question in ("At equal tokens", "Claim")]
+    findings = section(answer, one).findings
+    told = [f.text for f in findings if f.question in ("At equal tokens", "Claim")]
     assert told[0].startswith("swiglu has the lowest held-out loss seen")
     assert all("1 of 3 diverged" in text for text in told)
-    assert not any(f.resolved for f in findings(one) if f.question == "Claim")
+    assert not any(f.resolved for f in findings if f.question == "Claim")

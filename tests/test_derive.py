@@ -6,12 +6,11 @@ import math
 from dataclasses import replace
 
 import pytest
-from builders import exact, record, run
+from builders import across, exact, record, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polybench.compare import derive
-from polybench.compare.comparison import across
 from polybench.record import Record
 
 LAWS = settings(max_examples=80, deadline=None, derandomize=True, database=None)
@@ -30,16 +29,17 @@ def curves(loss_of: dict[str, list[float]], step_s: dict[str, float]) -> list[Re
 def test_loss_at_equal_time_and_the_way_to_the_references_loss() -> None:
     """relu is as good a step as swiglu at twice the speed; polynorm never gets there."""
     flat = [3.0, 2.9, 2.85, 2.8, 2.75, 2.7]
-    one = derive.with_derived(
-        run(curves({"swiglu": FALLING, "relu": FALLING, "polynorm": flat}, {"swiglu": 2, "relu": 1, "polynorm": 1}))
+    measured = run(
+        curves({"swiglu": FALLING, "relu": FALLING, "polynorm": flat}, {"swiglu": 2, "relu": 1, "polynorm": 1})
     )
+    one = derive.with_derived(measured)
     of = {r.trial.cell.activation: {m.metric: m.values[0] for m in r.measurements[2:]} for r in one.records}
     names = ("equal_time_loss", "steps_to_reference", "tokens_to_reference", "time_to_reference")
     assert of["relu"] == dict(zip(names, (2.5, 50, 800, 5), strict=True))
     assert of["swiglu"] == dict(zip(names, (pytest.approx(2.75), 50, 800, 10), strict=True))
     assert of["polynorm"] == dict(zip(names, (2.7, math.inf, math.inf, math.inf), strict=True))
     assert set(one.metrics["pretrain"]) >= set(names)
-    never = next(c for c in across(one, only="time_to_reference") if c.cell.activation == "polynorm")
+    never = next(c for c in across(measured, only="time_to_reference") if c.cell.activation == "polynorm")
     assert (never.change, never.outcome, never.note) == (
         None,
         "unresolved",
@@ -98,7 +98,7 @@ def test_losses_on_further_corpora_are_compared_under_their_names() -> None:
     for record_ in more.records:
         there = {m: record_.get(f"loss on {m}").values[0] for m in ("stdlib", "sotu")}  # type: ignore[union-attr]
         assert list(there.values()) == values[record_.trial.cell.activation]
-    text = {c.metric.name: c.change.value for c in across(more) if c.cell.activation == "relu" and c.change}
+    text = {c.metric.name: c.change.value for c in across(one) if c.cell.activation == "relu" and c.change}
     assert text["loss on stdlib"] == pytest.approx(0.1) and text["loss on sotu"] == pytest.approx(-0.5)
 
 

@@ -17,12 +17,13 @@ from test_cli import call
 from test_coverage import LAWS
 from test_eval import GENERATES, _here, _offline, keep, successor, task, trial_of  # noqa: F401
 
+from polybench.corrections import holm
 from polybench.measure import tasks
 from polybench.measure.tasks import Score
 from polybench.measure.training import checkpoint
 from polybench.record import Status
 from polybench.report.scores import ScoredModel, side_by_side
-from polybench.stats import holm, paired, t_test
+from polybench.stats import paired, t_test
 from polybench.trial import Trial
 
 Capture = pytest.CaptureFixture[str]

@@ -219,6 +219,9 @@ def test_the_worst_verdict_decides_the_code_whatever_the_order(outcomes: list[st
     words = {3: "broken", 1: "failed", 4: "inconclusive", 0: "passed", 5: "compared nothing"}
     assert reason.startswith(f"gate {words[worst]}")
     assert ("because" in reason) == (worst not in (0, 5))
+    broken = record("speed", "relu", status=Status.TIMED_OUT, error="too slow")
+    assert exit_code(verdicts, "pass", run([broken]))[0] == (5 if worst == 5 else 3)
+    assert exit_code(verdicts, run=run([record("speed", "relu", status=Status.UNSUPPORTED)])) == (code, reason)
     assert exit_code(verdicts, "fail")[0] == (1 if worst == 4 else worst)
     assert exit_code(verdicts, "pass")[0] == (0 if worst == 4 else worst)
     random.shuffle(verdicts)
@@ -228,7 +231,7 @@ def test_the_worst_verdict_decides_the_code_whatever_the_order(outcomes: list[st
 
 
 def test_a_rule_of_the_run_not_of_the_baseline_counts() -> None:
-    base = changed(BASE, suite={**BASE.suite, "gate": []})
+    base = changed(BASE, suite={**BASE.header["suite"], "gate": []})
     assert exit_code(between(base, gated(everything())))[0] == 0
 
 

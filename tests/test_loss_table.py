@@ -8,23 +8,23 @@ from typing import Any
 
 import pytest
 import studies
-from builders import exact, losses, record, run, suite
+from builders import across, exact, losses, record, run, section, suite
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polybench import stats
-from polybench.compare.comparison import across
-from polybench.compare.derive import with_derived
+from polybench import corrections, stats
 from polybench.compare.way import METRICS
 from polybench.document import Entry, Table
 from polybench.record import Status
+from polybench.report import losses as loss_tables
+from polybench.report import way
 from polybench.report.compose import compose
-from polybench.report.losses import TITLES, loss_tables
-from polybench.report.way import way_tables
+from polybench.report.section import Section
 from polybench.run.store import Run
 
 LAWS = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 BASE = [3.0, 3.4, 3.2, 3.1, 3.3]
+LOSSES = ("val_loss", "equal_time_loss", "equal_flops_loss")
 
 
 def by_name(table: Table) -> dict[str, dict[str, Entry]]:
@@ -40,11 +40,11 @@ def shifted(shift: float, noise: float) -> list[float]:
 @given(st.floats(-0.2, 0.2), st.floats(1e-3, 0.2), st.floats(-0.2, 0.2), st.floats(1e-3, 0.2))
 def test_a_row_holds_what_follows_from_its_paired_differences(a: float, u: float, b: float, v: float) -> None:
     of = {"relu": shifted(a, u), "polynorm": shifted(b, -v)}
-    (table,) = loss_tables(run(losses({**of, "swiglu": BASE})))
+    (table,) = section(loss_tables, run(losses({**of, "swiglu": BASE}))).tables
     rows = by_name(table)
     apart = {name: [x - y for x, y in zip(values, BASE, strict=True)] for name, values in of.items()}
-    t_holm = dict(zip(apart, stats.holm([stats.t_test(d) for d in apart.values()]), strict=True))
-    flips = dict(zip(apart, stats.holm([stats.sign_flip(d) for d in apart.values()]), strict=True))
+    t_holm = dict(zip(apart, corrections.holm([stats.t_test(d) for d in apart.values()]), strict=True))
+    flips = dict(zip(apart, corrections.holm([stats.sign_flip(d) for d in apart.values()]), strict=True))
     for name, d in apart.items():
         row, estimate = rows[name], stats.paired(d)
         less = row["less swiglu's"]
@@ -83,7 +83,7 @@ def test_a_verdict_on_a_loss_hangs_on_the_activations_of_its_cell_alone() -> Non
 def test_what_a_seed_lost_is_counted_and_told_once() -> None:
     lost = record("pretrain", "relu", seed=5, status=Status.DIVERGED, error="nan at step 7")
     broke = record("pretrain", "relu", seed=6, status=Status.FAILED, error="no disk")
-    (table,) = loss_tables(run([*losses({"relu": BASE, "swiglu": BASE}), lost, broke]))
+    (table,) = section(loss_tables, run([*losses({"relu": BASE, "swiglu": BASE}), lost, broke])).tables
     assert by_name(table)["relu"]["diverged"].text == "1 of 7, 1 failed"
     assert len(table.notes) == 1 and "nan at step 7" in table.notes[0]
 
@@ -91,9 +91,8 @@ def test_what_a_seed_lost_is_counted_and_told_once() -> None:
 @pytest.mark.parametrize("n", [1, 17])
 def test_too_few_or_too_many_seeds_for_a_test_leave_a_dash(n: int) -> None:
     values = [3 + 0.01 * math.sin(i) for i in range(n)]
-    (table,) = loss_tables(
-        run(losses({"relu": [v + 0.1 for v in values[:-1]] + [values[-1] + 0.11], "swiglu": values}))
-    )
+    mine = [v + 0.1 for v in values[:-1]] + [values[-1] + 0.11]
+    (table,) = section(loss_tables, run(losses({"relu": mine, "swiglu": values}))).tables
     row = by_name(table)["relu"]
     assert row["sign-flip p (Holm)"].text == "–"
     assert (row["t p (Holm)"].text == "–") == (n == 1)
@@ -102,15 +101,15 @@ def test_too_few_or_too_many_seeds_for_a_test_leave_a_dash(n: int) -> None:
 
 def test_a_run_without_losses_has_no_such_table() -> None:
     one = run(exact({"relu": 1, "swiglu": 2}))
-    assert loss_tables(one) == way_tables(one) == ()
+    assert section(loss_tables, one) == section(way, one) == Section()
 
 
 def test_a_report_tells_each_loss_in_one_table_of_each_benchmark() -> None:
     one = studies.study([*studies.compared(), *studies.compared("large", d_model=128)])
     found = {t.key: t for t in compose(one).tables}
-    wanted = {f"{b}-{m.replace('_', '-')}" for b in ("small", "large") for m in TITLES if m != "final_train_loss"}
+    wanted = {f"{b}-{m.replace('_', '-')}" for b in ("small", "large") for m in LOSSES}
     assert wanted | {"small", "large", "small-way", "large-way"} <= set(found)
-    assert not {c.name for c in found["small"].columns} & {*TITLES, *METRICS}
+    assert not {c.name for c in found["small"].columns} & {*LOSSES, *METRICS}
     assert "bits_per_byte" in {c.name for c in found["small"].columns}
     assert "Holm" in found["small-val-loss"].caption
 
@@ -125,12 +124,12 @@ def ways(of: dict[str, list[float]], seconds: dict[str, float], falls: float = 1
         for name, ends in of.items()
         for s, end in enumerate(ends)
     ]  # fmt: skip
-    return with_derived(run(records, suite()))
+    return run(records, suite())
 
 
 def test_the_way_is_the_references_total_over_the_own_one_with_an_interval() -> None:
     """relu falls 1.25 and 1.5 times as far, so it needs that much less; a step costs it twice the time."""
-    (table,) = way_tables(ways({"swiglu": [4.0, 4.0], "relu": [3.75, 3.5]}, {"swiglu": 1, "relu": 2}))
+    (table,) = section(way, ways({"swiglu": [4.0, 4.0], "relu": [3.75, 3.5]}, {"swiglu": 1, "relu": 2})).tables
     row = by_name(table)["relu"]
     logs = stats.paired([math.log(1.25), math.log(1.5)])
     tokens, time = row["times sooner in tokens"], row["times sooner in time"]
@@ -145,7 +144,7 @@ def test_the_way_is_the_references_total_over_the_own_one_with_an_interval() -> 
 
 @pytest.mark.parametrize(("ends", "word"), [([3.5, 3.45, 3.52], "better"), ([4.4, 3.0, 3.9], None)])
 def test_a_seed_that_never_gets_there_leaves_no_ratio(ends: list[float], word: str | None) -> None:
-    (table,) = way_tables(ways({"swiglu": [4.0, 4.0, 4.0], "relu": ends}, {"swiglu": 1, "relu": 1}))
+    (table,) = section(way, ways({"swiglu": [4.0, 4.0, 4.0], "relu": ends}, {"swiglu": 1, "relu": 1})).tables
     row = by_name(table)["relu"]
     if word:
         assert row["times sooner in tokens"].outcome == word
@@ -160,7 +159,7 @@ def test_who_never_gets_there_counts_as_tested() -> None:
     ends = {"swiglu": [4.0, 4.0, 4.0], "relu": [3.5, 3.45, 3.52]}
     seconds = dict.fromkeys(("swiglu", "relu", "polynorm"), 1.0)
     p = [
-        by_name(way_tables(ways(of, seconds))[0])["relu"]["p of tokens (Holm)"].value
+        by_name(section(way, ways(of, seconds)).tables[0])["relu"]["p of tokens (Holm)"].value
         for of in (ends, {**ends, "polynorm": [4.4, 4.5, 4.6]})
     ]
     assert p[0] is not None and p[1] == pytest.approx(2 * p[0])

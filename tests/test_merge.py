@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import MACHINE, changed, exact, record, run, save, suite, times
+from builders import MACHINE, across, changed, exact, record, run, save, section, suite, times
 
-from polybench.compare.comparison import across
-from polybench.compare.derive import with_derived
 from polybench.errors import ResultsError
 from polybench.machine.environment import fingerprint, together
 from polybench.record import Artifact, Record, Status
+from polybench.report import figures
 from polybench.report.compose import compose
-from polybench.report.figures import figures
 from polybench.run import session, store
 from polybench.run.merge import adopt, merge, missing, unite
 from polybench.run.store import Run
@@ -143,7 +141,7 @@ def speeds(first: str, second: str) -> Run:
                       "train_time": [0, 1 / speed]}  # fmt: skip
             one = record("pretrain", name, values, seed=seed, steps=[0, 8], batch=2, seq_len=4)
             made.append(replace(one, machine=machine))
-    return with_derived(run(made))
+    return run(made)
 
 
 def test_times_of_different_machines_are_never_compared_but_losses_are() -> None:
@@ -157,7 +155,9 @@ def test_times_of_different_machines_are_never_compared_but_losses_are() -> None
     assert counts["m1", "m2"]["val_loss"] == counts["m1", "m2"]["tokens_to_reference"] == 2
     for name in ("tokens_per_s", "equal_time_loss", "time_to_reference"):
         assert counts["m1", "m2"][name] == 1
-    pictures = {m: {f.x_label.split(",")[0] for f in figures(speeds(*m)) if f.kind == "pareto"} for m in counts}
+    pictures = {
+        m: {f.x_label.split(",")[0] for f in section(figures, speeds(*m)).figures if f.kind == "pareto"} for m in counts
+    }
     assert pictures["m1", "m1"] - pictures["m1", "m2"] == {"Training time a token"}
     assert pictures["m1", "m2"] == {"Peak memory of a training step"}
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 import studies
+from builders import section
 
 from polybench.document import Document, Entry, Table
 from polybench.record import Record
-from polybench.report.answer import findings
+from polybench.report import answer, rates
 from polybench.report.compose import compose
 from polybench.report.formats.draw import svg
-from polybench.report.rates import rate_figures, rate_tables
 
 
 def rates_of(records: list[Record]) -> tuple[dict[str, dict[str, Entry]], Table, Table]:
-    best, every = rate_tables(studies.study(records))
+    best, every = section(rates, studies.study(records)).tables
     rows = {row[0].text: {c.name: e for c, e in zip(best.columns, row, strict=True)} for row in best.rows}
     return rows, best, every
 
@@ -62,7 +62,7 @@ def test_an_activation_that_survives_no_rate_has_none() -> None:
 
 
 def test_the_picture_leaves_out_what_diverged_and_says_so() -> None:
-    (figure,) = rate_figures(studies.study(studies.tuned()))
+    (figure,) = section(rates, studies.study(studies.tuned())).figures
     assert {s.label: s.x for s in figure.series} == {
         "relu": studies.GRID[:-1], "swiglu": studies.GRID, "polynorm": studies.GRID}  # fmt: skip
     assert figure.logarithmic == "x"
@@ -97,11 +97,11 @@ def test_answers_tell_the_own_from_the_shared_rate(whole: Document) -> None:
 
 def test_a_single_way_to_choose_the_rate_goes_without_saying() -> None:
     one = studies.study(studies.compared(lr="tuned"))
-    (told,) = [f for f in findings(one) if f.question == "At equal tokens"]
+    (told,) = [f for f in section(answer, one).findings if f.question == "At equal tokens"]
     assert "rate" not in told.text
 
 
 @pytest.mark.parametrize(("seeds", "told"), [(2, "none of which is compared"), (101, "of which 100 are compared too")])
 def test_seeds_that_both_tune_and_compare_are_told(seeds: int, told: str) -> None:
     one = studies.study([*studies.tuned(rates=(1e-3,), seeds=seeds), *studies.compared(seeds=3)])
-    assert told in rate_tables(one)[0].caption
+    assert told in section(rates, one).tables[0].caption

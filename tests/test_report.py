@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 import pytest
-from builders import changed, exact, losses, record, run, suite, times
+from builders import changed, exact, losses, record, run, section, suite, times
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,10 +19,9 @@ from polybench.document import Column, Document, Entry, Table
 from polybench.metric import places_for, scale_for, significant
 from polybench.record import Record, Status
 from polybench.registry import formats
-from polybench.report.answer import findings
+from polybench.report import answer, tables
 from polybench.report.compose import compose
 from polybench.report.formats.fitting import fitting
-from polybench.report.tables import tables
 from polybench.report.wording import show
 from polybench.run.frame import rows
 from polybench.stats import t_test
@@ -60,7 +59,7 @@ def rendered(name: str, document: Document = DOCUMENT) -> str:
 
 def test_every_ratio_carries_its_interval_unless_the_metric_is_exact() -> None:
     seen = 0
-    for table in tables(RUN):
+    for table in section(tables, RUN).tables:
         for entry in [*entries(table, " over "), *entries(table, " less ")]:
             if entry.value is None:
                 assert entry.text in ("1", "0", "–")
@@ -76,18 +75,18 @@ def test_every_ratio_carries_its_interval_unless_the_metric_is_exact() -> None:
 
 def test_a_column_has_one_unit_and_shows_its_values_in_it() -> None:
     factors = {"ms": 1e-3, "µs": 1e-6, "s": 1.0, "KiB": 1024.0, "B": 1.0, "nat/token": 1.0, "bit/byte": 1.0}
-    for table in tables(RUN):
+    for table in section(tables, RUN).tables:
         assert all(len(row) == len(table.columns) for row in table.rows)
         for i, column in enumerate(table.columns):
             if column.unit in factors and " over " not in column.name and " less " not in column.name:
                 for entry in (row[i] for row in table.rows):
-                    if entry.value is not None:
+                    if entry.value is not None and math.isfinite(entry.value):
                         shown = float(entry.text.replace(",", ""))
                         assert shown == pytest.approx(entry.value / factors[column.unit], rel=1e-3)
 
 
 def test_a_failed_cell_is_shown_with_its_reason() -> None:
-    memory, pretrain = (next(t for t in tables(RUN) if t.key == key) for key in ("memory", "pretrain"))
+    memory, pretrain = (next(t for t in section(tables, RUN).tables if t.key == key) for key in ("memory", "pretrain"))
     assert any(e.text == "out of memory" for row in memory.rows for e in row)
     assert any("no room [really]" in note and "checkpoint" in note for note in memory.notes)
     assert any("relu" in note and "diverged: the loss became nan" in note for note in pretrain.notes)
@@ -97,7 +96,7 @@ def test_a_failed_cell_is_shown_with_its_reason() -> None:
 
 
 def bold(one: list[Record], key: str, column: str) -> list[str]:
-    (table,) = [t for t in tables(run(one)) if t.key == key]
+    (table,) = [t for t in section(tables, run(one)).tables if t.key == key]
     at = [c.name for c in table.columns].index(column)
     return [row[0].text for row in table.rows if row[at].best]
 
@@ -118,7 +117,7 @@ def test_the_best_is_bold_only_if_its_interval_excludes_the_second() -> None:
 
 
 def answers(one: list[Record], **changes: Any) -> dict[str, tuple[str, bool]]:
-    return {f.question: (f.text, f.resolved) for f in findings(run(one, suite(**changes)))}
+    return {f.question: (f.text, f.resolved) for f in section(answer, run(one, suite(**changes))).findings}
 
 
 def test_the_answer_names_a_winner_that_is_ahead_of_all_others() -> None:

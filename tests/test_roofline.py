@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from builders import record, run
+from builders import record, run, section
 
+from polybench.compare.points import points
 from polybench.record import Record
 from polybench.report import limits
 from polybench.run.store import Run
@@ -35,7 +36,7 @@ def timed(
 
 
 def limit(one: Run) -> limits.Limit:
-    (found,) = limits.limits(one, "speed")
+    (found,) = limits.limits(points(one))
     return found
 
 
@@ -74,7 +75,7 @@ def test_a_block_has_its_products_alone() -> None:
 
 def test_what_declares_nothing_has_no_limit_and_is_named() -> None:
     one = run([*timed("relu", 1e-3), *timed("polynorm", 1e-3, {})])
-    (table,) = limits.tables(one)
+    (table,) = section(limits, one).tables
     assert [row[0].text for row in table.rows] == ["relu"]
     assert table.notes == ("polynorm (activation) declares no cost, so it has no limit here.",)
-    assert limits.tables(run(timed("polynorm", 1e-3, {}))) == ()
+    assert section(limits, run(timed("polynorm", 1e-3, {}))).tables == ()

@@ -6,14 +6,16 @@ import math
 
 import pytest
 import studies
+from builders import section
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polybench.compare.grid import compared
+from polybench.compare.comparisons import Comparisons
 from polybench.compare.scaling import exponent, ladders, line, trends
 from polybench.record import Status
+from polybench.report import scaling
 from polybench.report.compose import compose
-from polybench.report.scaling import scaling_figures, scaling_tables
+from polybench.report.section import Section
 from polybench.stats import paired, t_test
 
 LAWS = settings(max_examples=60, deadline=None, derandomize=True, database=None)
@@ -50,7 +52,7 @@ def test_a_power_law_gives_back_its_exponent(a: float, c: float) -> None:
 
 @pytest.mark.parametrize("trend", [0.05, -0.03, 0.0])
 def test_the_trend_is_what_was_put_in_a_line_a_seed(trend: float) -> None:
-    one = studies.study(studies.sized(trend=trend))
+    one = Comparisons.of(studies.study(studies.sized(trend=trend)))
     ((_, steps),) = ladders(one).items()
     of = {x.activation: x for x in steps}
     found = trends(one, of["relu"], of["swiglu"])
@@ -63,11 +65,12 @@ def test_the_trend_is_what_was_put_in_a_line_a_seed(trend: float) -> None:
 
 def test_tables_and_picture_hold_every_size_of_every_activation() -> None:
     one = studies.study(studies.sized())
-    sizes, law = scaling_tables(one)
+    found = section(scaling, one)
+    sizes, law = found.tables
     assert [row[0].text for row in sizes.rows] == [name for name in ("relu", "swiglu", "polynorm") for _ in range(4)]
     assert {row[0].text: row[3].outcome for row in law.rows} == {"relu": "worse", "swiglu": "", "polynorm": "better"}
     assert all(row[2].low < row[2].value < row[2].high for row in law.rows)
-    (figure,) = scaling_figures(one)
+    (figure,) = found.figures
     assert figure.logarithmic == "x"
     assert all(s.x == (24576, 98304, 393216, 1572864) and len(s.low) == 4 for s in figure.series)
     keys = [t.key for t in compose(one).tables]
@@ -76,18 +79,21 @@ def test_tables_and_picture_hold_every_size_of_every_activation() -> None:
 
 def test_fewer_than_three_sizes_are_no_scaling() -> None:
     for records in (studies.sized((32, 64)), studies.compared()):
-        one = studies.study(records)
-        assert ladders(one) == {} and scaling_tables(one) == () and not list(scaling_figures(one))
+        one = Comparisons.of(studies.study(records))
+        assert ladders(one) == {} and scaling.section(one) == Section()
 
 
 def test_words_and_lengths_that_do_not_follow_the_size_are_families_of_their_own() -> None:
+    def families(records: list[studies.Record]) -> int:
+        return len(ladders(Comparisons.of(studies.study(records))))
+
     def moved(**axes: object) -> list[studies.Record]:
         return [studies.placed(r, "sizes", **axes) for r in studies.sized(seeds=2)]
 
-    assert len(ladders(studies.study([*moved(lr="tuned"), *moved(lr="shared")]))) == 2
-    assert len(ladders(studies.study([*moved(steps=100), *moved(steps=200)]))) == 2
+    assert families([*moved(lr="tuned"), *moved(lr="shared")]) == 2
+    assert families([*moved(steps=100), *moved(steps=200)]) == 2
     longer = [studies.placed(r, "sizes", steps=int(r.trial.cell.axis("d_model")) * 10) for r in studies.sized(seeds=2)]
-    assert len(ladders(studies.study(longer))) == 1
+    assert families(longer) == 1
 
 
 def test_a_seed_that_was_lost_at_one_size_has_no_trend() -> None:
@@ -95,9 +101,9 @@ def test_a_seed_that_was_lost_at_one_size_has_no_trend() -> None:
     at = next(i for i, r in enumerate(records) if r.trial.cell.activation == "relu" and r.trial.seed == 3)
     axes = {k: v for k, v in records[at].trial.cell.axes if k in ("d_model", "layers")}
     records[at] = studies.lost("sizes", "relu", 3, Status.DIVERGED, **axes)
-    one = compared(studies.study(records))
+    one = Comparisons.of(studies.study(records))
     ((_, steps),) = ladders(one).items()
     of = {x.activation: x for x in steps}
     assert len(trends(one, of["relu"], of["swiglu"])) == 4
     assert math.isfinite(exponent(of["relu"].sizes, [3.0, 2.9, 2.8, 2.7]).value)
-    assert "diverged" in scaling_tables(one)[0].notes[0]
+    assert "diverged" in scaling.section(one).tables[0].notes[0]

@@ -64,6 +64,16 @@ def test_copies_that_differ_are_false_alarms() -> None:
     assert selfcheck.bound(made_up(5, 0.01))[:3] == (0, 10, 0.0)
 
 
+@pytest.mark.parametrize(
+    ("sd", "equal", "words"), [(0.01, 1.0, ""), (0.01, 1.2, "quiet the machine"), (3.0, 1.0, "times are so uneven")]
+)
+def test_a_machine_is_trusted_that_calls_equal_equal_and_finds_what_is_slowed(
+    sd: float, equal: float, words: str
+) -> None:
+    trusted, reason = selfcheck.conclusion(made_up(5, sd, equal=equal))
+    assert trusted == (not words) and words in reason and "false alarms in 10 cells" in reason
+
+
 def test_a_cell_that_failed_is_not_counted() -> None:
     run = made_up(2, 0.01)
     records = [replace(r, status=Status.FAILED) if r.trial.cell.axis("repeat") else r for r in run.records]

@@ -6,13 +6,14 @@ import statistics
 
 import pytest
 import studies
-from builders import losses, run
+from builders import losses, run, section
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polybench.compare.grid import compared
+from polybench.compare.points import compared
+from polybench.report import spread
 from polybench.report.compose import compose
-from polybench.report.losses import deviation, spread_tables
+from polybench.report.spread import deviation
 
 LAWS = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 SIZES = {"init": 0.01, "data": 0.04, "both": 0.05}
@@ -44,7 +45,7 @@ def test_one_value_has_no_deviation() -> None:
 def test_every_source_has_its_own_deviation_and_that_of_the_difference() -> None:
     """All activations wobble by the same pattern, as strongly as the source."""
     records = apart()
-    (table,) = spread_tables(studies.study(records))
+    (table,) = section(spread, studies.study(records)).tables
     told = {"init": "initial values", "data": "data order", "both": "both"}
     assert [row[1].text for row in table.rows] == [text for text in told.values() for _ in studies.WORTH]
     found = {}
@@ -73,12 +74,12 @@ def test_what_moves_one_source_is_compared_in_no_other_table() -> None:
 
 def test_a_benchmark_with_one_source_is_an_ordinary_one() -> None:
     one = studies.study(studies.compared(varies="init"))
-    assert spread_tables(one) == () and compared(one) is one
+    assert section(spread, one).tables == () and compared(one) is one
     plain = run(losses({"relu": [3.0, 3.1], "swiglu": [3.0, 3.2]}))
-    assert spread_tables(plain) == () and compared(plain) is plain
+    assert section(spread, plain).tables == () and compared(plain) is plain
 
 
 def test_places_without_a_second_source_are_left_out() -> None:
     both = studies.compared(lr="shared", varies="both")
-    (table,) = spread_tables(studies.study([*apart(lr="tuned"), *both]))
+    (table,) = section(spread, studies.study([*apart(lr="tuned"), *both])).tables
     assert len(table.rows) == 9

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from polybench import stats, stopping
+from polybench import corrections, stats, stopping
 from polybench.stats import Estimate
 
 LAWS = settings(max_examples=80, deadline=None, derandomize=True, database=None)
@@ -35,6 +35,16 @@ def test_paired_is_scipys_paired_t(n: int, confidence: float) -> None:
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
     assert found.value == pytest.approx(statistics.fmean(differences))
     assert stats.t_test(differences) == pytest.approx(oracle.pvalue)
+
+
+def test_a_corrected_p_resolves_up_to_and_at_the_border() -> None:
+    border = stats.ALPHA
+    assert [corrections.resolves(p) for p in (0.0, border, math.nextafter(border, 1), None)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_the_t_test_without_spread() -> None:
@@ -81,7 +91,7 @@ def test_the_interval_of_a_median_is_the_narrowest_that_keeps_its_promise(n: int
 @LAWS
 @given(P_VALUES)
 def test_holm_is_its_definition(p_values: list[float]) -> None:
-    found, m = stats.holm(p_values), len(p_values)
+    found, m = corrections.holm(p_values), len(p_values)
     ordered = sorted(p_values)
     for p, adjusted in zip(p_values, found, strict=True):
         up_to = [min(1.0, (m - j) * q) for j, q in enumerate(ordered) if q <= p]
@@ -90,12 +100,19 @@ def test_holm_is_its_definition(p_values: list[float]) -> None:
 
 
 @LAWS
+@given(st.dictionaries(st.text(max_size=3), st.floats(0, 1), max_size=6))
+def test_holm_of_names_is_holm(p_values: dict[str, float]) -> None:
+    found = corrections.holm_of(p_values)
+    assert list(found) == list(p_values) and list(found.values()) == corrections.holm(list(p_values.values()))
+
+
+@LAWS
 @given(P_VALUES, st.randoms(use_true_random=False))
 def test_holm_does_not_hang_on_the_order(p_values: list[float], random: object) -> None:
     order = list(range(len(p_values)))
     random.shuffle(order)  # type: ignore[attr-defined]
-    found = stats.holm(p_values)
-    assert stats.holm([p_values[i] for i in order]) == [found[i] for i in order]
+    found = corrections.holm(p_values)
+    assert corrections.holm([p_values[i] for i in order]) == [found[i] for i in order]
 
 
 @LAWS
@@ -182,10 +199,11 @@ def test_so_many_more_seeds_settle_it_and_one_fewer_does_not(differences: list[f
 def test_benjamini_hochberg_is_scipys_and_never_stricter_than_holm(p_values: list[float]) -> None:
     from scipy.stats import false_discovery_control
 
-    adjusted = stats.benjamini_hochberg(p_values)
+    adjusted = corrections.benjamini_hochberg(p_values)
     assert adjusted == pytest.approx(list(false_discovery_control(p_values)), abs=1e-12)
     assert all(
-        p <= q + 1e-12 and q <= h + 1e-12 for p, q, h in zip(p_values, adjusted, stats.holm(p_values), strict=True)
+        p <= q + 1e-12 and q <= h + 1e-12
+        for p, q, h in zip(p_values, adjusted, corrections.holm(p_values), strict=True)
     )
 
 

@@ -152,6 +152,10 @@ SPOILERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "another's": (lambda f: (f / RUN_FILE).write_text('{"name": "x"}'), "was not written by polybench"),
     "another's schema": (lambda f: (f / RUN_FILE).write_text('{"schema_version": 1}'), "was not written by polybench"),
     "wrong types": (header(lambda d: d.update(suite=1)), "was not written by polybench"),
+    "a benchmark without a kind": (
+        header(lambda d: d["suite"]["benchmarks"][0].pop("kind")),
+        "a benchmark of its suite has no 'kind'",
+    ),
     "newer schema": (header(lambda d: d.update(schema_version=99)), "has schema 99"),
 }
 
@@ -221,3 +225,26 @@ def test_a_run_is_a_frame_with_one_row_a_value(folder: Path) -> None:
     assert (row["status"], row["error"], row["corpus"]) == ("diverged", "nan", "sotu")
     assert found[(found.metric == "saved_bytes") & (found.activation == "swiglu")].value.tolist() == [2.0]
     assert set(found[found.control].activation) == {"swiglu"}
+
+
+def test_old_and_newer_suites_and_metrics_are_read_with_defaults_and_kept_as_they_are(folder: Path) -> None:
+    def age(d: dict[str, Any]) -> None:
+        for key in ("claims", "gate", "description", "launcher"):
+            d["suite"].pop(key)
+        d["suite"] |= {"invented": 1, "device": "quantum"}
+        for benchmark in d["suite"]["benchmarks"]:
+            benchmark |= {"invented": 1, "timeout_s": "an hour"}
+            benchmark.pop("protocol")
+        for metrics in d["metrics"].values():
+            for metric in metrics:
+                metric["invented"] = 1
+                if metric["along"] == "step":
+                    metric.pop("along")
+
+    header(age)(folder)
+    found = store.load(folder)
+    assert (found.suite.claims, found.suite.gate, found.suite.description) == ([], [], "")
+    assert [b.protocol for b in found.suite.benchmarks] == [{}] * len(found.suite.benchmarks)
+    assert found.suite.reference == RUN.suite.reference and found.name == RUN.name.replace("one", folder.name)
+    assert found.header["suite"]["invented"] == 1
+    assert found.metrics == RUN.metrics

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import record, save
+from builders import record, save, section
 from builders import run as built
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,8 +22,8 @@ from polybench.cli import trace
 from polybench.errors import ResultsError, UsageError
 from polybench.record import TRACE_ENDING, TRACE_FOLDER, Artifact
 from polybench.registry import formats
+from polybench.report import profiles
 from polybench.report.compose import compose
-from polybench.report.profiles import profile_tables
 from polybench.run.store import load
 from polybench.run.traces import OUTSIDE, Operator, Profile, read, summarise
 
@@ -178,7 +178,7 @@ def test_every_format_has_the_tables(tmp_path: Path) -> None:
 
 def test_tables_of_many_traces_stay_short(tmp_path: Path) -> None:
     many = [*EVENTS, *(op(f"small{i}", 40 + i, 0.5) for i in range(9))]
-    tables, _ = profile_tables(load(traced(tmp_path, *(f"a{i}" for i in range(20)), events=many)))
+    tables = section(profiles, load(traced(tmp_path, *(f"a{i}" for i in range(20)), events=many))).tables
     assert len(tables[0].rows) == 20 * 3
 
 

@@ -8,7 +8,7 @@ SOURCE = r'''
 import os, signal
 from pydantic import Field
 from polybench.kind import Axes, Fact, Protocol
-from polybench.metric import Metric
+from polybench.metric import Cost, Metric, Question
 from polybench.record import Measurement
 from polybench.registry import kinds
 
@@ -33,9 +33,12 @@ def ended(axes):
     os.kill(PROGRAM, getattr(signal, axes.by))
     return True
 
-SCORE = Metric("score", "1", "lower", "seed", "Ten times the seed.")
+SCORE = Metric("score", "1", "lower", "seed", "Ten times the seed.", cost=Cost("score", "Score of a game"))
+REGRET = Metric("regret", "nat/token", "lower", "seed", "What was missed.", header="regret", title="regret in nats",
+                asked=Question("In regret", "the least regret"), by_seed=True)
+SECRET = Metric("secret", "1", "lower", "seed", "Of no use to a reader.", hidden=True)
 
-@kinds.register("toy", axes=ToyAxes, protocol=Protocol, metrics=(SCORE,), version=1, repeats="seeds",
+@kinds.register("toy", axes=ToyAxes, protocol=Protocol, metrics=(SCORE, REGRET, SECRET), version=1, repeats="seeds",
                      seconds=lambda axes, protocol: 1.0)
 def toy(trials, axes, protocol):
     """Says where it ran."""

@@ -83,7 +83,7 @@ def evaluate(
     if run is None:
         made: tuple[Table, ...] = (table_of(scored[0].trial, scored[0].scores),)
     else:
-        made = side_by_side(scored, run.suite["reference"])
+        made = side_by_side(scored, run.suite.reference)
     if as_json:
         values = [{"trial": s.trial.to_json(), "scores": [asdict(v) for v in s.scores]} for s in scored]
         print(json.dumps({"models": values, "tables": [asdict(t) for t in made], "notes": notes}, indent=1))

@@ -38,11 +38,9 @@ def gate(
     failed, and 5 where nothing was compared.
     """
     from polybench.compare.baseline import keep
-    from polybench.compare.derive import with_derived
     from polybench.compare.gate import between, exit_code
-    from polybench.compare.grid import compared
     from polybench.machine.environment import unrecorded
-    from polybench.run import session, store
+    from polybench.run import store
 
     if inconclusive not in ("report", "pass", "fail"):
         raise UsageError(f"--inconclusive {inconclusive}: say report, pass or fail")
@@ -50,18 +48,14 @@ def gate(
         raise UsageError("say --baseline RUN to judge a run, or --save DIR to keep one as a baseline")
     found = store.load(store.find(run))
     if save:
-        print(f"kept {keep(with_derived(compared(found)), save)} records in {save}")
+        print(f"kept {keep(found, save)} records in {save}")
         return
     before = store.load(store.find(baseline))
-    verdicts = between(*(with_derived(compared(one)) for one in (before, found)))
+    verdicts = between(before, found)
     if unknown := unrecorded(before.environment, found.environment):
         print(f"not compared, since one of the runs does not record it: {', '.join(unknown)}", file=sys.stderr)
     how: Literal["report", "pass", "fail"] = inconclusive  # type: ignore[assignment]
-    code, reason = exit_code(verdicts, how)
-    broken = [r for r in found.records if r.status.broken]
-    if broken and code in (0, 1, 4):
-        first = session.labels(found).of_trial(broken[0].trial)
-        code, reason = 3, f"gate broken: {len(broken)} trials of the run failed, first {first}: {broken[0].error}"
+    code, reason = exit_code(verdicts, how, found)
     print(json.dumps(to_json(verdicts, code, reason), indent=1) if as_json else as_text(verdicts))
     if not as_json:
         print(reason)

@@ -56,14 +56,7 @@ def selfcheck(
     found = store.load(path)
     if not check.cells(found):
         raise NothingMeasured(f"no cell of a selfcheck was measured in {path}")
-    alarms, count, low, high = check.bound(found)
-    reason = f"{alarms} false alarms in {count} cells: at most {high:.1%} of cells (95 % bound)"
-    seen = check.least_power(found)
-    trusted = low <= check.WORST_RATE and seen > check.LEAST_POWER
-    if seen <= check.LEAST_POWER:
-        reason += f", but times are so uneven that x1.10 was found in at most {seen:.0%}: see polybench doctor"
-    elif not trusted:
-        reason += f", and at least {low:.1%}, more than the intervals promise: quiet the machine, see polybench doctor"
+    trusted, reason = check.conclusion(found)
     if as_json:
         print(json.dumps({"run": str(path), "table": asdict(table(found)), "reason": reason}, indent=1))
     else:

@@ -1,4 +1,4 @@
-"""Inside one run: every activation against another, by the statistic that its metric asks for."""
+"""Inside one run: one activation beside another, by the statistic that its metric asks for."""
 
 from __future__ import annotations
 
@@ -8,19 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from polybench.compare.grid import Grid, Point, block_ratios, seed_differences, typical
+from polybench.compare.grid import Grid, seed_differences
+from polybench.compare.points import OfPoint, Point, typical
+from polybench.corrections import benjamini_hochberg, holm, resolves
 from polybench.metric import Metric
-from polybench.run.store import Run
-from polybench.stats import (
-    ALPHA,
-    Estimate,
-    benjamini_hochberg,
-    holm,
-    of_launches,
-    p_beyond,
-    paired,
-    t_test,
-)
+from polybench.stats import ALPHA, Estimate, of_launches, p_beyond, paired, t_test
 from polybench.stopping import more_seeds, more_to_settle
 from polybench.trial import Cell
 
@@ -28,7 +20,7 @@ Outcome = Literal["better", "worse", "same", "unresolved", "unstable", "none"]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(OfPoint):
     """One cell and metric beside another activation's: typical values and their ratio or difference.
 
     `change` is value / against (ratio) or value - against (difference); None where there is nothing
@@ -50,45 +42,23 @@ class Comparison:
     q: float | None = None
     settle: str = ""
 
-    @property
-    def cell(self) -> Cell:
-        return self.point.cell
 
-
-def across(run: Run, against: str | None = None, only: str | None = None) -> list[Comparison]:
-    """Every cell and scalar metric (or `only` one) against an activation, by default the reference.
-
-    A difference counts when its interval lies beyond the margin and when it survives the correction
-    for what it is compared with: of losses Holm over the activations of its cell (family-wise error 5 %),
-    else Benjamini-Hochberg over its column (false discovery rate 5 %).
-    """
-    reference = against or run.suite["reference"]
-    grid, metrics = Grid(run), run.metrics
-    found = []
-    for point in grid.cells.values():
-        other = grid.twin(point, reference)
-        for metric in metrics[point.cell.kind].values():
-            if not metric.curve and only in (None, metric.name):
-                found.append(_compare(grid, point, other, metric, reference))
-    return _discovered(found)
-
-
-def _discovered(found: Sequence[Comparison]) -> list[Comparison]:
+def corrected(alone: Sequence[Comparison]) -> list[Comparison]:
     """The comparisons with their corrected p values; what does not survive the correction is not resolved."""
     families: dict[tuple[str, str, Cell | None], list[int]] = defaultdict(list)
-    for i, c in enumerate(found):
+    for i, c in enumerate(alone):
         if c.p is not None:
             # A loss is asked about once a cell, and its verdict must not hang on what other cells hold.
             cell = c.cell.place if of_losses(c.metric) else None
-            families[c.point.benchmark, c.metric.name, cell].append(i)
-    judged = list(found)
+            families[c.benchmark, c.metric.name, cell].append(i)
+    judged = list(alone)
     for (_, _, cell), places in families.items():
-        corrected = (holm if cell else benjamini_hochberg)([found[i].p or 0.0 for i in places])
-        for i, q in zip(places, corrected, strict=True):
-            lost = found[i].outcome in ("better", "worse") and q > ALPHA
-            outcome: Outcome = "unresolved" if lost else found[i].outcome
-            settle = found[i].settle if outcome == "unresolved" else ""
-            judged[i] = replace(found[i], q=q, outcome=outcome, settle=settle)
+        adjusted = (holm if cell else benjamini_hochberg)([alone[i].p or 0.0 for i in places])
+        for i, q in zip(places, adjusted, strict=True):
+            lost = alone[i].outcome in ("better", "worse") and not resolves(q)
+            outcome: Outcome = "unresolved" if lost else alone[i].outcome
+            settle = alone[i].settle if outcome == "unresolved" else ""
+            judged[i] = replace(alone[i], q=q, outcome=outcome, settle=settle)
     return judged
 
 
@@ -97,7 +67,8 @@ def of_losses(metric: Metric) -> bool:
     return metric.varies_with == "seed" and metric.effect == "difference"
 
 
-def _compare(grid: Grid, point: Point, other: Point | None, metric: Metric, against: str) -> Comparison:
+def compare(grid: Grid, point: Point, other: Point | None, metric: Metric, against: str) -> Comparison:
+    """A cell beside its twin `other` of the activation `against`, before any correction for what else is compared."""
     value, reference = typical(point, metric), typical(other, metric) if other else None
     margin = grid.margin(point.benchmark)
     blank = Comparison(point, metric, against, value, reference, None, "none", note=point.trouble())
@@ -106,17 +77,17 @@ def _compare(grid: Grid, point: Point, other: Point | None, metric: Metric, agai
     if metric.varies_with == "nothing":
         return _exact(blank)
     if metric.varies_with == "sample":
-        launches = block_ratios(point, other, metric.name)
+        launches = grid.ratios(point, other, metric.name)
         if not launches:
             return blank
         noise, excess = grid.noise(point, metric.name), grid.excess(other, metric.name)
-        found = _of_times(blank, launches, math.log1p(margin), noise, excess)
+        times = _of_times(blank, launches, math.log1p(margin), noise, excess)
         asked = max(len(point.records), len(other.records))
         if len(launches) < min(2, asked) and metric.better != "neither":
             # One launch of several says nothing of how they differ.
             settle = f"only {len(launches)} of {asked} launches has both"
-            return replace(found, outcome="unresolved", p=None, settle=settle)
-        return found
+            return replace(times, outcome="unresolved", p=None, settle=settle)
+        return times
     differences = seed_differences(point, other, metric)
     return _of_seeds(blank, differences, margin, grid.rivals(point)) if differences else blank
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from polybench.compare.grid import machines
-from polybench.measure.training_metrics import DERIVED, EQUAL_FLOPS, EQUAL_TIME, STEPS_TO, TIME_TO, TOKENS_TO
+from polybench.compare.points import machines
+from polybench.measure.kinds.pretrain import TRAIN_TIME, VAL_CURVE
+from polybench.measure.training_metrics import DERIVED, EQUAL_FLOPS, EQUAL_TIME, FLOPS, STEPS_TO, TIME_TO, TOKENS_TO
 from polybench.metric import Metric
 from polybench.record import Measurement, Record, Status
 from polybench.run.store import Run
@@ -23,42 +24,49 @@ def with_derived(run: Run) -> Run:
     groups: dict[object, list[Record]] = defaultdict(list)
     for record in run.records:
         trial = record.trial
-        if record.status is Status.OK and record.get("val_curve") and record.get("train_time"):
+        if record.status is Status.OK and record.get(VAL_CURVE.name) and record.get(TRAIN_TIME.name):
             groups[trial.benchmark, trial.cell.place, trial.seed].append(record)
-    if not groups:
-        return with_named_losses(run)
     added: dict[str, list[Measurement]] = {}
-    reference = run.suite["reference"]
     for records in groups.values():
-        together = len(machines(records)) <= 1  # seconds of two machines are not the same seconds
-        goal = next((_values(r, "val_curve")[-1] for r in records if r.trial.cell.activation == reference), None)
-        spent = {r.trial.id: flops for r in records if (flops := flops_at_looks(r))}
-        seconds = {r.trial.id: _values(r, "train_time") for r in records}
-        equal = ((EQUAL_TIME, seconds if together else {}),
-                 (EQUAL_FLOPS, spent if len(spent) == len(records) else {}))  # fmt: skip
-        for record in records:
-            losses, times = _values(record, "val_curve"), _values(record, "train_time")
-            found = [
-                Measurement(
-                    metric.name, (interpolated(min(xs[-1] for xs in costs.values()), costs[record.trial.id], losses),)
-                )
-                for metric, costs in equal
-                if costs
-            ]
-            steps, tokens = record.get("val_curve"), tokens_at_looks(record)
-            if goal is not None and steps and steps.steps and tokens:
-                found.append(Measurement(STEPS_TO.name, (first_at(goal, losses, steps.steps),)))
-                found.append(Measurement(TOKENS_TO.name, (first_at(goal, losses, tokens),)))
-                if together:
-                    found.append(Measurement(TIME_TO.name, (first_at(goal, losses, times),)))
-            added[record.trial.id] = found
-    extended = tuple(replace(r, measurements=(*r.measurements, *added.get(r.trial.id, ()))) for r in run.records)
+        added |= _side_by_side(records, run.suite.reference)
     kinds = {r.trial.cell.kind for r in run.records if r.trial.id in added}
-    metrics = {
-        kind: [*known, *(m.to_json() for m in DERIVED if kind in kinds)]
-        for kind, known in run.header["metrics"].items()
-    }
-    return with_named_losses(replace(run, records=extended, header={**run.header, "metrics": metrics}))
+    return with_named_losses(_extended(run, added, dict.fromkeys(kinds, DERIVED)))
+
+
+def _side_by_side(records: Sequence[Record], reference: str) -> dict[str, list[Measurement]]:
+    """What follows by trial from one seed of all activations of a place."""
+    together = len(machines(records)) <= 1  # seconds of two machines are not the same seconds
+    goal = next((_values(r, VAL_CURVE.name)[-1] for r in records if r.trial.cell.activation == reference), None)
+    spent = {r.trial.id: flops for r in records if (flops := flops_at_looks(r))}
+    seconds = {r.trial.id: _values(r, TRAIN_TIME.name) for r in records}
+    equal = ((EQUAL_TIME, seconds if together else {}),
+             (EQUAL_FLOPS, spent if len(spent) == len(records) else {}))  # fmt: skip
+    added: dict[str, list[Measurement]] = {}
+    for record in records:
+        losses, times = _values(record, VAL_CURVE.name), _values(record, TRAIN_TIME.name)
+        values = {
+            metric: interpolated(min(xs[-1] for xs in costs.values()), costs[record.trial.id], losses)
+            for metric, costs in equal
+            if costs
+        }
+        steps, tokens = record.get(VAL_CURVE.name), tokens_at_looks(record)
+        if goal is not None and steps and steps.steps and tokens:
+            values[STEPS_TO] = first_at(goal, losses, steps.steps)
+            values[TOKENS_TO] = first_at(goal, losses, tokens)
+            if together:
+                values[TIME_TO] = first_at(goal, losses, times)
+        added[record.trial.id] = [Measurement(metric.name, (value,)) for metric, value in values.items()]
+    return added
+
+
+def _extended(run: Run, added: Mapping[str, Sequence[Measurement]], metrics: Mapping[str, Sequence[Metric]]) -> Run:
+    """The run with further measurements by trial, and their metrics by kind."""
+    if not added:
+        return run
+    records = tuple(replace(r, measurements=(*r.measurements, *added.get(r.trial.id, ()))) for r in run.records)
+    kinds = dict.fromkeys([*run.derived, *metrics])
+    derived = {kind: (*run.derived.get(kind, ()), *metrics.get(kind, ())) for kind in kinds}
+    return replace(run, records=records, derived=derived)
 
 
 def tokens_a_step(cell: Cell) -> int:
@@ -71,7 +79,7 @@ def tokens_a_step(cell: Cell) -> int:
 
 def tokens_at_looks(record: Record) -> tuple[float, ...]:
     """Tokens trained on up to each look at the held-out loss: as recorded, else steps of equal size."""
-    curve, seen = record.get("val_curve"), record.get("tokens_seen")
+    curve, seen = record.get(VAL_CURVE.name), record.get("tokens_seen")
     if seen and curve and len(seen.values) == len(curve.values):
         return seen.values
     size = tokens_a_step(record.trial.cell)
@@ -80,7 +88,7 @@ def tokens_at_looks(record: Record) -> tuple[float, ...]:
 
 def flops_at_looks(record: Record) -> tuple[float, ...]:
     """Training FLOPs up to each look; empty where the record does not say what a token costs."""
-    cost = record.get("flops_per_token")
+    cost = record.get(FLOPS.name)
     return tuple(t * cost.values[0] for t in tokens_at_looks(record)) if cost else ()
 
 
@@ -114,17 +122,12 @@ def _values(record: Record, name: str) -> tuple[float, ...]:
 
 def with_named_losses(run: Run) -> Run:
     """The run with a metric `loss on NAME` for each further corpus that its models were evaluated on."""
-    found = {r.trial.id: _named(r) for r in run.records if r.get(_OTHERS)}
-    if not found:
-        return run
-    metrics = {kind: list(known) for kind, known in run.header["metrics"].items()}
-    for kind in metrics:
-        names = dict.fromkeys(
-            m.metric for r in run.records if r.trial.cell.kind == kind for m in found.get(r.trial.id, ())
-        )
-        metrics[kind] += [_metric(name).to_json() for name in names]
-    records = tuple(replace(r, measurements=(*r.measurements, *found.get(r.trial.id, ()))) for r in run.records)
-    return replace(run, records=records, header={**run.header, "metrics": metrics})
+    added = {r.trial.id: _named(r) for r in run.records if r.get(_OTHERS)}
+    names: dict[str, dict[str, Metric]] = defaultdict(dict)
+    for record in run.records:
+        for measurement in added.get(record.trial.id, ()):
+            names[record.trial.cell.kind].setdefault(measurement.metric, _metric(measurement.metric))
+    return _extended(run, added, {kind: tuple(metrics.values()) for kind, metrics in names.items()})
 
 
 def _named(record: Record) -> list[Measurement]:
@@ -136,4 +139,5 @@ def _named(record: Record) -> list[Measurement]:
 
 
 def _metric(name: str) -> Metric:
-    return Metric(name, "nat/token", "lower", "seed", f"Held-out {name} after the last step.")
+    definition = f"Held-out {name} after the last step."
+    return Metric(name, "nat/token", "lower", "seed", definition, title=name, by_seed=True)

@@ -6,15 +6,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from polybench.compare.grid import Grid, Point, matches
-from polybench.compare.verdict import Ruling, Verdict, judge
+from polybench.compare.comparisons import Comparisons
+from polybench.compare.grid import Grid
+from polybench.compare.points import matches
+from polybench.compare.verdict import Pair, Ruling, Verdict, judge, name_of
+from polybench.corrections import holm_of, resolves
 from polybench.errors import NothingMeasured, RegistryError, UsageError
 from polybench.kind import Protocol, kind_of
 from polybench.machine.environment import differences as fingerprint_differences
 from polybench.metric import Metric
+from polybench.plan.suite import Rule
+from polybench.run import session
 from polybench.run.store import Run
 from polybench.spec import Scalar
-from polybench.stats import ALPHA, holm
 
 
 def between(baseline: Run, run: Run) -> list[Verdict]:
@@ -27,57 +31,56 @@ def between(baseline: Run, run: Run) -> list[Verdict]:
         UsageError: the suite has no rules.
         NothingMeasured: the run has no records, or a rule matches no cell of either run.
     """
-    rules = run.suite.get("gate") or []
-    if not rules:
+    if not run.suite.gate:
         raise UsageError(f"the suite of {run.name} has no gate: rules; add some, for example {{metric: peak_bytes}}")
     for one in (run, baseline):
         if not one.records:
             raise NothingMeasured(f"nothing was measured in {one.path}")
-    grids = Grid(baseline), Grid(run)
-    old, new = (grid.cells for grid in grids)
-    differences = fingerprint_differences(baseline.environment, run.environment)
-    differences += [f"{one.name} was resumed after changes" for one in (run, baseline) if one.header.get("forced")]
-    bumped = {(b, replace(c, version=0)): c.version for b, c in new}
+    before, after = Comparisons.of(baseline), Comparisons.of(run)
     verdicts: list[Verdict] = []
-    for rule in rules:
-        name = _rule_name(rule)
-        found = [
-            judge(
-                name,
-                rule,
-                metric,
-                old.get(key),
-                new.get(key),
-                [*differences, *_careless(baseline, run, key[0])],
-                bumped,
-                grids,
-            )
-            for key in dict.fromkeys([*old, *new])
-            if (metric := _metric(baseline, run, key[1].kind, rule["metric"]))
-            and _gated(old.get(key), new.get(key), rule)
-        ]
-        if not found:
-            raise NothingMeasured(f"the gate rule {name} matches no cell of either run")
-        verdicts += found
+    for rule in run.suite.gate:
+        pairs = _pairs(before, after, rule)
+        if not pairs:
+            raise NothingMeasured(f"the gate rule {name_of(rule)} matches no cell of either run")
+        verdicts += [judge(pair, rule) for pair in pairs]
     return _corrected(verdicts)
+
+
+def _pairs(before: Comparisons, after: Comparisons, rule: Rule) -> list[Pair]:
+    """Every cell of either run that the rule names and whose kind has its metric."""
+    grids = before.grid, after.grid
+    old, new = before.grid.cells, after.grid.cells
+    shared = fingerprint_differences(before.run.environment, after.run.environment)
+    shared += [f"{one.run.name} was resumed after changes" for one in (after, before) if one.run.header.get("forced")]
+    versions = {(benchmark, replace(cell, version=0)): cell.version for benchmark, cell in new}
+    pairs = []
+    for key in dict.fromkeys([*old, *new]):
+        benchmark, cell = key
+        metric = _metric(before, after, cell.kind, rule.metric)
+        if metric and any(p is not None and matches(p, rule.where) for p in (old.get(key), new.get(key))):
+            differences = [*shared, *_careless(*grids, benchmark)]
+            bumped = versions.get((benchmark, replace(cell, version=0)))
+            pairs.append(Pair(metric, old.get(key), new.get(key), grids, differences, bumped))
+    return pairs
 
 
 def _corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """What fails alone but not among so many is not decided."""
-    tested = [i for i, v in enumerate(verdicts) if v.p is not None]
-    adjusted = dict(zip(tested, holm([verdicts[i].p or 0.0 for i in tested]), strict=True))
+    adjusted = holm_of({i: v.p for i, v in enumerate(verdicts) if v.p is not None})
     return [
-        replace(v, outcome="inconclusive", reason=f"{v.reason}: Holm p {adjusted[i]:.2g} over {len(tested)} cells")
-        if v.outcome == "fail" and adjusted.get(i, 0.0) > ALPHA
+        replace(v, outcome="inconclusive", reason=f"{v.reason}: Holm p {adjusted[i]:.2g} over {len(adjusted)} cells")
+        if v.outcome == "fail" and i in adjusted and not resolves(adjusted[i])
         else v
         for i, v in enumerate(verdicts)
     ]
 
 
 def exit_code(
-    verdicts: Sequence[Verdict], inconclusive: Literal["report", "pass", "fail"] = "report"
+    verdicts: Sequence[Verdict],
+    inconclusive: Literal["report", "pass", "fail"] = "report",
+    run: Run | None = None,
 ) -> tuple[int, str]:
-    """The code and the sentence that says why (precedence 3, 1, 4, 0)."""
+    """The code and the sentence that says why (precedence 5, 3, 1, 4, 0); a trial that failed in `run` is a 3 too."""
 
     def count(*outcomes: Ruling) -> list[Verdict]:
         return [v for v in verdicts if v.outcome in outcomes]
@@ -90,6 +93,9 @@ def exit_code(
         return 5, f"gate compared nothing: none of {total} gated cells is in the baseline; save one with --save"
     if bad := count("broken"):
         return 3, f"gate broken: {len(bad)} of {total} gated cells could not be measured, first {first(bad)}"
+    if run and (failed := [r for r in run.records if r.status.broken]):
+        label = session.labels(run).of_trial(failed[0].trial)
+        return 3, f"gate broken: {len(failed)} trials of the run failed, first {label}: {failed[0].error}"
     if bad := count("fail", "missing"):
         return 1, f"gate failed: {len(bad)} of {total} gated cells are worse or missing, first {first(bad)}"
     if bad := count("inconclusive", "not comparable"):
@@ -104,34 +110,23 @@ def exit_code(
     return 0, f"gate passed: {total - len(fresh)} gated cells{extra}"
 
 
-def _careless(baseline: Run, run: Run, benchmark: str) -> list[str]:
+def _careless(one: Grid, other: Grid, benchmark: str) -> list[str]:
     """What of a benchmark's protocol differs, other than how often: a heap or a sample's length biases times."""
-    one, other = (_biasing(r, benchmark) for r in (baseline, run))
-    keys = sorted({*one, *other})
-    return [f"protocol {k}: {one.get(k)} / {other.get(k)}" for k in keys if one.get(k) != other.get(k)]
+    was, now = _biasing(one, benchmark), _biasing(other, benchmark)
+    keys = sorted({*was, *now})
+    return [f"protocol {k}: {was.get(k)} / {now.get(k)}" for k in keys if was.get(k) != now.get(k)]
 
 
-def _biasing(run: Run, benchmark: str) -> dict[str, Scalar]:
+def _biasing(grid: Grid, benchmark: str) -> dict[str, Scalar]:
     """What may bias it; all that is said where the kind is not here any more."""
-    stated = next((b for b in run.suite["benchmarks"] if b["name"] == benchmark), None)
+    stated = grid.benchmark(benchmark)
     if stated is None:
         return {}
     try:
-        return kind_of(stated["kind"]).protocol.biasing(stated["protocol"])
+        return kind_of(stated.kind).protocol.biasing(stated.protocol)
     except RegistryError:
-        return Protocol.biasing(stated["protocol"])
+        return Protocol.biasing(stated.protocol)
 
 
-def _rule_name(rule: dict[str, object]) -> str:
-    where = rule.get("where")
-    text = ", ".join(f"{k}={v}" for k, v in where.items()) if isinstance(where, dict) else ""
-    return f"{rule['metric']}" + (f" where {text}" if text else "")
-
-
-def _metric(baseline: Run, run: Run, kind: str, name: str) -> Metric | None:
-    return run.metrics.get(kind, {}).get(name) or baseline.metrics.get(kind, {}).get(name)
-
-
-def _gated(old: Point | None, new: Point | None, rule: dict[str, object]) -> bool:
-    where = rule.get("where") or {}
-    return any(p is not None and matches(p, where) for p in (old, new))  # type: ignore[arg-type]
+def _metric(before: Comparisons, after: Comparisons, kind: str, name: str) -> Metric | None:
+    return after.run.metrics.get(kind, {}).get(name) or before.run.metrics.get(kind, {}).get(name)

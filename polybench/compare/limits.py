@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from polybench.compare.grid import Point, points
-from polybench.run.store import Run
+from polybench.compare.points import Point, by_place
+from polybench.measure.kinds.speed import (
+    COPY,
+    COPY_BYTES,
+    FLOPS,
+    LAUNCH,
+    LEAST_BYTES,
+    PRODUCT,
+    PRODUCT_FLOPS,
+    TOTAL,
+)
+from polybench.metric import Metric
 from polybench.stats import Estimate, launch_excess, of_launches
-from polybench.trial import Cell
 
 KIND = "speed"
 _SLACK = 1.25  # times the measured time, up to which a least time may be a limit: a copy is as uneven as the cell
@@ -37,25 +45,22 @@ class Limit:
     bound: str
 
 
-def limits(run: Run, benchmark: str) -> Iterator[Limit]:
-    """A limit for each point that says what it must move or compute."""
-    timed = [p for p in points(run) if p.benchmark == benchmark and p.cell.kind == KIND and p.values("total_time")]
-    known = [p for p in timed if (_one(p, "least_bytes") or _one(p, "flops")) and _one(p, "copy_bytes")]
-    groups: dict[Cell, list[Point]] = defaultdict(list)
-    for point in known:
-        groups[point.cell.place].append(point)
-    for group in groups.values():
+def limits(points: Iterable[Point]) -> Iterator[Limit]:
+    """A limit for each point of a benchmark that says what it must move or compute."""
+    timed = [p for p in points if p.cell.kind == KIND and p.values(TOTAL.name)]
+    known = [p for p in timed if (_one(p, LEAST_BYTES) or _one(p, FLOPS)) and _one(p, COPY_BYTES)]
+    for group in by_place(known).values():
         excess = launch_excess([_shares(p) for p in group])
         yield from (_limit(p, excess) for p in group)
 
 
 def _least_times(point: Point) -> tuple[list[list[float]], list[list[float]], list[list[float]]]:
     """Seconds that moving and computing take at least, and seconds taken, block by block, a list a launch."""
-    least, flops = _one(point, "least_bytes"), _one(point, "flops")
-    copied, product = _one(point, "copy_bytes"), _one(point, "product_flops")
+    least, flops = _one(point, LEAST_BYTES), _one(point, FLOPS)
+    copied, product = _one(point, COPY_BYTES), _one(point, PRODUCT_FLOPS)
     moving, computing, taken = [], [], []
     for record in point.ok():
-        columns = [record.get(name) for name in ("total_time", "copy_time", "product_time")]
+        columns = [record.get(metric.name) for metric in (TOTAL, COPY, PRODUCT)]
         times, copies, products = (m.values if m else () for m in columns)
         moving.append([least * t / copied for t in copies])
         computing.append([flops * t / product for t in products])
@@ -67,16 +72,16 @@ def _shares(point: Point) -> list[list[float]]:
     """Logarithm of the least time over the time taken, block by block: of moving for an activation alone, which no
     matrix product bounds, else of computing."""
     moving, computing, taken = _least_times(point)
-    least = moving if _one(point, "least_bytes") else computing
+    least = moving if _one(point, LEAST_BYTES) else computing
     pairs = zip(least, taken, strict=True)
     return [[math.log(b / t) for b, t in zip(bound, times, strict=True)] for bound, times in pairs]
 
 
 def _limit(point: Point, excess: float | None) -> Limit:
-    least, flops = _one(point, "least_bytes"), _one(point, "flops")
+    least, flops = _one(point, LEAST_BYTES), _one(point, FLOPS)
     moving, computing, _ = _least_times(point)
-    total = statistics.median(point.values("total_time"))
-    overhead = statistics.median(point.values("launch_time") or [0.0])
+    total = statistics.median(point.values(TOTAL.name))
+    overhead = statistics.median(point.values(LAUNCH.name) or [0.0])
     least_times = {
         "memory": statistics.median(t for launch in moving for t in launch),
         "arithmetic": statistics.median(t for launch in computing for t in launch),
@@ -85,9 +90,9 @@ def _limit(point: Point, excess: float | None) -> Limit:
     return Limit(
         point=point,
         bandwidth=least / total if least else None,
-        copy_bandwidth=_one(point, "copy_bytes") / statistics.median(point.values("copy_time")),
+        copy_bandwidth=_one(point, COPY_BYTES) / statistics.median(point.values(COPY.name)),
         rate=flops / total if flops else None,
-        product_rate=_one(point, "product_flops") / statistics.median(point.values("product_time")),
+        product_rate=_one(point, PRODUCT_FLOPS) / statistics.median(point.values(PRODUCT.name)),
         share=of_launches(_shares(point), excess=excess).map(math.exp),
         bound=_bound(least_times, total),
     )
@@ -99,6 +104,6 @@ def _bound(least_times: dict[str, float], total: float) -> str:
     return max(possible, key=lambda what: possible[what]) if possible else "–"
 
 
-def _one(point: Point, metric: str) -> float:
+def _one(point: Point, metric: Metric) -> float:
     """The value of an exact metric, 0 where it was not measured."""
-    return max(point.values(metric), default=0.0)
+    return max(point.values(metric.name), default=0.0)

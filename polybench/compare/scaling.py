@@ -8,17 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from polybench.compare.grid import PARAMETERS, Grid, Point, of_seeds, seed_differences
-from polybench.run.store import Run
+from polybench.compare.comparisons import Comparisons
+from polybench.compare.grid import seed_differences
+from polybench.compare.points import PARAMETERS, Group, Point, of_seeds
+from polybench.measure.kinds.pretrain import VAL_LOSS
 from polybench.stats import CONFIDENCE_SEED, Estimate, t_quantile
 from polybench.trial import Cell
 
-LOSS = "val_loss"
+LOSS = VAL_LOSS.name
 LEAST_SIZES = 3
 SIZE_AXES = ("d_model", "layers", "heads", "ffn_width", "depth")
 _ALONG = ("steps", "batch", "accumulate", "lr")  # which may grow with the model
 
-Family = tuple[str, Cell]  # a benchmark, and a cell without its activation and size
+Family = Group  # whose cell is without its size too
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,10 @@ class Ladder:
         return [max(of_seeds(p, PARAMETERS)) for p in self.rungs]
 
 
-def ladders(run: Run) -> dict[Family, list[Ladder]]:
+def ladders(comparisons: Comparisons) -> dict[Family, list[Ladder]]:
     """Families that hold at least three sizes of the reference and of another activation."""
     found: dict[Family, list[Point]] = defaultdict(list)
-    for point in Grid(run).cells.values():
+    for point in comparisons.points():
         if of_seeds(point, LOSS) and of_seeds(point, PARAMETERS):
             found[point.benchmark, _without(point.cell, (*SIZE_AXES, *_ALONG))].append(point)
     whole: dict[Family, list[Ladder]] = {}
@@ -51,7 +53,7 @@ def ladders(run: Run) -> dict[Family, list[Ladder]]:
                     same = [p for p in members if _without(p.cell, SIZE_AXES) == apart[1]]
                     whole[apart] = _ladders(same) if _one_each(same) else []
     tall = {f: [x for x in steps if len(x.rungs) >= LEAST_SIZES] for f, steps in whole.items()}
-    reference = run.suite["reference"]
+    reference = comparisons.reference
     return {f: kept for f, kept in tall.items() if len(kept) > 1 and any(x.activation == reference for x in kept)}
 
 
@@ -103,13 +105,13 @@ def line(xs: Sequence[float], ys: Sequence[float], confidence: float = CONFIDENC
     return Estimate(slope, slope - half, slope + half, n)
 
 
-def trends(run: Run, ladder: Ladder, reference: Ladder) -> list[float]:
+def trends(comparisons: Comparisons, ladder: Ladder, reference: Ladder) -> list[float]:
     """Slope of the paired difference of losses per tenfold parameters, for every seed that has all sizes of both."""
     by_step = {_step(p): p for p in reference.rungs}
     pairs = [(p, by_step[_step(p)]) for p in ladder.rungs if _step(p) in by_step]
     if len(pairs) < LEAST_SIZES:
         return []
-    metric = run.metrics[ladder.rungs[0].cell.kind][LOSS]
+    metric = comparisons.run.metrics[ladder.rungs[0].cell.kind][LOSS]
     xs = [math.log10(max(of_seeds(p, PARAMETERS))) for p, _ in pairs]
     by_seed: list[Mapping[int, float]] = []
     for point, other in pairs:

@@ -92,16 +92,35 @@ def least_power(run: Run) -> float:
     found = cells(run)
     most = max((c.slowdown for c in found), default=1.0)
     group = [c for c in found if c.slowdown == most]
-    flags = rules(float(run.suite["margin"]))[0].flags
+    flags = rules(run.suite.margin)[0].flags
     return clopper_pearson(sum(flags(c, c.slowed) for c in group), len(group))[1]
 
 
 def bound(run: Run) -> tuple[int, int, float, float]:
     """(false alarms, cells, lower and upper bound of their rate) of our rule."""
     found = cells(run)
-    flags = rules(float(run.suite["margin"]))[0].flags
+    flags = rules(run.suite.margin)[0].flags
     alarms = sum(flags(c, c.equal) for c in found)
     return alarms, len(found), *clopper_pearson(alarms, len(found))
+
+
+def conclusion(run: Run) -> tuple[bool, str]:
+    """Whether verdicts are to be trusted on this machine, and the sentence that says why.
+
+    They are not where more equal code is called different than the intervals promise, or slowed code is not found.
+    """
+    alarms, count, low, high = bound(run)
+    reason = f"{alarms} false alarms in {count} cells: at most {high:.1%} of cells (95 % bound)"
+    power = least_power(run)
+    if power <= LEAST_POWER:
+        return (
+            False,
+            f"{reason}, but times are so uneven that x1.10 was found in at most {power:.0%}: see polybench doctor",
+        )
+    if low > WORST_RATE:
+        promise = f"and at least {low:.1%}, more than the intervals promise"
+        return False, f"{reason}, {promise}: quiet the machine, see polybench doctor"
+    return True, reason
 
 
 def _mann_whitney(base: Launches, other: Launches) -> float:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from polybench.compare.derive import tokens_at_looks
-from polybench.compare.grid import Grid, Point
+from polybench.compare.grid import Grid
+from polybench.compare.points import OfPoint, Point, by_place
+from polybench.corrections import holm_of
+from polybench.measure.kinds.pretrain import TRAIN_TIME
 from polybench.measure.training_metrics import STEPS_TO, TIME_TO, TOKENS_TO
 from polybench.metric import Metric
 from polybench.record import Record
-from polybench.stats import holm, t_test
-from polybench.trial import Cell
+from polybench.stats import t_test
 
 METRICS = (STEPS_TO.name, TOKENS_TO.name, TIME_TO.name)
 
 
 @dataclass(frozen=True)
-class Way:
+class Way(OfPoint):
     """One cost of an activation's way to the reference's final loss, a value a seed, and of the reference's own.
 
     Where a seed never gets there its cost is infinite.
@@ -57,15 +58,11 @@ def p_values(ways: Sequence[Way], reference: str) -> dict[Point, float]:
 
     What has no ratio counts as tested and not told apart, since the ratios there are chose themselves.
     """
-    families: dict[Cell, list[Way]] = defaultdict(list)
-    for way in ways:
-        if way.point.cell.activation != reference:
-            families[way.point.cell.place].append(way)
-    found: dict[Point, float] = {}
-    for members in families.values():
-        ps = holm([t_test(w.logs()) for w in members])  # 1 for fewer than two
-        found |= {w.point: p for w, p in zip(members, ps, strict=True) if len(w.logs()) > 1}
-    return found
+    adjusted: dict[Point, float] = {}
+    for members in by_place(w for w in ways if w.cell.activation != reference).values():
+        corrected = holm_of({w.point: t_test(w.logs()) for w in members})  # 1 for fewer than two
+        adjusted |= {w.point: corrected[w.point] for w in members if len(w.logs()) > 1}
+    return adjusted
 
 
 def tokens_of(record: Record) -> float:
@@ -73,5 +70,5 @@ def tokens_of(record: Record) -> float:
 
 
 def seconds_of(record: Record) -> float:
-    times = record.get("train_time")
+    times = record.get(TRAIN_TIME.name)
     return times.values[-1] if times else math.inf

@@ -5,16 +5,20 @@ No torch in here, so that suites and reports may read it.
 
 from __future__ import annotations
 
-from polybench.metric import Metric
+from polybench.metric import Metric, Question
 
 EQUAL_TIME = Metric(
     "equal_time_loss", "nat/token", "lower", "seed",
     "Held-out loss at the time the fastest of the activations had finished, on the line between two looks.",
+    asked=Question("At equal time", "the lowest held-out loss"), title="held-out loss at equal training time",
+    by_seed=True,
 )  # fmt: skip
 EQUAL_FLOPS = Metric(
     "equal_flops_loss", "nat/token", "lower", "seed",
     "Held-out loss at the training FLOPs that the cheapest of the activations had spent when it had finished, on the "
     "line between two looks.",
+    asked=Question("At equal FLOPs", "the lowest held-out loss"), title="held-out loss at equal training FLOPs",
+    by_seed=True,
 )  # fmt: skip
 TOKENS_TO = Metric(
     "tokens_to_reference", "token", "lower", "seed",
@@ -31,8 +35,9 @@ TIME_TO = Metric(
 DERIVED = (EQUAL_TIME, EQUAL_FLOPS, STEPS_TO, TOKENS_TO, TIME_TO)
 
 TRAIN_LOSS = Metric(
-    "train_loss", "nat/token", "lower", "seed", "Training loss of every step, before its update.", curve=True
-)
+    "train_loss", "nat/token", "lower", "seed", "Training loss of every step, before its update.", curve=True,
+    title="training loss",
+)  # fmt: skip
 GRADIENT_NORM = Metric(
     "gradient_norm", "1", "neither", "seed", "Norm of the whole gradient of every step, before it is clipped.",
     curve=True,
@@ -55,7 +60,7 @@ COMPILE = Metric(
 )
 PRODUCT_RATE = Metric(
     "product_rate", "1", "neither", "seed",
-    "Operations a second of a product of the block's own size, measured before the training.",
+    "Operations a second of a product of the block's own size, measured before the training.", hidden=True,
 )  # fmt: skip
 UTILISATION = Metric(
     "utilisation", "1", "neither", "seed",

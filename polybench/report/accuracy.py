@@ -7,15 +7,17 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from polybench.compare.grid import Point, by_step, grouped, points
+from polybench.compare.comparisons import Comparisons
+from polybench.compare.points import Point, by_place, by_step
 from polybench.document import Column, Entry, Figure, Series, Table
 from polybench.measure.kinds import accuracy as kind
 from polybench.measure.kinds.accuracy import FORWARD_CURVE, GRADIENT_CURVE, ROUNDOFF, SOUND
 from polybench.metric import Metric, power_of_ten, significant
 from polybench.record import Record
+from polybench.report.section import Section
 from polybench.report.wording import held_constant, key_of, sentences, status_word, title_of, troubles
-from polybench.run.store import Run
 
+KIND = "accuracy"
 _PICTURES = ((FORWARD_CURVE, "Error of the output"), (GRADIENT_CURVE, "Error of the gradient to the input"))
 
 _SHOWN = (
@@ -28,16 +30,22 @@ _SHOWN = (
 )
 
 
-def error_tables(run: Run) -> tuple[Table, ...]:
-    """For each accuracy benchmark a row an activation, backend and type; empty where a run has none."""
-    found: dict[str, list[Point]] = defaultdict(list)
-    for point in points(run):
-        if point.cell.kind == "accuracy":
-            found[point.benchmark].append(point)
-    return tuple(_table(run, name, members) for name, members in found.items())
+def section(comparisons: Comparisons) -> Section:
+    """Empty where a run has measured no errors."""
+    points = [p for p in comparisons.points() if p.cell.kind == KIND]
+    return Section(tables=tuple(_tables(comparisons, points)), figures=tuple(_figures(comparisons, points)))
 
 
-def _table(run: Run, name: str, members: Sequence[Point]) -> Table:
+def _tables(comparisons: Comparisons, points: Sequence[Point]) -> Iterator[Table]:
+    """For each accuracy benchmark a row an activation, backend and type."""
+    benchmarks: dict[str, list[Point]] = defaultdict(list)
+    for point in points:
+        benchmarks[point.benchmark].append(point)
+    for name, members in benchmarks.items():
+        yield _table(comparisons, name, members)
+
+
+def _table(comparisons: Comparisons, name: str, members: Sequence[Point]) -> Table:
     rows: dict[tuple[str, str, str], list[Point]] = defaultdict(list)
     for point in members:
         rows[point.cell.activation, point.cell.backend, point.cell.dtype].append(point)
@@ -53,8 +61,8 @@ def _table(run: Run, name: str, members: Sequence[Point]) -> Table:
         key=f"{name}-errors",
         title=f"How exact: {name}",
         caption=sentences(
-            f"Distance from float64 of the same values on {run.header['device']}, with N(0, 1) as input; the worst of "
-            f"{lengths} and {seeds} seed{'s' if seeds > 1 else ''}. Norms are |error| / |exact|",
+            f"Distance from float64 of the same values on {comparisons.run.device}, with N(0, 1) as input; the worst "
+            f"of {lengths} and {seeds} seed{'s' if seeds > 1 else ''}. Norms are |error| / |exact|",
             f"Sound are the scales of the input, of {power_of_ten(10.0 ** kind.DECADES[0])} to "
             f"{power_of_ten(10.0 ** kind.DECADES[-1])}, up to which from 1 all is finite and the norms of output and "
             f"gradient are within {kind.SOUND} unit roundoffs; in parentheses the row lengths that bound them",
@@ -111,11 +119,10 @@ def _not_finite(records: Sequence[Record]) -> str:
     return ", ".join(parts) or "never"
 
 
-def error_figures(run: Run) -> Iterator[Figure]:
+def _figures(comparisons: Comparisons, points: Sequence[Point]) -> Iterator[Figure]:
     """Two pictures for each type and row length, of the first backend of a benchmark: the table has them all."""
-    first = {b["name"]: b["backends"][0] for b in run.suite["benchmarks"]}
-    found = [p for p in points(run) if p.cell.kind == "accuracy" and p.cell.backend == first.get(p.benchmark)]
-    groups = grouped(found)
+    first = comparisons.grid.first_backend
+    groups = by_place(p for p in points if p.cell.backend == first(p.benchmark))
     for metric, what in _PICTURES:
         for group, members in groups.items():
             lines = [line for p in members if (line := _line(p, metric)).x]
@@ -135,7 +142,7 @@ def error_figures(run: Run) -> Iterator[Figure]:
                     f"Geometric means over {seeds} seeds, the band is their range" if seeds > 1 else "One seed",
                     f"Exact to the last bit at every scale: {', '.join(exact)}" if exact else "",
                     "A line ends where a value is not finite, and has no point where the error is 0",
-                    held_constant(run, group, members),
+                    held_constant(comparisons, group, members),
                     troubles(members),
                 ),
                 x_label="Scale of the input",

@@ -2,76 +2,42 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections import Counter
+from collections.abc import Sequence
 
-from polybench.compare.comparison import Comparison, across, of_losses
-from polybench.compare.grid import Point, matches, points, typical
+from polybench.compare.comparison import Comparison, of_losses
+from polybench.compare.comparisons import Comparisons
+from polybench.compare.points import Point, by_place, matches, typical
+from polybench.corrections import holm_of, resolves
 from polybench.document import Finding
-from polybench.metric import Metric, scale_for
+from polybench.metric import Metric, Question, scale_for
+from polybench.plan.suite import Claim
 from polybench.plan.tuning import WORDS
+from polybench.report.section import Section
 from polybench.report.wording import field_of, show
-from polybench.run.store import Run
-from polybench.stats import ALPHA, holm
-from polybench.trial import Cell
 
 _FEW_CELLS = 2  # a benchmark with no more than these keeps its sentences beside a larger one
 _MOST_SENTENCES = 4  # a question with more groups than this is answered by counting
 
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked, of which metric, and how its lowest or highest value is called."""
-
-    text: str
-    metric: str
-    superlative: str
+Winner = tuple[list[Point], Point, list[Comparison]]  # a cell's points, the best, and whom it cannot be told from
 
 
-QUESTIONS = (
-    Question("At equal tokens", "val_loss", "the lowest held-out loss"),
-    Question("At equal time", "equal_time_loss", "the lowest held-out loss"),
-    Question("At equal FLOPs", "equal_flops_loss", "the lowest held-out loss"),
-    Question("In training loss", "final_train_loss", "the lowest training loss"),
-    Question("In training speed", "tokens_per_s", "the most tokens a second"),
-    Question("In memory of a training step", "step_peak_bytes", "the lowest peak"),
-    Question("In memory kept for backward", "saved_bytes", "the fewest bytes"),
-    Question("In time of forward and backward", "total_time", "the shortest time"),
-)
-
-
-def findings(run: Run) -> tuple[Finding, ...]:
+def section(comparisons: Comparisons) -> Section:
     """A sentence for each question the run can answer, then one for each claim of the suite.
 
     Questions are answered for the first backend of a benchmark; the tables have them all.
     """
-
-    @cache
-    def comparisons(name: str, metric: str) -> dict[Point, Comparison]:
-        return {c.point: c for c in across(run, name, metric)}
-
-    found: list[Finding] = []
-    for question in QUESTIONS:
-        found += _answers(run, question, comparisons)
-    return (*found, *_claims(run, comparisons))
+    answers: list[Finding] = []
+    asked = [(m, m.asked) for m in comparisons.metrics().values() if m.asked]
+    for metric, question in sorted(asked, key=lambda pair: pair[1].rank):
+        answers += _answers(comparisons, metric, question)
+    return Section(findings=(*answers, *_claims(comparisons)))
 
 
-Winner = tuple[list[Point], Point, list[Comparison]]  # a cell's points, the best, and whom it cannot be told from
-Comparisons = Callable[[str, str], dict[Point, Comparison]]
-
-
-def _answers(run: Run, question: Question, comparisons: Comparisons) -> list[Finding]:
-    groups: dict[tuple[str, Cell], list[Point]] = defaultdict(list)
-    plain = {b["name"]: b["backends"][0] for b in run.suite["benchmarks"]}
-    for point in points(run):
-        if point.values(question.metric) and point.cell.backend == plain.get(point.benchmark):
-            groups[point.benchmark, point.cell.place].append(point)
+def _answers(comparisons: Comparisons, metric: Metric, question: Question) -> list[Finding]:
+    plain = comparisons.grid.first_backend
+    groups = by_place(p for p in comparisons.points() if p.values(metric.name) and p.cell.backend == plain(p.benchmark))
     contested = [group for group in groups.values() if len(group) > 1]
-    metric = next((m for ms in run.metrics.values() for m in ms.values() if m.name == question.metric), None)
-    if metric is None or not contested:
-        return []
     winners = [(group, *_winner(group, metric, comparisons)) for group in contested]
     told, counted = _told_and_counted(winners)
     places = _places([group for group, _, _ in told])
@@ -109,18 +75,26 @@ def _winner(group: Sequence[Point], metric: Metric, comparisons: Comparisons) ->
     exact = metric.varies_with == "nothing"
     sound = [p for p in group if exact or not p.trouble()] or group
     best = min(sound, key=lambda p: sign * (typical(p, metric) or 0.0))
-    others = [c for p in group if p is not best and (c := comparisons(best.cell.activation, metric.name).get(p))]
+    beside = [p for p in group if p is not best]
+    others = [c for p in beside if (c := comparisons.against(best.cell.activation, metric.name).get(p))]
     # Who is best was seen first, so of losses every pair of the cell counts as tested.
     pairs = others
     if of_losses(metric):
-        rest = [p for p in group if p is not best]
-        found = (comparisons(a.cell.activation, metric.name).get(b) for i, a in enumerate(rest) for b in rest[i + 1 :])
-        pairs = [*others, *(c for c in found if c)]
-    tested = [c for c in pairs if c.p is not None]
-    adjusted = dict(zip((id(c) for c in tested), holm([c.p or 0.0 for c in tested]), strict=True))
+        every = (
+            comparisons.against(a.cell.activation, metric.name).get(b)
+            for i, a in enumerate(beside)
+            for b in beside[i + 1 :]
+        )
+        pairs = [*others, *(c for c in every if c)]
+    adjusted = _adjusted(pairs)
     doubtful = bool(best.trouble()) and not exact
-    rivals = [c for c in others if doubtful or c.outcome != "worse" or adjusted.get(id(c), 0.0) > ALPHA]
+    rivals = [c for c in others if doubtful or c.outcome != "worse" or not resolves(adjusted.get(id(c), 0.0))]
     return best, rivals
+
+
+def _adjusted(pairs: Sequence[Comparison]) -> dict[int, float]:
+    """p after Holm over all of these that were tested, by the identity of the comparison."""
+    return holm_of({id(c): c.p for c in pairs if c.p is not None})
 
 
 def _sentence(
@@ -151,39 +125,37 @@ def _sentence(
     return Finding(question.text, text, False)
 
 
-def _claims(run: Run, comparisons: Comparisons) -> list[Finding]:
+def _claims(comparisons: Comparisons) -> list[Finding]:
     """Each claim is judged in every cell it names; p values of all claims are corrected together."""
-    judged: list[tuple[dict[str, object], list[Comparison]]] = []
-    for claim in run.suite.get("claims", []):
-        found = [
-            c
-            for point, c in comparisons(claim["better_than"], claim["metric"]).items()
-            if point.cell.activation == claim["subject"] and matches(point, claim["where"])
-        ]
-        judged.append((claim, found))
-    tested = [c for _, found in judged for c in found if c.p is not None]
-    adjusted = dict(zip((id(c) for c in tested), holm([c.p or 0.0 for c in tested]), strict=True))
-    results = []
-    for claim, found in judged:
-        head = f"{claim['subject']} has a better {claim['metric']} than {claim['better_than']}"
-        if not found or all(c.change is None for c in found):
-            results.append(Finding("Claim", f"{head}: not judged, this run has no such comparison.", False))
-            continue
-        lost = "; ".join(f"{c.cell.activation} {c.point.trouble()}" for c in found if c.point.trouble())
-        good = [c for c in found if not lost and c.outcome == "better" and adjusted.get(id(c), 0.0) <= ALPHA]
-        bad = [c for c in found if c.outcome == "worse" and adjusted.get(id(c), 0.0) <= ALPHA]
-        verdict = "shown" if len(good) == len(found) else "contradicted" if bad else "not resolved"
-        first = next(c for c in found if c.change)
-        assert first.change
-        numbers = show(first.change, first.metric.effect == "difference")
-        p = f", Holm p {adjusted[id(first)]:.2g}" if id(first) in adjusted else ""
-        n = f", n {first.change.n}" if first.metric.varies_with != "nothing" else ""
-        results.append(
-            Finding(
-                "Claim", f"{head}: {verdict} ({numbers}{p}{n}{'; ' + lost if lost else ''}).", verdict != "not resolved"
-            )
-        )
-    return results
+    judged = [(claim, _cells_of(comparisons, claim)) for claim in comparisons.run.suite.claims]
+    adjusted = _adjusted([c for _, cells in judged for c in cells])
+    return [_judgement(claim, _other(comparisons, claim), cells, adjusted) for claim, cells in judged]
+
+
+def _other(comparisons: Comparisons, claim: Claim) -> str:
+    return claim.better_than or comparisons.reference
+
+
+def _cells_of(comparisons: Comparisons, claim: Claim) -> list[Comparison]:
+    beside = comparisons.against(_other(comparisons, claim), claim.metric)
+    return [c for point, c in beside.items() if c.activation == claim.subject and matches(point, claim.where)]
+
+
+def _judgement(claim: Claim, other: str, cells: Sequence[Comparison], adjusted: dict[int, float]) -> Finding:
+    head = f"{claim.subject} has a better {claim.metric} than {other}"
+    first = next((c for c in cells if c.change), None)
+    if first is None or first.change is None:
+        return Finding("Claim", f"{head}: not judged, this run has no such comparison.", False)
+    lost = "; ".join(f"{c.activation} {c.point.trouble()}" for c in cells if c.point.trouble())
+    sure = [c for c in cells if resolves(adjusted.get(id(c), 0.0))]
+    good = [c for c in sure if not lost and c.outcome == "better"]
+    bad = [c for c in sure if c.outcome == "worse"]
+    verdict = "shown" if len(good) == len(cells) else "contradicted" if bad else "not resolved"
+    numbers = show(first.change, first.metric.effect == "difference")
+    p = f", Holm p {adjusted[id(first)]:.2g}" if id(first) in adjusted else ""
+    n = f", n {first.change.n}" if first.metric.varies_with != "nothing" else ""
+    text = f"{head}: {verdict} ({numbers}{p}{n}{'; ' + lost if lost else ''})."
+    return Finding("Claim", text, verdict != "not resolved")
 
 
 def _places(groups: Sequence[Sequence[Point]]) -> list[str]:

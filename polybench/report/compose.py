@@ -1,71 +1,54 @@
-"""A run becomes a document: the answer, the tables, the figures, and the facts they rest on."""
+"""A run becomes a document: sections in the order in which they are read, and the facts they rest on."""
 
 from __future__ import annotations
 
-from polybench.compare import selfcheck, way
-from polybench.compare.derive import with_derived
-from polybench.compare.grid import compared
-from polybench.document import Document, Table
-from polybench.report import dynamics, limits, losses
-from polybench.report.accuracy import error_figures, error_tables
-from polybench.report.answer import findings
-from polybench.report.cost_picture import beside_answer, cost_figures
-from polybench.report.dynamics import dynamics_figures
-from polybench.report.figures import figures
-from polybench.report.losses import spread_tables
-from polybench.report.overview import overview
-from polybench.report.profiles import profile_tables
-from polybench.report.provenance import facts, notes
-from polybench.report.rates import rate_figures, rate_tables
-from polybench.report.scaling import scaling_figures, scaling_tables
-from polybench.report.selfcheck import table as selfcheck_table
-from polybench.report.tables import tables
-from polybench.report.way import way_tables
+from itertools import chain
+
+from polybench.compare.comparisons import Comparisons
+from polybench.document import Document
+from polybench.report import (
+    accuracy,
+    answer,
+    cost_picture,
+    dynamics,
+    figures,
+    limits,
+    losses,
+    overview,
+    profiles,
+    provenance,
+    rates,
+    scaling,
+    selfcheck,
+    spread,
+    tables,
+    way,
+)
 from polybench.run.frame import COLUMNS, rows
 from polybench.run.store import Run
+
+SECTIONS = (
+    provenance, answer, overview, figures, cost_picture, accuracy, losses, way, scaling, rates, spread, tables,
+    dynamics, limits, selfcheck, profiles,
+)  # fmt: skip
 
 
 def compose(run: Run) -> Document:
     """The report of a run; the same for every format."""
-    full = with_derived(compared(run))
-    first = overview(full)
-    profiles, lost = profile_tables(run)
-    pictures = (
-        *figures(full),
-        *cost_figures(full),
-        *scaling_figures(full),
-        *rate_figures(run),
-        *error_figures(full),
-        *dynamics_figures(full),
-    )
+    comparisons = Comparisons.of(run)
+    made = {part: part.section(comparisons) for part in SECTIONS if part is not tables}
+    told = frozenset(chain.from_iterable(section.metrics for section in made.values()))
+    made[tables] = tables.section(comparisons, told)  # what no other section tells
+    sections = [made[part] for part in SECTIONS]
+    pictures = tuple(chain.from_iterable(s.figures for s in sections))
     return Document(
         title=run.name,
-        description=run.suite.get("description", ""),
-        findings=findings(full),
-        tables=(
-            *([first] if first else []),
-            *error_tables(full),
-            *_of_losses(run, full),
-            *tables(full, without=(*losses.titles(full), *way.METRICS, *dynamics.METRICS)),
-            *dynamics.dynamics_tables(full),
-            *_special(full),
-            *profiles,
-        ),
+        description=run.suite.description,
+        findings=tuple(chain.from_iterable(s.findings for s in sections)),
+        tables=tuple(chain.from_iterable(s.tables for s in sections)),
         figures=pictures,
-        facts=facts(run),
-        notes=(*notes(run), *lost),
+        facts=provenance.facts(run),
+        notes=tuple(chain.from_iterable(s.notes for s in sections)),
         data={"run": run.header, "columns": COLUMNS, "values": rows(run)},
-        picture=beside_answer(pictures),
+        picture=cost_picture.beside_answer(pictures),
     )
-
-
-def _of_losses(run: Run, full: Run) -> tuple[Table, ...]:
-    """Tables of seeds: what is compared, and of all of the run what tuned it and where its spread comes from."""
-    compared_ones = (*losses.loss_tables(full), *way_tables(full), *scaling_tables(full))
-    return (*compared_ones, *rate_tables(run), *spread_tables(run))
-
-
-def _special(run: Run) -> tuple[Table, ...]:
-    """Tables of kinds whose numbers are not compared activation by activation."""
-    kinds = {b["kind"] for b in run.suite["benchmarks"]}
-    return (*limits.tables(run), *([selfcheck_table(run)] if selfcheck.KIND in kinds else []))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from polybench.compare.comparison import Comparison, across
-from polybench.compare.grid import Group
+from polybench.compare.comparison import Comparison
+from polybench.compare.comparisons import Comparisons
+from polybench.compare.points import Group, by_place
 from polybench.document import Figure, Series
-from polybench.report.figures import TIME
+from polybench.measure.kinds.memory import SAVED
+from polybench.measure.kinds.speed import TOTAL
+from polybench.report.section import Section
 from polybench.report.wording import held_constant, key_of, sentences, title_of, troubles
-from polybench.run.store import Run
 from polybench.stats import CONFIDENCE_TIME, Estimate
 from polybench.trial import Cell
 
-BYTES = "saved_bytes"
 # Starts of keys, the most telling first: losses over sizes, loss against time, time against bytes, one of them alone.
 _TELLING = ("scaling-val-loss", "front-time", "cost", "bars")
 _ONE = Estimate(1.0, 1.0, 1.0, 0)  # the reference beside itself
@@ -32,29 +33,30 @@ def beside_answer(figures: Sequence[Figure]) -> str:
     return ""
 
 
-def cost_figures(run: Run) -> Iterator[Figure]:
+def section(comparisons: Comparisons) -> Section:
     """Time against bytes kept for backward, a picture a place where both were measured; without times bars of bytes."""
-    times, sizes = (_by_group(run, metric) for metric in (TIME, BYTES))
+    times, sizes = (_by_group(comparisons, metric.name) for metric in (TOTAL, SAVED))
     both = {g: b for g in times for b in sizes if _same_work(g[1], b[1])}
+    figures = []
     for group, other in both.items():
         pairs = [(t, sizes[other][name]) for name, t in times[group].items() if name in sizes[other]]
         if len(pairs) > 1:
-            yield _front(run, group, list(both), pairs)
+            figures.append(_front(comparisons, group, list(both), pairs))
     if not times:
-        plain = {b["name"]: b["backends"][0] for b in run.suite["benchmarks"]}
-        shown = {g: list(found.values()) for g, found in sizes.items() if g[1].backend == plain.get(g[0])}
-        for group, found in shown.items():
-            yield _bars(run, group, list(shown), found)
+        plain = comparisons.grid.first_backend
+        shown = {g: list(cells.values()) for g, cells in sizes.items() if g[1].backend == plain(g[0])}
+        figures += [_bars(comparisons, group, list(shown), cells) for group, cells in shown.items()]
+    return Section(figures=tuple(figures))
 
 
-def _by_group(run: Run, metric: str) -> dict[Group, dict[str, Comparison]]:
+def _by_group(comparisons: Comparisons, metric: str) -> dict[Group, dict[str, Comparison]]:
     """The comparisons of each place that have a ratio to the reference, and the reference, by activation."""
-    reference = run.suite["reference"]
-    found: dict[Group, dict[str, Comparison]] = {}
-    for c in across(run, only=metric):
-        if c.change or (c.cell.activation == reference and c.value):
-            found.setdefault((c.point.benchmark, c.cell.place), {})[c.cell.activation] = c
-    return {group: cs for group, cs in found.items() if len(cs) > 1}
+    told = [
+        c
+        for c in comparisons.to_reference(metric).values()
+        if c.change or (c.activation == comparisons.reference and c.value)
+    ]
+    return {group: {c.activation: c for c in cells} for group, cells in by_place(told).items() if len(cells) > 1}
 
 
 def _same_work(a: Cell, b: Cell) -> bool:
@@ -64,8 +66,10 @@ def _same_work(a: Cell, b: Cell) -> bool:
     return alike and (a.backend, a.device, a.dtype) == (b.backend, b.device, b.dtype)
 
 
-def _front(run: Run, group: Group, groups: Sequence[Group], pairs: Sequence[tuple[Comparison, Comparison]]) -> Figure:
-    reference = run.suite["reference"]
+def _front(
+    comparisons: Comparisons, group: Group, groups: Sequence[Group], pairs: Sequence[tuple[Comparison, Comparison]]
+) -> Figure:
+    reference = comparisons.reference
     return Figure(
         key=key_of("cost", "time bytes", group, groups),
         kind="pareto",
@@ -75,7 +79,7 @@ def _front(run: Run, group: Group, groups: Sequence[Group], pairs: Sequence[tupl
             "further left and lower is better",
             f"Whiskers are {CONFIDENCE_TIME:.0%} intervals of block-wise ratios; bytes are exact",
             "The thin line joins the activations that no other beats in both",
-            held_constant(run, group, [t.point for t, _ in pairs]),
+            held_constant(comparisons, group, [t.point for t, _ in pairs]),
             troubles([t.point for t, _ in pairs]),
         ),
         x_label=f"Bytes kept / bytes of {reference}",
@@ -91,16 +95,16 @@ def _spot(time: Comparison, size: Comparison) -> Series:
     return Series(time.cell.activation, (across_.value,), (shown.value,), *ends)
 
 
-def _bars(run: Run, group: Group, groups: Sequence[Group], found: Sequence[Comparison]) -> Figure:
-    reference = run.suite["reference"]
+def _bars(comparisons: Comparisons, group: Group, groups: Sequence[Group], found: Sequence[Comparison]) -> Figure:
+    reference = comparisons.reference
     points = [c.point for c in found]
     return Figure(
-        key=key_of("bars", BYTES, group, groups),
+        key=key_of("bars", SAVED.name, group, groups),
         kind="bars",
         title=title_of("Bytes kept for backward", group, groups),
         caption=sentences(
             f"Bytes that forward keeps for backward over those of {reference}; shorter is less, and exact",
-            held_constant(run, group, points),
+            held_constant(comparisons, group, points),
             troubles(points),
         ),
         x_label="",

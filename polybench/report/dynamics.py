@@ -7,16 +7,19 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
-from polybench.compare.comparison import Comparison, across
-from polybench.compare.grid import Point, by_step, grouped, points
+from polybench.compare.comparison import Comparison
+from polybench.compare.comparisons import Comparisons
+from polybench.compare.points import Point, by_place, by_step
 from polybench.document import Column, Entry, Figure, Series, Table
 from polybench.measure import training_metrics as metrics
 from polybench.measure.training_metrics import LAYER_COEFFICIENTS, SCALARS
 from polybench.metric import Metric, significant
-from polybench.report.figures import FEW_SEEDS
+from polybench.report import bands
+from polybench.report.section import Section
 from polybench.report.wording import (
     change_entry,
-    field_of,
+    head_columns,
+    head_entries,
     held_constant,
     key_of,
     mean_over,
@@ -26,8 +29,7 @@ from polybench.report.wording import (
     troubles,
     varying_axes,
 )
-from polybench.run.store import Run
-from polybench.stats import CONFIDENCE_SEED, paired
+from polybench.stats import CONFIDENCE_SEED
 
 _WIDTH = "Gated blocks are narrower at equal parameters, and already at random a narrower matrix has a lower rank"
 # (metric, title, what the reader must know)
@@ -41,28 +43,41 @@ _BY_LAYER = (
 )
 _LEARNED = tuple((m, f"Learned coefficient a_{i}", "") for i, m in enumerate(metrics.COEFFICIENTS))
 
-METRICS = tuple(metric.name for metric in SCALARS)
+Rows = dict[Point, dict[Metric, Comparison]]
 
 
-def dynamics_tables(run: Run) -> Iterator[Table]:
-    """For each benchmark that was observed its dynamics, and its coefficients where there are any."""
-    by_place: dict[str, dict[Point, dict[str, Comparison]]] = defaultdict(lambda: defaultdict(dict))
+def section(comparisons: Comparisons) -> Section:
+    """Of each benchmark that was observed its dynamics, its coefficients where there are any, and the pictures."""
+    observed = _observed(comparisons)
+    tables = [table for name, rows in observed.items() for table in _tables(comparisons, name, rows)]
+    told = frozenset(m.name for m in SCALARS if observed)
+    return Section(tables=tuple(tables), figures=tuple(_figures(comparisons)), metrics=told)
+
+
+def _observed(comparisons: Comparisons) -> dict[str, Rows]:
+    """The comparisons of all scalars by benchmark and point, of the benchmarks that have any value."""
+    benchmarks: dict[str, Rows] = defaultdict(lambda: defaultdict(dict))
     for metric in SCALARS:
-        for c in across(run, only=metric.name):
-            by_place[c.point.benchmark][c.point][metric.name] = c
-    for name, found in by_place.items():
-        if any(c.value is not None for row in found.values() for c in row.values()):
-            yield _compared(run, name, found)
-            learned = [p for p in found if any(by_step(p, m) for m in LAYER_COEFFICIENTS)]
-            if learned:
-                yield _learned(name, learned)
+        for point, comparison in comparisons.to_reference(metric.name).items():
+            benchmarks[point.benchmark][point][metric] = comparison
+    return {
+        n: rows
+        for n, rows in benchmarks.items()
+        if any(c.value is not None for of in rows.values() for c in of.values())
+    }
 
 
-def _compared(run: Run, name: str, found: dict[Point, dict[str, Comparison]]) -> Table:
-    reference = run.suite["reference"]
-    rows = list(found)
+def _tables(comparisons: Comparisons, name: str, rows: Rows) -> Iterator[Table]:
+    yield _compared(comparisons, name, rows)
+    learned = [p for p in rows if any(by_step(p, m) for m in LAYER_COEFFICIENTS)]
+    if learned:
+        yield _coefficients(name, learned)
+
+
+def _compared(comparisons: Comparisons, name: str, rows: Rows) -> Table:
+    reference = comparisons.reference
     varying, _ = varying_axes([p.cell for p in rows])
-    columns = [Column(c, numeric=False) for c in ("activation", *varying)]
+    columns = head_columns(varying)
     for metric in SCALARS:
         over = f"over {reference}'s" if metric.effect == "ratio" else f"less {reference}'s"
         columns += [Column(title, note=metric.definition) for title in (metric.name, f"{metric.name} {over}")]
@@ -78,10 +93,10 @@ def _compared(run: Run, name: str, found: dict[Point, dict[str, Comparison]]) ->
         columns=tuple(columns),
         rows=tuple(
             (
-                *(Entry(e) for e in (point.cell.activation, *(field_of(point.cell, a) for a in varying))),
-                *(e for metric in SCALARS for e in _entries(found[point][metric.name], reference)),
+                *head_entries(point.cell, varying),
+                *(entry for metric in SCALARS for entry in _entries(of[metric], reference)),
             )
-            for point in rows
+            for point, of in rows.items()
         ),
     )
 
@@ -92,7 +107,7 @@ def _entries(comparison: Comparison, reference: str) -> tuple[Entry, Entry]:
     return shown, change_entry(comparison, reference)
 
 
-def _learned(name: str, rows: Sequence[Point]) -> Table:
+def _coefficients(name: str, rows: Sequence[Point]) -> Table:
     varying, _ = varying_axes([p.cell for p in rows])
     numbers = [i for i, m in enumerate(LAYER_COEFFICIENTS) if any(by_step(p, m) for p in rows)]
     return Table(
@@ -104,12 +119,12 @@ def _learned(name: str, rows: Sequence[Point]) -> Table:
             "a_0 is the bias; all others count from the last parameter, so that a_i of a polynomial is that of power i",
         ),
         columns=(
-            *(Column(c, numeric=False) for c in ("activation", *varying)),
+            *head_columns(varying),
             *(Column(f"a_{i}", note=LAYER_COEFFICIENTS[i].definition) for i in numbers),
         ),
         rows=tuple(
             (
-                *(Entry(e) for e in (point.cell.activation, *(field_of(point.cell, a) for a in varying))),
+                *head_entries(point.cell, varying),
                 *(_coefficient(point, LAYER_COEFFICIENTS[i]) for i in numbers),
             )
             for point in rows
@@ -125,42 +140,39 @@ def _coefficient(point: Point, metric: Metric) -> Entry:
     return Entry(f"{mean} ({low} to {high})", fmean(layers))
 
 
-def dynamics_figures(run: Run) -> Iterator[Figure]:
+def _figures(comparisons: Comparisons) -> Iterator[Figure]:
     """A picture for each metric and group of cells that a run observed; a line an activation."""
-    every = grouped(points(run))
-    for metric, what, told in (*_BY_LAYER, *_LEARNED):
+    every = by_place(comparisons.points())
+    for metric, what, caveat in (*_BY_LAYER, *_LEARNED):
         observed = {g: [p for p in ps if any(any(v) for v in by_step(p, metric).values())] for g, ps in every.items()}
         groups = {g: ps for g, ps in observed.items() if ps}
         for group in groups:
             found = [p for p in every[group] if by_step(p, metric)]
             counts = [max(map(len, by_step(p, metric).values())) for p in found]
-            few = min(counts) < FEW_SEEDS
-            band = "the range of the seeds" if few else f"the {CONFIDENCE_SEED:.0%} t interval of the mean"
-            lines = [line for p in found if (line := _line(p, by_step(p, metric), few)).x]
+            lines = (_line(p, by_step(p, metric), bands.few(counts)) for p in found)
             yield Figure(
                 key=key_of("dynamics", metric.name, group, groups),
                 kind="curves",
                 title=title_of(what, group, groups),
                 caption=sentences(
                     metric.definition,
-                    told,
-                    mean_over(counts) + (f"; the band is {band}" if max(counts) > 1 else ""),
-                    held_constant(run, group, found),
+                    caveat,
+                    bands.told(counts, max(counts) > 1),
+                    held_constant(comparisons, group, found),
                     troubles(every[group]),
                 ),
                 x_label="Layer" if metric.along == "layer" else "Optimizer steps",
                 y_label=what,
-                series=tuple(lines),
+                series=tuple(line for line in lines if line.x),
             )
 
 
 def _line(point: Point, values: dict[int, list[float]], few: bool) -> Series:
     """Mean and band where every seed has a finite value."""
     seeds = max(map(len, values.values()))
-    rows = []
-    for x, found in sorted(values.items()):
-        if len(found) == seeds and all(map(math.isfinite, found)):
-            middle = paired(found, CONFIDENCE_SEED)
-            rows.append((float(x), middle.value, *((min(found), max(found)) if few else (middle.low, middle.high))))
-    xs, ys, lows, highs = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return Series(point.cell.activation, xs, ys, *((lows, highs) if seeds > 1 else ()))
+    whole = {
+        float(x): of_seeds
+        for x, of_seeds in sorted(values.items())
+        if len(of_seeds) == seeds and all(map(math.isfinite, of_seeds))
+    }
+    return bands.line(point.cell.activation, whole, few, seeds > 1)

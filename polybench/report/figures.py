@@ -4,76 +4,86 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
-from polybench.compare.comparison import Comparison, across
+from polybench.compare.comparison import Comparison
+from polybench.compare.comparisons import Comparisons
 from polybench.compare.derive import tokens_a_step
-from polybench.compare.grid import Group, Point, grouped, machines, of_seeds, points
+from polybench.compare.points import Group, Point, by_place, machines, of_seeds
 from polybench.document import Figure, Series
-from polybench.metric import Scale, scale_for
+from polybench.measure.kinds.speed import TOTAL
+from polybench.metric import Cost, Metric, Scale, scale_for
+from polybench.report import bands
+from polybench.report.section import Section
 from polybench.report.wording import held_constant, key_of, mean_over, sentences, title_of, troubles
-from polybench.run.store import Run
 from polybench.stats import CONFIDENCE_SEED, CONFIDENCE_TIME, Estimate, paired
 
-FEW_SEEDS = 6  # below, a band shows the seeds' range: a t interval of so few is wider than all of them
 SKIPPED = 0.1  # share of a curve's start, whose fall would flatten all that follows
-TIME, LOSS, THROUGHPUT, PEAK = "total_time", "val_loss", "tokens_per_s", "step_peak_bytes"
 _SMOOTH_FROM, _WIDEST = 50, 51  # values from which a curve is smoothed, and the widest window
-_COSTS = ((THROUGHPUT, "time", "Training time a token"), (PEAK, "memory", "Peak memory of a training step"))
-_TITLES = {"train_loss": "Training loss", "val_curve": "Held-out loss"}
+
+Groups = Mapping[Group, Sequence[Point]]
 
 
-def figures(run: Run) -> tuple[Figure, ...]:
-    """Every picture that this run has data for; `run` went through `derive.with_derived`."""
-    return (*_fronts(run), *_curves(run), *_bars(run))
+def section(comparisons: Comparisons) -> Section:
+    """Every picture of losses and times that this run has data for."""
+    every = by_place(comparisons.points())
+    return Section(figures=(*_fronts(comparisons, every), *_curves(comparisons, every), *_bars(comparisons)))
 
 
-def _fronts(run: Run) -> Iterator[Figure]:
-    """Held-out loss against the time and against the memory of training, a point an activation."""
-    every = grouped(points(run))
-    for metric, what, axis in _COSTS:
-        both = {g: [p for p in ps if of_seeds(p, LOSS) and of_seeds(p, metric)] for g, ps in every.items()}
+def _fronts(comparisons: Comparisons, every: Groups) -> Iterator[Figure]:
+    """The loss against each cost that was measured beside it, a point an activation."""
+    losses = {g: loss for g in every if (loss := comparisons.loss(g[1].kind))}
+    for metric, cost in [(m, m.cost) for m in comparisons.metrics().values() if m.cost]:
+        both = {
+            g: [p for p in every[g] if of_seeds(p, loss.name) and of_seeds(p, metric.name)]
+            for g, loss in losses.items()
+        }
         alike = [
-            g for g, ps in both.items() if metric != THROUGHPUT or len(machines(r for p in ps for r in p.records)) < 2
+            g for g, ps in both.items() if not metric.of_time or len(machines(r for p in ps for r in p.records)) < 2
         ]
         groups = {g: both[g] for g in alike if both[g]}
-        for group, found in groups.items():
-            costs = [_cost(p, metric) for p in found]
-            scale = scale_for("s" if metric == THROUGHPUT else "B", (c.value for c in costs))
-            series = tuple(_spot(p, c, scale) for p, c in zip(found, costs, strict=True))
-            seeds = mean_over([len(of_seeds(p, LOSS)) for p in found])
-            crosses = (
-                f" with {CONFIDENCE_SEED:.0%} t intervals; the tables compare seed by seed, which tells more apart"
-            )
-            yield Figure(
-                key=key_of("front", what, group, groups),
-                kind="pareto",
-                title=title_of(f"Held-out loss against {what}", group, groups),
-                caption=sentences(
-                    f"{axis} and held-out loss after training; further left and lower is better",
-                    seeds + (crosses if any(s.low for s in series) else ""),
-                    "Memory is exact" if metric == PEAK else "",
-                    "The thin line joins the activations that no other beats in both",
-                    held_constant(run, group, found),
-                    troubles(every[group]),
-                ),
-                x_label=f"{axis}, {scale.unit}",
-                y_label=f"Held-out loss, {run.metrics[group[1].kind][LOSS].unit}",
-                series=series,
-            )
+        for group in groups:
+            yield _front(comparisons, losses[group], metric, cost, group, groups, troubles(every[group]))
 
 
-def _cost(point: Point, metric: str) -> Estimate:
-    """Seconds a token over the seeds, the inverse of what was measured; or the exact bytes of a step."""
-    values = of_seeds(point, metric)
-    if metric == THROUGHPUT:
-        return paired([1 / v for v in values], CONFIDENCE_SEED)
-    return Estimate(max(values), max(values), max(values), 1)
+def _front(
+    comparisons: Comparisons, loss: Metric, metric: Metric, cost: Cost, group: Group, groups: Groups, lost: str
+) -> Figure:
+    found = groups[group]
+    costs = [_cost(p, metric) for p in found]
+    scale = scale_for("s" if metric.better == "higher" else metric.unit, (c.value for c in costs))
+    values = [of_seeds(p, loss.name) for p in found]
+    series = tuple(_spot(p, v, c, scale) for p, v, c in zip(found, values, costs, strict=True))
+    seeds = mean_over([len(v) for v in values])
+    crosses = f" with {CONFIDENCE_SEED:.0%} t intervals; the tables compare seed by seed, which tells more apart"
+    return Figure(
+        key=key_of("front", cost.what, group, groups),
+        kind="pareto",
+        title=title_of(f"{loss.heading} against {cost.what}", group, groups),
+        caption=sentences(
+            f"{cost.axis} and {loss.words} after training; further left and lower is better",
+            seeds + (crosses if any(s.low for s in series) else ""),
+            f"{cost.what.capitalize()} is exact" if metric.varies_with == "nothing" else "",
+            "The thin line joins the activations that no other beats in both",
+            held_constant(comparisons, group, found),
+            lost,
+        ),
+        x_label=f"{cost.axis}, {scale.unit}",
+        y_label=f"{loss.heading}, {loss.unit}",
+        series=series,
+    )
 
 
-def _spot(point: Point, cost: Estimate, scale: Scale) -> Series:
-    loss = paired(of_seeds(point, LOSS), CONFIDENCE_SEED)
+def _cost(point: Point, metric: Metric) -> Estimate:
+    """Seconds a token over the seeds, the inverse of a measured rate; or the exact bytes of a step."""
+    values = of_seeds(point, metric.name)
+    if metric.varies_with == "nothing":
+        return Estimate(max(values), max(values), max(values), 1)
+    return paired([1 / v for v in values] if metric.better == "higher" else values, CONFIDENCE_SEED)
+
+
+def _spot(point: Point, losses: Sequence[float], cost: Estimate, scale: Scale) -> Series:
+    loss = paired(losses, CONFIDENCE_SEED)
     shown = cost.map(lambda value: value / scale.factor)
     return Series(point.cell.activation, (shown.value,), (loss.value,), *_ends(loss), *_ends(shown))
 
@@ -84,35 +94,31 @@ def _ends(estimate: Estimate) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return ((estimate.low,), (estimate.high,)) if known else ((), ())
 
 
-def _curves(run: Run) -> Iterator[Figure]:
+def _curves(comparisons: Comparisons, every: Groups) -> Iterator[Figure]:
     """Losses as training goes on: mean and band over the seeds that ended well."""
-    every = grouped(points(run))
-    curves = [m for ms in run.metrics.values() for m in ms.values() if m.curve and m.along == "step"]
-    metrics = {m.name: m for m in curves if m.effect == "difference"}
-    for name, metric in metrics.items():
-        groups = {g: kept for g, ps in every.items() if (kept := [p for p in ps if _curves_of(p, name)])}
+    steps = [m for m in comparisons.metrics().values() if m.curve and m.along == "step"]
+    for metric in [m for m in steps if m.effect == "difference"]:
+        groups = {g: kept for g, ps in every.items() if (kept := [p for p in ps if _curves_of(p, metric.name)])}
         for group, found in groups.items():
-            counts = [len(_curves_of(p, name)) for p in found]
-            few = min(counts) < FEW_SEEDS
-            band = "the range of the seeds" if few else f"the {CONFIDENCE_SEED:.0%} t interval of the mean"
-            longest = max(len(curve) for p in found for curve in _curves_of(p, name))
+            counts = [len(_curves_of(p, metric.name)) for p in found]
+            longest = max(len(curve) for p in found for curve in _curves_of(p, metric.name))
             window = min(_WIDEST, 2 * (longest // _SMOOTH_FROM) + 1)
             scale = tokens_a_step(group[1])
-            lines = (_line(p, name, window, few, scale or 1) for p in found)
+            lines = (_line(p, metric.name, window, bands.few(counts), scale or 1) for p in found)
             yield Figure(
-                key=key_of("curve", name, group, groups),
+                key=key_of("curve", metric.name, group, groups),
                 kind="curves",
-                title=title_of(_TITLES.get(name, name), group, groups),
+                title=title_of(metric.heading, group, groups),
                 caption=sentences(
                     metric.definition,
-                    mean_over(counts) + (f"; the band is {band}" if max(counts) > 1 else ""),
+                    bands.told(counts, max(counts) > 1),
                     f"Every seed's curve is a centred running mean over {window} steps" if window > 1 else "",
                     f"The first {SKIPPED:.0%} of the training is left out of the picture",
-                    held_constant(run, group, found),
+                    held_constant(comparisons, group, found),
                     troubles(every[group]),
                 ),
                 x_label="Tokens trained on" if scale else "Optimizer steps",
-                y_label=f"{_TITLES.get(name, name)}, {metric.unit}",
+                y_label=f"{metric.heading}, {metric.unit}",
                 series=tuple(line for line in lines if line.x),
             )
 
@@ -121,15 +127,9 @@ def _line(point: Point, metric: str, window: int, few: bool, scale: int) -> Seri
     """Mean and band at the steps that every seed has; points that are not finite are dropped."""
     curves = [_smooth(c, window) for c in _curves_of(point, metric)]
     steps = sorted(set.intersection(*(set(c) for c in curves)))
-    rows = []
-    for step in steps:
-        values = [c[step] for c in curves]
-        if step >= SKIPPED * steps[-1] and all(map(math.isfinite, values)):
-            middle = paired(values, CONFIDENCE_SEED)
-            low, high = (min(values), max(values)) if few else (middle.low, middle.high)
-            rows.append((step * scale, middle.value, low, high))
-    x, y, low_side, high_side = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return Series(point.cell.activation, x, y, *((low_side, high_side) if len(curves) > 1 else ()))
+    values = {step * scale: [c[step] for c in curves] for step in steps if step >= SKIPPED * steps[-1]}
+    finite = {x: of_seeds for x, of_seeds in values.items() if all(map(math.isfinite, of_seeds))}
+    return bands.line(point.cell.activation, finite, few, len(curves) > 1)
 
 
 def _smooth(curve: dict[int, float], window: int) -> dict[int, float]:
@@ -145,12 +145,10 @@ def _curves_of(point: Point, metric: str) -> list[dict[int, float]]:
     return [dict(zip(m.steps or range(1, len(m.values) + 1), m.values, strict=True)) for m in curves]
 
 
-def _bars(run: Run) -> Iterator[Figure]:
+def _bars(comparisons: Comparisons) -> Iterator[Figure]:
     """Forward and backward time beside the reference's, a picture a speed group."""
-    reference = run.suite["reference"]
-    every: dict[Group, list[Comparison]] = defaultdict(list)
-    for comparison in across(run, only=TIME):
-        every[comparison.point.benchmark, comparison.cell.place].append(comparison)
+    reference = comparisons.reference
+    every = by_place(comparisons.to_reference(TOTAL.name).values())
     groups = {g: cs for g, cs in every.items() if any(c.change for c in cs)}
     for group, found in groups.items():
         base = next(c.reference for c in found if c.change) or 0.0
@@ -160,7 +158,7 @@ def _bars(run: Run) -> Iterator[Figure]:
         doubt = "A second copy of the reference differed from the first, so small differences say nothing here"
         whiskers = f"Whiskers are {CONFIDENCE_TIME:.0%} intervals of block-wise ratios"
         yield Figure(
-            key=key_of("bars", TIME, group, groups),
+            key=key_of("bars", TOTAL.name, group, groups),
             kind="bars",
             title=title_of("Time of forward and backward", group, groups),
             caption=sentences(
@@ -168,7 +166,7 @@ def _bars(run: Run) -> Iterator[Figure]:
                 f"{scale.show(base, 3)} {scale.unit}; shorter is faster",
                 whiskers if any(s.low for s in series) else "There are too few blocks for an interval",
                 doubt if any(c.outcome == "unstable" for c in found) else "",
-                held_constant(run, group, members),
+                held_constant(comparisons, group, members),
                 troubles(members),
             ),
             x_label="",

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from polybench.compare.grid import points
+from polybench.compare.comparisons import Comparisons
 from polybench.compare.limits import KIND, Limit, limits
+from polybench.compare.points import Point
 from polybench.document import Column, Entry, Table
+from polybench.measure.kinds.speed import FLOPS, TOTAL
 from polybench.metric import significant
-from polybench.report.wording import field_of, name_of, show, varying_axes
-from polybench.run.store import Run
+from polybench.report.section import Section
+from polybench.report.wording import head_columns, head_entries, name_of, show, varying_axes
 from polybench.stats import CONFIDENCE_TIME
 
 
-def tables(run: Run) -> tuple[Table, ...]:
+def section(comparisons: Comparisons) -> Section:
     """A table for each benchmark that timed something with a known limit."""
-    names = [b["name"] for b in run.suite["benchmarks"] if b["kind"] == KIND]
-    found = {name: list(limits(run, name)) for name in names}
-    return tuple(_table(run, name, rows) for name, rows in found.items() if rows)
+    tables = []
+    for name in [b.name for b in comparisons.run.suite.benchmarks if b.kind == KIND]:
+        points = [p for p in comparisons.points() if p.benchmark == name]
+        if rows := list(limits(points)):
+            silent = [p for p in points if not p.values(FLOPS.name) and p.values(TOTAL.name)]
+            tables.append(_table(comparisons, name, rows, silent))
+    return Section(tables=tuple(tables))
 
 
-def _table(run: Run, name: str, found: Sequence[Limit]) -> Table:
+def _table(comparisons: Comparisons, name: str, found: Sequence[Limit], silent: Sequence[Point]) -> Table:
     varying, shared = varying_axes([limit.point.cell for limit in found])
     columns = (
-        Column("activation", numeric=False),
-        *(Column(a, numeric=False) for a in varying),
+        *head_columns(varying),
         Column("moved", "GB/s", "Least bytes of forward and backward over the time they took."),
         Column("copy", "GB/s", "A copy of the hidden tensor in the same blocks: read once and written once."),
         Column("computed", "GFLOP/s", "Operations of forward and backward over the time they took."),
@@ -34,8 +39,7 @@ def _table(run: Run, name: str, found: Sequence[Limit]) -> Table:
     )
     rows = tuple(
         (
-            Entry(limit.point.cell.activation),
-            *(Entry(field_of(limit.point.cell, a)) for a in varying),
+            *head_entries(limit.point.cell, varying),
             _giga(limit.bandwidth),
             _giga(limit.copy_bandwidth),
             _giga(limit.rate),
@@ -45,12 +49,11 @@ def _table(run: Run, name: str, found: Sequence[Limit]) -> Table:
         )
         for limit in found
     )
-    silent = [p for p in points(run) if p.benchmark == name and not p.values("flops") and p.values("total_time")]
     return Table(
         key=f"{name}-limits",
         title=f"{name}: limits",
         caption=(
-            f"On {run.header['device']}, {', '.join(shared)}. An activation alone must at least read every input and "
+            f"On {comparisons.run.device}, {', '.join(shared)}. An activation alone must at least read every input and "
             "write every output once, as fast as the copy does in the same blocks: that is its limit. Of a block or "
             "decoder the share is the model FLOPs utilisation, against the product. "
             f"{CONFIDENCE_TIME:.0%} intervals. Bound by: the largest of the least times of moving, computing and "

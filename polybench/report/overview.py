@@ -2,67 +2,62 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import replace
+from collections.abc import Sequence
 
-from polybench.compare.comparison import Comparison, across
+from polybench.compare.comparison import Comparison
+from polybench.compare.comparisons import Comparisons
+from polybench.compare.points import by_place
 from polybench.document import Column, Entry, Table
+from polybench.metric import Metric
 from polybench.plan.tuning import WORDS
-from polybench.report.wording import change_entry, status_word
-from polybench.run.store import Run
-from polybench.trial import Cell
-
-# What is asked of a run, where it was measured: (metric, header).
-_ASKED = (
-    ("total_time", "time of a block"),
-    ("saved_bytes", "bytes kept for backward"),
-    ("tokens_per_s", "training tokens/s"),
-    ("step_peak_bytes", "peak of a training step"),
-    ("val_loss", "held-out loss"),
-)
+from polybench.report.section import Section
+from polybench.report.wording import change_entry, head_columns, status_word
 
 
-def overview(run: Run) -> Table | None:
-    """Each activation against the reference in one cell of every question; None for a single question.
+def section(comparisons: Comparisons) -> Section:
+    """Each activation against the reference in one cell of every question; empty for a single question."""
+    metrics = [(metric, cells) for metric in _told(comparisons) if (cells := _cells(comparisons, metric))]
+    if len(metrics) < 2:
+        return Section()
+    reference, columns, places = comparisons.reference, head_columns(()), []
+    for metric, cells in metrics:
+        unit = f"difference in {metric.unit}" if metric.effect == "difference" else "ratio"
+        columns.append(Column(metric.header, unit, metric.definition))
+        rate = WORDS.get(str(dict(cells[0].cell.axes).get("lr")))
+        places.append(f"{metric.header}: {metric.name} of {cells[0].benchmark}" + (f", {rate}" if rate else ""))
+    by_name = [{c.activation: c for c in cells} for _, cells in metrics]
+    rows = tuple(
+        (Entry(name), *(_entry(of.get(name), reference) for of in by_name))
+        for name in comparisons.run.suite.activations
+    )
+    caption = f"Everything against {reference}, with intervals; details in the tables below. {'; '.join(places)}."
+    return Section(tables=(Table("overview", "Overview", caption, tuple(columns), rows),))
+
+
+def _told(comparisons: Comparisons) -> list[Metric]:
+    """The metrics that have a header: what it costs first, what it buys last."""
+    told = [m for m in comparisons.metrics().values() if m.header]
+    return sorted(told, key=lambda m: -m.asked.rank if m.asked else 0)
+
+
+def _cells(comparisons: Comparisons, metric: Metric) -> Sequence[Comparison]:
+    """All activations in one cell.
 
     Where a metric was measured in several cells, the block is preferred to the bare activation, and
     then the cell with the most activations, of these the last, which is the largest as people write them.
     """
-    reference = run.suite["reference"]
-    plain = {b["name"]: b["backends"][0] for b in run.suite["benchmarks"]}
-    columns, told = [], []
-    chosen: list[dict[str, Comparison]] = []
-    for metric, header in _ASKED:
-        found = [c for c in across(run, only=metric) if c.cell.backend == plain.get(c.point.benchmark)]
-        found = [c for c in found if dict(c.cell.axes).get("level", "block") == "block"] or found
-        if not found:
-            continue
-        groups: dict[tuple[str, Cell], list[Comparison]] = defaultdict(list)
-        for c in found:
-            groups[c.point.benchmark, c.cell.place].append(c)
-        most = max(map(len, groups.values()))
-        group = [g for g in groups.values() if len(g) == most][-1]
-        chosen.append({c.cell.activation: c for c in group})
-        difference = group[0].metric.effect == "difference"
-        unit = f"difference in {group[0].metric.unit}" if difference else "ratio"
-        columns.append(Column(header, unit, group[0].metric.definition))
-        rate = WORDS.get(str(dict(group[0].cell.axes).get("lr")))
-        told.append(f"{header}: {metric} of {group[0].point.benchmark}" + (f", {rate}" if rate else ""))
-    if len(columns) < 2:
-        return None
-    rows = []
-    for name in run.suite["activations"]:
-        row = [Entry(name)]
-        for by_name in chosen:
-            there = by_name.get(name)
-            row.append(_entry(there, reference) if there else Entry("–"))
-        rows.append(tuple(row))
-    caption = f"Everything against {reference}, with intervals; details in the tables below. {'; '.join(told)}."
-    return Table("overview", "Overview", caption, (Column("activation", numeric=False), *columns), tuple(rows))
+    plain = comparisons.grid.first_backend
+    beside = comparisons.to_reference(metric.name).values()
+    cells = [c for c in beside if c.cell.backend == plain(c.benchmark)]
+    blocks = [c for c in cells if dict(c.cell.axes).get("level", "block") == "block"]
+    groups = list(by_place(blocks or cells).values())
+    most = max(map(len, groups), default=0)
+    return next((group for group in reversed(groups) if len(group) == most), [])
 
 
-def _entry(comparison: Comparison, reference: str) -> Entry:
+def _entry(comparison: Comparison | None, reference: str) -> Entry:
+    if comparison is None:
+        return Entry("–")
     if comparison.value is None:
         return Entry(status_word(comparison.point))
-    entry = change_entry(comparison, reference)
-    return replace(entry, best=False)
+    return change_entry(comparison, reference)

@@ -6,24 +6,32 @@ import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
+from polybench.compare.comparisons import Comparisons
 from polybench.document import Column, Entry, Table
 from polybench.errors import ResultsError
 from polybench.metric import Scale, scale_for, significant
 from polybench.record import TRACE_ENDING
-from polybench.report.wording import field_of, varying_axes
+from polybench.report.section import Section
+from polybench.report.wording import head_columns, head_entries, varying_axes
 from polybench.run import traces
-from polybench.run.store import Run
 from polybench.run.traces import Operator, Profile
 from polybench.trial import Cell
 
 MOST, FEWEST = 6, 2  # operators shown of a trace
 LINES = 60  # of a table, where fewer operators of each trace can keep it so short
 _MICRO = Scale(1e-6, "µs")
+_MEMORY = {
+    "allocated": "bytes asked for",
+    "freed": "bytes given back",
+    "peak": "most bytes alive at once, above what was alive before",
+}
+_Body = Callable[[Profile], Iterable[Sequence[Entry]]]
 Profiles = Sequence[tuple[Cell, Profile]]
 
 
-def profile_tables(run: Run) -> tuple[tuple[Table, ...], tuple[str, ...]]:
+def section(comparisons: Comparisons) -> Section:
     """Tables of every benchmark that left traces, and a note on those that cannot be read."""
+    run = comparisons.stored
     groups: dict[str, list[tuple[Cell, Profile]]] = defaultdict(list)
     lost: list[str] = []
     for record in run.records:
@@ -34,10 +42,10 @@ def profile_tables(run: Run) -> tuple[tuple[Table, ...], tuple[str, ...]]:
                 groups[record.trial.benchmark].append((record.trial.cell, traces.read(run.path / artifact.name)))
             except ResultsError as problem:
                 lost.append(str(problem))
-    tables = [table for name, found in groups.items() for table in _tables(name, found)]
+    tables = tuple(table for name, found in groups.items() for table in _tables(name, found))
     what = "A trace has" if len(lost) == 1 else f"{len(lost)} traces have"
     notes = (f"{what} no table, since {lost[0]}; what was measured does not depend on it.",) if lost else ()
-    return tuple(tables), notes
+    return Section(tables=tables, notes=notes)
 
 
 def _tables(name: str, found: Profiles) -> Iterable[Table]:
@@ -48,13 +56,10 @@ def _tables(name: str, found: Profiles) -> Iterable[Table]:
     )
 
     def table(key: str, title: str, caption: str, columns: Sequence[Column], body: _Body) -> Table:
-        names = [Column("activation", numeric=False), *(Column(a, numeric=False) for a in varying)]
-        rows = [
-            (Entry(cell.activation), *(Entry(field_of(cell, a)) for a in varying), *entries)
-            for cell, profile in found
-            for entries in body(profile)
-        ]
-        return Table(f"{name}-{key}", f"{name}: {title}", f"{start} {caption}", (*names, *columns), tuple(rows))
+        rows = [(*head_entries(cell, varying), *entries) for cell, profile in found for entries in body(profile)]
+        return Table(
+            f"{name}-{key}", f"{name}: {title}", f"{start} {caption}", (*head_columns(varying), *columns), tuple(rows)
+        )
 
     shown = max(FEWEST, min(MOST, LINES // len(found) - 1))
     top = f"The {shown} with the most self time of each."
@@ -102,14 +107,6 @@ def _tables(name: str, found: Profiles) -> Iterable[Table]:
             (Column("kernel", numeric=False), *times),
             lambda profile: [line[:-2] for line in _lines(profile.kernels, profile.steps, shown, size)],
         )
-
-
-_MEMORY = {
-    "allocated": "bytes asked for",
-    "freed": "bytes given back",
-    "peak": "most bytes alive at once, above what was alive before",
-}
-_Body = Callable[[Profile], Iterable[Sequence[Entry]]]
 
 
 def _lines(operators: Sequence[Operator], steps: int, shown: int, size: Scale) -> list[list[Entry]]:

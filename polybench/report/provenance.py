@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import Any
 
+from polybench.compare.comparisons import Comparisons
 from polybench.machine.environment import differences, fingerprint
+from polybench.report.section import Section
 from polybench.run.merge import MOST_LABELS, missing
 from polybench.run.store import Run
 
@@ -14,7 +16,7 @@ def facts(run: Run) -> tuple[tuple[str, str], ...]:
     """Where and when the numbers were made, and how many trials ended how."""
     environment, after = run.environment, run.header.get("environment_after", {})
     packages = environment.get("packages", {})
-    ended = Counter(r.status.replace("_", " ") for r in run.records)
+    ended = Counter(r.status.words for r in run.records)
     pairs = (
         ("run", str(run.path)),
         ("started", run.header.get("started_at", "")),
@@ -45,21 +47,17 @@ def _meanwhile(window: dict[str, float]) -> str:
     return text + (f", the container's quota stopped it {stopped} times" if stopped else "")
 
 
-def notes(run: Run) -> tuple[str, ...]:
+def section(comparisons: Comparisons) -> Section:
     """What the reader must know of how the run came to be."""
-    forced = run.header.get("forced", [])
-    mixed = [f"This run was resumed after changes, so its parts may not go together: {'; '.join(forced)}."]
-    planned, there = run.header.get("planned", 0), len(run.records)
-    parts = _part_notes(run)
-    if there >= planned:
-        return (*run.notes, *(mixed if forced else []), *parts)
-    command = f"`polybench run --resume {run.path}`"
-    return (
-        *run.notes,
-        *(mixed if forced else []),
-        f"The run is not complete: {there} of {planned} trials are there; {command} goes on.",
-        *parts,
-    )
+    run = comparisons.stored
+    forced, planned, there = run.header.get("forced", []), run.header.get("planned", 0), len(run.records)
+    notes = list(run.notes)
+    if forced:
+        notes.append(f"This run was resumed after changes, so its parts may not go together: {'; '.join(forced)}.")
+    if there < planned:
+        command = f"`polybench run --resume {run.path}`"
+        notes.append(f"The run is not complete: {there} of {planned} trials are there; {command} goes on.")
+    return Section(notes=(*notes, *_part_notes(run)))
 
 
 def part_facts(run: Run) -> tuple[tuple[str, str], ...]:

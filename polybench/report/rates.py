@@ -9,17 +9,27 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
 
-from polybench.compare.grid import Group, Point, points
+from polybench.compare.comparisons import Comparisons
+from polybench.compare.points import Group, Point
 from polybench.document import Column, Entry, Figure, Series, Table
+from polybench.kind import registered
 from polybench.metric import Metric
 from polybench.plan.tuning import TUNING, Losses, at_edge, best_rate, shared_rate, sound
-from polybench.report.figures import FEW_SEEDS
-from polybench.report.wording import field_of, held_constant, key_of, mean_over, sentences, title_of, varying_axes
+from polybench.report import bands
+from polybench.report.section import Section
+from polybench.report.wording import (
+    field_of,
+    head_columns,
+    head_entries,
+    held_constant,
+    key_of,
+    sentences,
+    title_of,
+    varying_axes,
+)
 from polybench.run.store import Run
-from polybench.stats import CONFIDENCE_SEED, paired
 from polybench.trial import Cell
 
-LOSSES = {"val_loss": "Held-out loss", "final_train_loss": "Training loss"}
 _EDGES = {"low": "lowest tried", "high": "highest tried", "": ""}
 
 
@@ -41,48 +51,59 @@ class Tried:
         return dict(tried)
 
 
-def tunings(run: Run) -> dict[Group, Tried]:
+def section(comparisons: Comparisons) -> Section:
+    """For each tuning benchmark the best rates, the mean loss at every rate that was tried, and pictures of both."""
+    places = tunings(comparisons)
+    benchmarks: dict[str, dict[Cell, Tried]] = defaultdict(dict)
+    for (benchmark, place), tuning in places.items():
+        benchmarks[benchmark][place] = tuning
+    return Section(
+        tables=tuple(t for name, tried in benchmarks.items() for t in _tables(comparisons.stored, name, tried)),
+        figures=tuple(_figures(comparisons, places)),
+    )
+
+
+def tunings(comparisons: Comparisons) -> dict[Group, Tried]:
     """By benchmark and by cell without activation and rate, of the benchmarks that tune."""
     places: dict[Group, list[Point]] = defaultdict(list)
-    for point in points(run):
+    for point in comparisons.whole.cells.values():
         rate = dict(point.cell.axes).get("lr")
         if point.benchmark.endswith(TUNING) and isinstance(rate, int | float):
             places[point.benchmark, _anywhere(point.cell)].append(point)
-    known = {g: next((m for n in LOSSES if (m := run.metrics[g[1].kind].get(n))), None) for g in places}
-    return {g: Tried(metric, tuple(places[g])) for g, metric in known.items() if metric}
+    objectives = {group: _objective(comparisons, group[1].kind) for group in places}
+    return {group: Tried(metric, tuple(places[group])) for group, metric in objectives.items() if metric}
 
 
-def rate_tables(run: Run) -> tuple[Table, ...]:
-    """For each tuning benchmark the best rates, and the mean loss at every rate that was tried."""
-    benchmarks: dict[str, dict[Cell, Tried]] = defaultdict(dict)
-    for (benchmark, place), tuning in tunings(run).items():
-        benchmarks[benchmark][place] = tuning
-    return tuple(table for name, places in benchmarks.items() for table in _tables(run, name, places))
+def _objective(comparisons: Comparisons, name: str) -> Metric | None:
+    """What the rates of a kind were chosen by; of a kind that is not here any more its loss."""
+    kind = registered(name)
+    chosen = comparisons.run.metrics[name].get(kind.objective) if kind else None
+    return chosen or comparisons.loss(name)
 
 
 def _tables(run: Run, benchmark: str, places: Mapping[Cell, Tried]) -> Iterator[Table]:
     first = next(iter(places.values())).metric
     varying, same = varying_axes(list(places))
     tried = sorted({rate for t in places.values() for losses in t.losses.values() for rate in losses})
-    names = (Column("activation", numeric=False), *(Column(axis, numeric=False) for axis in varying))
+    names = head_columns(varying)
     bests, every, notes = [], [], []
     for place, tuning in places.items():
-        where = tuple(Entry(field_of(place, axis)) for axis in varying)
         for activation, losses in tuning.losses.items():
-            bests.append((Entry(activation), *where, *_best(losses)))
-            best = best_rate(losses)
-            every.append((Entry(activation), *where, *(_mean(losses.get(r), best=r == best) for r in tried)))
+            head, best = head_entries(place.of(activation), varying), best_rate(losses)
+            bests.append((*head, *_best(losses)))
+            every.append((*head, *(_mean(losses.get(r), best=r == best) for r in tried)))
         shared = shared_rate(tuning.losses)
         told = f"{shared:g}" if shared else "none: no rate was survived by all of them"
         common = set.intersection(*map(set, tuning.losses.values())) if tuning.losses else set()
         edge = {"low": "lowest", "high": "highest", "": ""}[at_edge(shared, common) if shared else ""]
         told += f", the {edge} that all of them tried" if edge else ""
-        notes.append(f"Shared rate, best on average over the activations{_told(where)}: {told}.")
+        where = _told([field_of(place, axis) for axis in varying])
+        notes.append(f"Shared rate, best on average over the activations{where}: {told}.")
     seeds = max(len(p.records) for t in places.values() for p in t.found)
     yield Table(
         key=f"{benchmark}-rates".replace(".", "-"),
         title=f"Learning rates ({benchmark})",
-        caption=f"On {', '.join([run.header['device'], *same])}. The best rate has the least mean {first.name} over "
+        caption=f"On {', '.join([run.device, *same])}. The best rate has the least mean {first.name} over "
         f"{seeds} tuning seed{'s' * (seeds > 1)}, {_fresh(run, benchmark)}; a rate at which a seed diverged or failed "
         "does not count. Sensitivity: the larger rise of the loss when the rate is halved or doubled, as far as these "
         "were tried. At an edge, a better rate may lie beyond.",
@@ -145,13 +166,12 @@ def _mean(values: Sequence[float] | None, best: bool = False) -> Entry:
     return Entry(f"{lost} of {len(values)} lost") if lost else Entry(f"{fmean(values):.4f}", fmean(values), best=best)
 
 
-def rate_figures(run: Run) -> Iterator[Figure]:
+def _figures(comparisons: Comparisons, places: Mapping[Group, Tried]) -> Iterator[Figure]:
     """Loss against learning rate, a line an activation."""
-    places = tunings(run)
     for group, tuning in places.items():
+        metric = tuning.metric
         counts = [len(v) for losses in tuning.losses.values() for v in losses.values()]
-        band = "the range of the seeds" if min(counts) < FEW_SEEDS else f"the {CONFIDENCE_SEED:.0%} t interval"
-        lines = [_line(name, losses, min(counts) < FEW_SEEDS) for name, losses in tuning.losses.items()]
+        lines = [_line(name, losses, bands.few(counts)) for name, losses in tuning.losses.items()]
         lost = [
             f"{name} at {', '.join(f'{r:g}' for r in gone)}"
             for name, losses in tuning.losses.items()
@@ -160,34 +180,30 @@ def rate_figures(run: Run) -> Iterator[Figure]:
         if not any(line.x for line in lines):
             continue
         yield Figure(
-            key=key_of("rates", tuning.metric.name, group, places),
+            key=key_of("rates", metric.name, group, places),
             kind="curves",
             title=title_of("Loss against learning rate", group, places),
             caption=sentences(
-                tuning.metric.definition,
-                mean_over(counts) + (f"; the band is {band}" if max(counts) > 1 else ""),
+                metric.definition,
+                bands.told(counts, max(counts) > 1),
                 f"Left out, since a seed diverged or failed: {'; '.join(lost)}" if lost else "",
-                held_constant(run, group, tuning.found),
+                held_constant(comparisons, group, tuning.found),
             ),
             x_label="Peak learning rate",
-            y_label=f"{LOSSES[tuning.metric.name]}, {tuning.metric.unit}",
+            y_label=f"{metric.heading}, {metric.unit}",
             series=tuple(line for line in lines if line.x),
             logarithmic="x",
         )
 
 
 def _line(activation: str, losses: Losses, few: bool) -> Series:
-    means = sound(losses)
-    bands = [paired(losses[r]) for r in means]
-    low = tuple(min(losses[r]) for r in means) if few else tuple(b.low for b in bands)
-    high = tuple(max(losses[r]) for r in means) if few else tuple(b.high for b in bands)
-    several = all(len(losses[r]) > 1 for r in means)
-    return Series(activation, tuple(means), tuple(means.values()), *((low, high) if several else ()))
+    kept = {rate: losses[rate] for rate in sound(losses)}
+    return bands.line(activation, kept, few, all(len(v) > 1 for v in kept.values()))
 
 
 def _anywhere(cell: Cell) -> Cell:
     return replace(cell.place, axes=tuple((k, v) for k, v in cell.axes if k != "lr"))
 
 
-def _told(where: tuple[Entry, ...]) -> str:
-    return f" ({', '.join(e.text for e in where)})" if where else ""
+def _told(where: Sequence[str]) -> str:
+    return f" ({', '.join(where)})" if where else ""

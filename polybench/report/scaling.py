@@ -2,49 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 
-from polybench.compare.comparison import Comparison, across
-from polybench.compare.grid import Point, of_seeds
+from polybench.compare.comparison import Comparison
+from polybench.compare.comparisons import Comparisons
+from polybench.compare.points import Point, of_seeds
 from polybench.compare.scaling import LOSS, Family, Ladder, exponent, ladders, trends
+from polybench.corrections import holm_of
 from polybench.document import Column, Entry, Figure, Series, Table
-from polybench.report.figures import FEW_SEEDS
+from polybench.report import bands
+from polybench.report.section import Section
 from polybench.report.wording import (
     MINUS,
     change_entry,
     held_constant,
     key_of,
-    mean_over,
     p_entry,
     sentences,
     show,
     title_of,
     troubles,
     varying_axes,
+    verdict_word,
 )
-from polybench.run.store import Run
-from polybench.stats import ALPHA, CONFIDENCE_SEED, holm, paired, t_test
+from polybench.stats import ALPHA, CONFIDENCE_SEED, paired, t_test
+
+Families = Mapping[Family, Sequence[Ladder]]
 
 
-def scaling_tables(run: Run) -> tuple[Table, ...]:
-    """Two tables a family: every size, and what follows from all of them; `run` went through `points.compared`."""
-    families = ladders(run)
-    beside = {c.point: c for c in across(run, only=LOSS)} if families else {}
-    return tuple(t for family in families for t in _tables(run, family, families, beside))
+def section(comparisons: Comparisons) -> Section:
+    """Two tables and a picture a family: every size, and what follows from all of them."""
+    families = ladders(comparisons)
+    tables = [table for family in families for table in _tables(comparisons, family, families)]
+    return Section(tables=tuple(tables), figures=tuple(_figure(comparisons, family, families) for family in families))
 
 
-def _tables(
-    run: Run, family: Family, families: dict[Family, list[Ladder]], beside: dict[Point, Comparison]
-) -> Iterator[Table]:
-    steps, reference = families[family], run.suite["reference"]
-    metric = run.metrics[family[1].kind][LOSS]
+def _tables(comparisons: Comparisons, family: Family, families: Families) -> Iterator[Table]:
+    steps, reference = families[family], comparisons.reference
+    beside, metric = comparisons.to_reference(LOSS), comparisons.run.metrics[family[1].kind][LOSS]
     _, shared = varying_axes([p.cell for x in steps for p in x.rungs])
     own = next(x for x in steps if x.activation == reference)
     yield Table(
         key=key_of("table", "sizes", family, families),
         title=title_of("Loss against parameters", family, families),
-        caption=f"On {', '.join([run.header['device'], *shared])}. Mean {LOSS} over seeds with "
+        caption=f"On {', '.join([comparisons.run.device, *shared])}. Mean {LOSS} over seeds with "
         f"{CONFIDENCE_SEED:.0%} t intervals, and what it is above or below {reference}'s at the same size, paired by "
         "seed and judged as in the tables by seed.",
         columns=(
@@ -56,9 +58,8 @@ def _tables(
         notes=tuple(f"{x.activation}, {size:,.0f} parameters: {p.trouble()}" for x in steps
                     for size, p in zip(x.sizes, x.rungs, strict=True) if p.trouble()),
     )  # fmt: skip
-    slopes = {x.activation: trends(run, x, own) for x in steps if x is not own}
-    tested = [name for name, values in slopes.items() if len(values) > 1]
-    ps = dict(zip(tested, holm([t_test(slopes[name]) for name in tested]), strict=True))
+    slopes = {x.activation: trends(comparisons, x, own) for x in steps if x is not own}
+    ps = holm_of({name: t_test(values) for name, values in slopes.items() if len(values) > 1})
     yield Table(
         key=key_of("table", "exponents", family, families),
         title=title_of("How loss falls with parameters", family, families),
@@ -98,39 +99,32 @@ def _trend(slopes: Sequence[float] | None, p: float | None) -> tuple[Entry, Entr
     if not slopes:
         return Entry("–"), Entry("–"), Entry("0")
     found = paired(slopes)
-    word = "not resolved" if p is None or p > ALPHA else "better" if found.value < 0 else "worse"
+    word = verdict_word(p, better=found.value < 0)
     return Entry(show(found, True), found.value, found.low, found.high, outcome=word), p_entry(p), Entry(str(found.n))
 
 
-def scaling_figures(run: Run) -> Iterator[Figure]:
+def _figure(comparisons: Comparisons, family: Family, families: Families) -> Figure:
     """Loss against parameters, a line an activation."""
-    families = ladders(run)
-    for family, steps in families.items():
-        members = [p for x in steps for p in x.rungs]
-        counts = [len(of_seeds(p, LOSS)) for p in members]
-        few = min(counts) < FEW_SEEDS
-        metric = run.metrics[family[1].kind][LOSS]
-        band = "the range of the seeds" if few else f"the {CONFIDENCE_SEED:.0%} t interval of the mean"
-        yield Figure(
-            key=key_of("scaling", LOSS, family, families),
-            kind="curves",
-            title=title_of("Loss against parameters", family, families),
-            caption=sentences(
-                metric.definition,
-                mean_over(counts) + (f"; the band is {band}" if min(counts) > 1 else ""),
-                held_constant(run, family, ()),
-                troubles(members),
-            ),
-            x_label="Trained parameters",
-            y_label=f"Held-out loss, {metric.unit}",
-            series=tuple(_line(x, few) for x in steps),
-            logarithmic="x",
-        )
+    members = [p for x in families[family] for p in x.rungs]
+    counts = [len(of_seeds(p, LOSS)) for p in members]
+    metric = comparisons.run.metrics[family[1].kind][LOSS]
+    return Figure(
+        key=key_of("scaling", LOSS, family, families),
+        kind="curves",
+        title=title_of("Loss against parameters", family, families),
+        caption=sentences(
+            metric.definition,
+            bands.told(counts, min(counts) > 1),
+            held_constant(comparisons, family, ()),
+            troubles(members),
+        ),
+        x_label="Trained parameters",
+        y_label=f"{metric.heading}, {metric.unit}",
+        series=tuple(_line(x, bands.few(counts)) for x in families[family]),
+        logarithmic="x",
+    )
 
 
 def _line(ladder: Ladder, few: bool) -> Series:
-    means = [paired(of_seeds(p, LOSS)) for p in ladder.rungs]
-    low = tuple(min(of_seeds(p, LOSS)) if few else m.low for p, m in zip(ladder.rungs, means, strict=True))
-    high = tuple(max(of_seeds(p, LOSS)) if few else m.high for p, m in zip(ladder.rungs, means, strict=True))
-    bands = (low, high) if all(m.n > 1 for m in means) else ()
-    return Series(ladder.activation, tuple(ladder.sizes), tuple(m.value for m in means), *bands)
+    losses = {size: of_seeds(p, LOSS) for size, p in zip(ladder.sizes, ladder.rungs, strict=True)}
+    return bands.line(ladder.activation, losses, few, all(len(v) > 1 for v in losses.values()))

@@ -6,10 +6,12 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from polybench.compare.points import by_place
+from polybench.corrections import holm_of, resolves
 from polybench.document import Column, Entry, Table
 from polybench.measure.tasks import Score
 from polybench.report.wording import show, varying_axes
-from polybench.stats import ALPHA, CONFIDENCE_SEED, holm, paired, t_test
+from polybench.stats import ALPHA, CONFIDENCE_SEED, paired, t_test
 from polybench.stopping import more_seeds
 from polybench.trial import Cell, Trial
 
@@ -20,6 +22,14 @@ class ScoredModel:
 
     trial: Trial
     scores: tuple[Score, ...]
+
+    @property
+    def benchmark(self) -> str:
+        return self.trial.benchmark
+
+    @property
+    def cell(self) -> Cell:
+        return self.trial.cell
 
 
 def table_of(trial: Trial, scores: Sequence[Score], notes: Sequence[str] = ()) -> Table:
@@ -42,21 +52,17 @@ def table_of(trial: Trial, scores: Sequence[Score], notes: Sequence[str] = ()) -
 
 def side_by_side(scored: Sequence[ScoredModel], reference: str) -> tuple[Table, ...]:
     """A table for all models that differ by activation and seed alone, with paired differences to the reference."""
-    groups: dict[tuple[str, Cell], list[ScoredModel]] = {}
-    for one in scored:
-        groups.setdefault((one.trial.benchmark, one.trial.cell.place), []).append(one)
+    groups = by_place(scored)
     cells = [cell for _, cell in groups]
     varying = varying_axes(cells)[0]
     return tuple(_table(name, cell, found, reference, varying) for (name, cell), found in groups.items())
 
 
 def _table(name: str, cell: Cell, group: Sequence[ScoredModel], reference: str, varying: Sequence[str]) -> Table:
-    activations = list(dict.fromkeys(s.trial.cell.activation for s in group))
+    activations = list(dict.fromkeys(s.cell.activation for s in group))
     kinds = {s.column: s for one in group for s in one.scores}
     columns, notes = [Column("activation", numeric=False), Column("seeds")], []
-    rows = [
-        [Entry(a), Entry(str(len({s.trial.seed for s in group if s.trial.cell.activation == a})))] for a in activations
-    ]
+    rows = [[Entry(a), Entry(str(len({s.trial.seed for s in group if s.cell.activation == a})))] for a in activations]
     for column, kind in kinds.items():
         values = {a: _by_seed(group, a, column) for a in activations}
         columns += [Column(column), Column(f"{column} less {reference}'s")]
@@ -81,7 +87,7 @@ def _by_seed(group: Sequence[ScoredModel], activation: str, column: str) -> dict
         one.trial.seed: s.value
         for one in group
         for s in one.scores
-        if one.trial.cell.activation == activation and s.column == column
+        if one.cell.activation == activation and s.column == column
     }
 
 
@@ -90,13 +96,13 @@ def _changes(values: dict[str, dict[int, float]], reference: str, kind: Score) -
     base = values.get(reference, {})
     pairs = {a: [v - base[s] for s, v in own.items() if s in base] for a, own in values.items() if a != reference}
     pairs = {a: differences for a, differences in pairs.items() if differences}
-    p_values = dict(zip(pairs, holm([t_test(d) for d in pairs.values()]), strict=True))
+    p_values = holm_of({a: t_test(differences) for a, differences in pairs.items()})
     found, settle = {reference: Entry("0")} if base else {}, []
     for activation, differences in pairs.items():
         change = paired(differences)
         if change.low == change.high == 0:
             outcome = "same"
-        elif p_values[activation] >= ALPHA:
+        elif not resolves(p_values[activation]):
             outcome = "not resolved"
             more = more_seeds(differences)
             settle.append(f"{activation} {_more(len(differences), more)}")

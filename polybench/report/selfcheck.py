@@ -6,10 +6,18 @@ import math
 import statistics
 from collections.abc import Sequence
 
+from polybench.compare.comparisons import Comparisons
 from polybench.compare.selfcheck import KIND, Cells, cells, log_ratios, ours, rules
 from polybench.document import Column, Entry, Table
+from polybench.report.section import Section
 from polybench.run.store import Run
 from polybench.stats import clopper_pearson
+
+
+def section(comparisons: Comparisons) -> Section:
+    """Cells of a selfcheck are not compared activation by activation, so theirs is another table."""
+    kinds = {b.kind for b in comparisons.run.suite.benchmarks}
+    return Section(tables=(table(comparisons.stored),)) if KIND in kinds else Section()
 
 
 def table(run: Run) -> Table:
@@ -17,7 +25,7 @@ def table(run: Run) -> Table:
     found = cells(run)
     factors = sorted({c.slowdown for c in found})
     rows = []
-    for rule in rules(float(run.suite["margin"])):
+    for rule in rules(run.suite.margin):
         alarms = sum(rule.flags(c, c.equal) for c in found)
         row = [Entry(rule.name), _share(alarms, len(found))]
         for factor in factors:
@@ -33,7 +41,7 @@ def table(run: Run) -> Table:
         key=KIND,
         title="Verdicts on equal and on slowed code",
         caption=f"{len(found)} cells, {_sizes(found)}, "
-        f"margin {float(run.suite['margin']):.0%}. Every rule saw the same samples, taken in turns. "
+        f"margin {run.suite.margin:.0%}. Every rule saw the same samples, taken in turns. "
         "Shares with exact (Clopper-Pearson) 95 % bounds, one-sided where nothing or all was flagged.",
         columns=tuple(columns),
         rows=tuple(rows),
@@ -52,7 +60,7 @@ def _notes(run: Run, found: Sequence[Cells]) -> tuple[str, ...]:
     """What limits the verdicts here: how equal code spreads inside a launch and between launches."""
     if not found:
         return ()
-    margin = float(run.suite["margin"])
+    margin = run.suite.margin
     spreads, apart = [], []
     for c in found:
         logs = log_ratios(c.base, c.equal)

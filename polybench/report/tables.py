@@ -4,51 +4,51 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from polybench.compare.comparison import Comparison, across, of_losses
-from polybench.compare.grid import Grid, Point
+from polybench.compare.comparison import Comparison, of_losses
+from polybench.compare.comparisons import Comparisons
+from polybench.compare.points import Point, by_place
 from polybench.document import Column, Entry, Table
+from polybench.measure.kinds.speed import TOTAL
 from polybench.metric import Metric, Scale, scale_for
-from polybench.report.wording import change_entry, field_of, name_of, show, status_word, varying_axes
-from polybench.run.store import Run
+from polybench.report.section import Section
+from polybench.report.wording import (
+    change_entry,
+    head_columns,
+    head_entries,
+    name_of,
+    show,
+    status_word,
+    varying_axes,
+)
 from polybench.stats import ALPHA, CONFIDENCE_SEED, CONFIDENCE_TIME
-from polybench.trial import Cell
 
-# Shown by the table of limits, or only of use between runs.
-_HIDDEN = {
-    *("copy_time", "product_time", "copy_bytes", "product_flops", "least_bytes", "flops", "launch_time"),
-    "product_rate",
-}
+Cells = Mapping[Metric, Mapping[Point, Comparison]]  # of one benchmark
 
 
-def tables(run: Run, without: Sequence[str] = ()) -> tuple[Table, ...]:
+def section(comparisons: Comparisons, told: frozenset[str] = frozenset()) -> Section:
     """One table for each benchmark of the run that has records with more than curves.
 
-    Metrics in `without` have tables of their own; a benchmark that has nothing else gets no table here.
+    Metrics that other sections have `told` are left out; a benchmark that has nothing else gets no table here.
     """
-    groups: dict[str, list[Comparison]] = defaultdict(list)
-    has_own_table: set[str] = set()
-    for comparison in across(run):
-        if comparison.metric.name not in without:
-            groups[comparison.point.benchmark].append(comparison)
+    benchmarks: dict[str, dict[Metric, dict[Point, Comparison]]] = defaultdict(lambda: defaultdict(dict))
+    elsewhere: set[str] = set()
+    for comparison in comparisons.every():
+        if comparison.metric.name not in told:
+            benchmarks[comparison.benchmark][comparison.metric][comparison.point] = comparison
         elif comparison.value is not None:
-            has_own_table.add(comparison.point.benchmark)
-    bare = {n for n, found in groups.items() if n in has_own_table and not any(_shown(c.metric, found) for c in found)}
-    return tuple(_table(run, name, found) for name, found in groups.items() if name not in bare)
+            elsewhere.add(comparison.benchmark)
+    wanted = {name: cells for name, cells in benchmarks.items() if name not in elsewhere or _shown(cells)}
+    return Section(tables=tuple(_table(comparisons, name, cells) for name, cells in wanted.items()))
 
 
-def _table(run: Run, name: str, comparisons: Sequence[Comparison]) -> Table:
-    rows = list(dict.fromkeys(c.point for c in comparisons))
-    metrics = [m for m in dict.fromkeys(c.metric for c in comparisons) if _shown(m, comparisons)]
-    by_place = {(c.point, c.metric): c for c in comparisons}
+def _table(comparisons: Comparisons, name: str, cells: Cells) -> Table:
+    rows, metrics = list(next(iter(cells.values()))), _shown(cells)
     varying, shared = varying_axes([p.cell for p in rows])
-    best = {m: _best([by_place[p, m] for p in rows]) for m in metrics}
-    scales = {
-        m: scale_for(m.unit, (v for c in comparisons if c.metric == m and (v := c.value) is not None)) for m in metrics
-    }
-    columns = [Column("activation", numeric=False), *(Column(a, numeric=False) for a in varying)]
-    reference = run.suite["reference"]
+    best = {m: _best(list(cells[m].values())) for m in metrics}
+    scales = {m: scale_for(m.unit, (v for c in cells[m].values() if (v := c.value) is not None)) for m in metrics}
+    columns, reference = head_columns(varying), comparisons.reference
     for metric in metrics:
         columns.append(Column(metric.name, scales[metric].unit, metric.definition))
         if metric.better != "neither":
@@ -57,26 +57,25 @@ def _table(run: Run, name: str, comparisons: Sequence[Comparison]) -> Table:
             columns.append(Column(f"{metric.name} {what}", unit, metric.definition))
     body = []
     for point in rows:
-        line = [Entry(point.cell.activation), *(Entry(field_of(point.cell, a)) for a in varying)]
+        line = head_entries(point.cell, varying)
         for metric in metrics:
-            comparison = by_place[point, metric]
+            comparison = cells[metric][point]
             line.append(_value(comparison, scales[metric], point in best[metric]))
             if metric.better != "neither":
                 line.append(change_entry(comparison, reference))
         body.append(tuple(line))
-    kind = rows[0].cell.kind
     return Table(
         key=name,
         title=name,
-        caption=_caption(run, kind, shared, metrics, rows),
+        caption=_caption(comparisons, shared, metrics, rows),
         columns=tuple(columns),
         rows=tuple(body),
-        notes=tuple(_notes(run, rows, comparisons)),
+        notes=tuple(_notes(comparisons, rows, cells)),
     )
 
 
-def _shown(metric: Metric, comparisons: Sequence[Comparison]) -> bool:
-    return metric.name not in _HIDDEN and any(c.value is not None for c in comparisons if c.metric == metric)
+def _shown(cells: Cells) -> list[Metric]:
+    return [m for m, of in cells.items() if not m.hidden and any(c.value is not None for c in of.values())]
 
 
 def _value(comparison: Comparison, scale: Scale, best: bool) -> Entry:
@@ -92,11 +91,9 @@ def _value(comparison: Comparison, scale: Scale, best: bool) -> Entry:
 def _best(comparisons: Sequence[Comparison]) -> set[Point]:
     """In each group of comparable cells the best one, if its interval excludes the second's."""
     found: set[Point] = set()
-    groups: dict[tuple[str, Cell], list[Comparison]] = defaultdict(list)
-    for c in comparisons:
-        if c.value is not None and not c.point.trouble() and c.metric.better != "neither" and math.isfinite(c.value):
-            groups[c.point.benchmark, c.cell.place].append(c)
-    for group in groups.values():
+    judged = [c for c in comparisons if c.metric.better != "neither"]
+    sound = [c for c in judged if c.value is not None and math.isfinite(c.value) and not c.point.trouble()]
+    for group in by_place(sound).values():
         if len(group) < 2:
             continue
         sign = -1 if group[0].metric.better == "higher" else 1
@@ -121,17 +118,18 @@ def _ends(comparison: Comparison) -> tuple[float, float]:
     return -math.inf, math.inf
 
 
-def _caption(run: Run, kind: str, shared: Sequence[str], metrics: Sequence[Metric], rows: Sequence[Point]) -> str:
-    parts = [f"Kind {kind} on {', '.join([run.header['device'], *shared])}."]
+def _caption(comparisons: Comparisons, shared: Sequence[str], metrics: Sequence[Metric], rows: Sequence[Point]) -> str:
+    parts = [f"Kind {rows[0].cell.kind} on {', '.join([comparisons.run.device, *shared])}."]
     ways = {m.varies_with for m in metrics if m.better != "neither"}
     repeats = max(len(p.records) for p in rows)
     if "sample" in ways:
-        timed = [m for p in rows for r in p.records for m in r.measurements if m.metric == "total_time"]
+        timed = [m for p in rows for r in p.records for m in r.measurements if m.metric == TOTAL.name]
         counts = sorted({len(m.values) for m in timed})
+        margin = comparisons.grid.margin(rows[0].benchmark)
         blocks = " to ".join(map(str, sorted({counts[0], counts[-1]}))) if counts else "no"
         parts.append(
             f"Medians over {repeats} launches of {blocks} blocks; ratios are taken inside a block and carry "
-            f"{CONFIDENCE_TIME:.0%} intervals, judged against a margin of {Grid(run).margin(rows[0].benchmark):.0%}, "
+            f"{CONFIDENCE_TIME:.0%} intervals, judged against a margin of {margin:.0%}, "
             "or more where the A/A copy shows more."
         )
         clocks = sorted({r.facts["timed_by"] for p in rows for r in p.records if "timed_by" in r.facts})
@@ -152,27 +150,28 @@ def _caption(run: Run, kind: str, shared: Sequence[str], metrics: Sequence[Metri
     return " ".join(parts)
 
 
-def _notes(run: Run, rows: Sequence[Point], comparisons: Sequence[Comparison]) -> list[str]:
+def _notes(comparisons: Comparisons, rows: Sequence[Point], cells: Cells) -> list[str]:
     varying, _ = varying_axes([p.cell for p in rows])
+    every = [cells[m][p] for p in rows for m in cells]
 
     def name(point: Point) -> str:
         return name_of(point, varying)
 
     notes = [f"{name(p)}: {p.trouble()}" for p in rows if p.trouble()]
     notes += [f"{name(p)}: {note}" for p in rows for r in p.records for note in r.notes]
-    unstable = {name(c.point): c.note for c in comparisons if c.outcome == "unstable"}
+    unstable = {name(c.point): c.note for c in every if c.outcome == "unstable"}
     notes += [f"{who} is unstable: {why}" for who, why in unstable.items()]
-    grid = Grid(run)
+    grid = comparisons.grid
     for control in grid.controls.values():
-        ratio = grid.noise(control, "total_time") if control.benchmark == rows[0].benchmark else None
+        ratio = grid.noise(control, TOTAL.name) if control.benchmark == rows[0].benchmark else None
         if ratio:
             notes.append(
                 f"A/A: a second copy of {name(control)} took {show(ratio.map(math.exp))} times as long as the first."
             )
-    notes += [f"{name(c.point)}: {c.note}." for c in comparisons if c.note.startswith(f"{c.metric.name} not reached")]
+    notes += [f"{name(c.point)}: {c.note}." for c in every if c.note.startswith(f"{c.metric.name} not reached")]
     settle: dict[str, list[str]] = defaultdict(list)
-    for c in comparisons:
-        if c.outcome == "unresolved" and c.settle and (c.metric.unit != "s" or c.metric.name == "total_time"):
+    for c in every:
+        if c.outcome == "unresolved" and c.settle and (c.metric.unit != "s" or c.metric.name == TOTAL.name):
             settle[c.metric.name].append(f"{name(c.point)} {c.settle}")
     return [
         *notes,

@@ -7,35 +7,39 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from polybench.compare.comparison import exp
-from polybench.compare.grid import Grid, Point
-from polybench.compare.way import Way, p_values, seconds_of, tokens_of, way_of
+from polybench.compare.comparisons import Comparisons
+from polybench.compare.points import Point
+from polybench.compare.way import METRICS, Way, p_values, seconds_of, tokens_of, way_of
 from polybench.document import Column, Entry, Table
 from polybench.measure.training_metrics import TIME_TO, TOKENS_TO
 from polybench.metric import scale_for
-from polybench.report.wording import field_of, p_entry, show, varying_axes
-from polybench.run.store import Run
+from polybench.report.section import Section
+from polybench.report.wording import head_columns, head_entries, p_entry, show, varying_axes, verdict_word
 from polybench.stats import ALPHA, CONFIDENCE_SEED, paired
 
 
-def way_tables(run: Run) -> tuple[Table, ...]:
-    """A table for each benchmark whose reference left a curve of held-out losses."""
-    grid, reference = Grid(run), run.suite["reference"]
-    found: dict[str, list[Point]] = defaultdict(list)
-    for point in grid.cells.values():
+def section(comparisons: Comparisons) -> Section:
+    """A table for each benchmark whose reference left a curve of held-out losses, and that others follow."""
+    benchmarks: dict[str, list[Point]] = defaultdict(list)
+    for point in comparisons.points():
         if point.values(TOKENS_TO.name):
-            found[point.benchmark].append(point)
-    others = {name: ps for name, ps in found.items() if {p.cell.activation for p in ps} != {reference}}
-    return tuple(_table(run, grid, name, ps) for name, ps in others.items())
+            benchmarks[point.benchmark].append(point)
+    alone = {comparisons.reference}
+    followed = {name: ps for name, ps in benchmarks.items() if {p.cell.activation for p in ps} != alone}
+    return Section(
+        tables=tuple(_table(comparisons, name, ps) for name, ps in followed.items()),
+        metrics=frozenset(METRICS if benchmarks else ()),
+    )
 
 
-def _table(run: Run, grid: Grid, benchmark: str, found: Sequence[Point]) -> Table:
-    reference = run.suite["reference"]
+def _table(comparisons: Comparisons, benchmark: str, found: Sequence[Point]) -> Table:
+    reference = comparisons.reference
     varying, _ = varying_axes([p.cell for p in found])
-    columns = [Column("activation", numeric=False), *(Column(axis, numeric=False) for axis in varying)]
-    rows = [[Entry(p.cell.activation), *(Entry(field_of(p.cell, axis)) for axis in varying)] for p in found]
+    columns = head_columns(varying)
+    rows = [head_entries(p.cell, varying) for p in found]
     ways: list[Way] = []
     for metric, called, total in ((TOKENS_TO, "tokens", tokens_of), (TIME_TO, "time", seconds_of)):
-        ways = [way_of(p, grid, reference, metric, total) for p in found]
+        ways = [way_of(p, comparisons.grid, reference, metric, total) for p in found]
         scale, ps = scale_for(metric.unit, (c for w in ways for c in w.costs)), p_values(ways, reference)
         columns += [
             Column(f"{called} to it", scale.unit, metric.definition), Column(f"times sooner in {called}"),
@@ -68,5 +72,5 @@ def _sooner(way: Way, reference: str, p: float | None) -> Entry:
         return Entry(f"reached by {way.reached} of {len(way.costs)}")
     logs = paired(way.logs())
     ratio = logs.map(exp)
-    word = "not resolved" if p is None or p > ALPHA else "better" if logs.value > 0 else "worse"
+    word = verdict_word(p, better=logs.value > 0)
     return Entry(show(ratio), ratio.value, ratio.low, ratio.high, outcome=word)

@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterable, Sequence
 
 from polybench.compare.comparison import Comparison, Outcome
-from polybench.compare.grid import PARAMETERS, Group, Point, of_seeds
-from polybench.document import Entry
+from polybench.compare.comparisons import Comparisons
+from polybench.compare.points import PARAMETERS, Group, Point, of_seeds
+from polybench.corrections import resolves
+from polybench.document import Column, Entry
 from polybench.metric import places_for, significant
 from polybench.plan.tuning import WORDS
-from polybench.run.store import Run
+from polybench.record import Status
 from polybench.stats import Estimate
 from polybench.trial import Cell
 
@@ -47,10 +49,11 @@ def apart(group: Group, groups: Iterable[Group]) -> str:
     return ", ".join(WORDS.get(v, v) if isinstance(v, str) else f"{k} {v}" for k, v in differing.items())
 
 
-def held_constant(run: Run, group: Group, found: Iterable[Point]) -> str:
+def held_constant(comparisons: Comparisons, group: Group, found: Iterable[Point]) -> str:
     """What all of a picture share: the axes that the suite names, how it ran, and the parameters where counted."""
-    benchmark, cell = group
-    chosen = next((b["matrix"] for b in run.suite["benchmarks"] if b["name"] == benchmark), dict(cell.axes))
+    name, cell = group
+    known = comparisons.whole.benchmark(name)
+    chosen = known.matrix if known else dict(cell.axes)
     axes = [f"{k} {v}" for k, v in cell.axes if k in chosen]
     sizes = {int(v) for p in found for v in of_seeds(p, PARAMETERS)}
     if sizes:
@@ -92,6 +95,15 @@ def varying_axes(cells: Sequence[Cell]) -> tuple[list[str], list[str]]:
     return varying, shared
 
 
+def head_columns(varying: Sequence[str]) -> list[Column]:
+    """How every row of a table of cells begins: the activation, and what else sets cells apart."""
+    return [Column(name, numeric=False) for name in ("activation", *varying)]
+
+
+def head_entries(cell: Cell, varying: Sequence[str]) -> list[Entry]:
+    return [Entry(cell.activation), *(Entry(field_of(cell, axis)) for axis in varying)]
+
+
 def field_of(cell: Cell, name: str) -> str:
     """A backend, dtype or axis of a cell as text; a dash for an axis that plays no part in it."""
     return str(getattr(cell, name) if name in ("backend", "dtype") else dict(cell.axes).get(name, "–"))
@@ -99,8 +111,13 @@ def field_of(cell: Cell, name: str) -> str:
 
 def status_word(point: Point) -> str:
     """The one word for a cell that has no value."""
-    words = [r.status.replace("_", " ") for r in point.records if r.status != "ok"]
+    words = [r.status.words for r in point.records if r.status is not Status.OK]
     return words[0] if words else "–"
+
+
+def verdict_word(p: float | None, better: bool) -> str:
+    """Of a difference with its corrected p value."""
+    return "not resolved" if not resolves(p) else "better" if better else "worse"
 
 
 def change_entry(comparison: Comparison, reference: str) -> Entry:

@@ -36,7 +36,7 @@ def _lines(session: Session) -> Tell:
             for record in event.records:
                 count += 1
                 tail = f": {record.error}" if record.error else f" in {record.duration_s:.1f} s"
-                status = record.status.replace("_", " ")
+                status = record.status.words
                 print(
                     f"[{count}/{max(total, count)}] {labels.of_trial(record.trial)} {status}{tail}",
                     file=sys.stderr,

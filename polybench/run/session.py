@@ -115,13 +115,13 @@ def resume(path: Path, suite: Suite | None, force: bool, remote: bool = False) -
     now = capture()
     known = (*_above(old), *old.records)
     try:
-        chosen = suite or Suite.model_validate(old.suite)
+        chosen = suite or Suite.model_validate(old.header["suite"])
         whole = planned(chosen, old.header, known)
     except ValidationError as failure:
         why = failure.errors()[0]["msg"].removeprefix("Value error, ")
         raise ResultsError(f"{path} cannot be resumed: {why}") from None
     count = processes(chosen)
-    changes = [] if suite is None or suite.model_dump(mode="json") == old.suite else ["the suite"]
+    changes = [] if suite is None or suite.model_dump(mode="json") == old.header["suite"] else ["the suite"]
     if now["code"] != old.environment.get("code"):
         changes.append(f"the code of polybench ({old.environment.get('code')} / {now['code']})")
     if count != old.header.get("processes", 1):
@@ -166,7 +166,7 @@ def planned(suite: Suite, header: dict[str, Any], records: Sequence[Record]) -> 
 def labels(run: store.Run) -> Labels:
     """Names of the suite's trials; of those with a record where the suite cannot be planned any more."""
     try:
-        return planned(Suite.model_validate(run.suite), run.header, run.records).labels
+        return planned(Suite.model_validate(run.header["suite"]), run.header, run.records).labels
     except (ValidationError, PolybenchError):
         return Labels.of(r.trial for r in run.records)
 

@@ -5,48 +5,77 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from polybench.errors import ResultsError
 from polybench.files import make_folder, write_whole
+from polybench.kind import registered
 from polybench.metric import Metric
+from polybench.plan.suite import Benchmark, Claim, Rule, Suite
 from polybench.record import Record
 
 SCHEMA_VERSION = 1
 RUN_FILE, RECORDS_FILE = "run.json", "records.jsonl"
 ROOT = Path("results")
 _SUITE_KEYS = ("suite", "activations", "reference", "benchmarks", "margin")
+_BENCHMARK_KEYS = ("name", "kind")
 _MAPPINGS = ("suite", "environment", "metrics")  # that every run.json has
 
 
 @dataclass(frozen=True)
 class Run:
-    """A folder that explains itself: environment, metric definitions, resolved suite, records."""
+    """A folder that explains itself: environment, metric definitions, resolved suite, records.
+
+    `header` is as it is stored. `derived` are metrics, by kind, that records got when they were compared.
+    """
 
     path: Path
     header: dict[str, Any]
     records: tuple[Record, ...]
     notes: tuple[str, ...] = ()
+    derived: Mapping[str, tuple[Metric, ...]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        return f"{self.header['suite']['suite']}/{self.path.name}"
+        return f"{self.suite.suite}/{self.path.name}"
 
     @property
-    def suite(self) -> dict[str, Any]:
-        return dict(self.header["suite"])
+    def device(self) -> str:
+        return str(self.header["device"])
 
     @property
     def environment(self) -> dict[str, Any]:
         return dict(self.header["environment"])
 
-    @property
+    @cached_property
+    def suite(self) -> Suite:
+        """The suite it was planned from, however old or new."""
+        return _as_stored(self.header["suite"])
+
+    @cached_property
     def metrics(self) -> dict[str, dict[str, Metric]]:
-        """Metric definitions by kind and name."""
-        return {k: {m["name"]: Metric(**m) for m in ms} for k, ms in self.header["metrics"].items()}
+        """Metric definitions by kind and name, with what reports say of those that are registered."""
+        return {kind: self._metrics(kind, stored) for kind, stored in self.header["metrics"].items()}
+
+    def _metrics(self, name: str, stored: Sequence[Mapping[str, Any]]) -> dict[str, Metric]:
+        kind = registered(name)
+        known = kind.named if kind else {}
+        measured = {m["name"]: Metric.from_json(m, known.get(m["name"])) for m in stored}
+        return measured | {m.name: m for m in self.derived.get(name, ())}
+
+
+def _as_stored(data: Mapping[str, Any]) -> Suite:
+    """A suite that was checked when it was stored: here what is missing has its default, what is unknown is left out.
+
+    A path or limit that has become wrong since then is no reason not to read what was measured.
+    """
+    parts: dict[str, type[Benchmark | Claim | Rule]] = {"benchmarks": Benchmark, "claims": Claim, "gate": Rule}
+    typed = {key: [part.model_construct(**one) for one in data.get(key) or ()] for key, part in parts.items()}
+    return Suite.model_construct(**{**data, **typed})
 
 
 def create(path: Path, header: dict[str, Any]) -> None:
@@ -166,6 +195,9 @@ def _header(path: Path) -> dict[str, Any]:
         raise ResultsError(f"{file} was not written by polybench")
     if missing := [key for key in _SUITE_KEYS if key not in header["suite"]]:
         raise ResultsError(f"{file} is damaged: its suite has no {missing[0]!r}")
+    for key in _BENCHMARK_KEYS:
+        if not all(isinstance(b, dict) and key in b for b in header["suite"]["benchmarks"]):
+            raise ResultsError(f"{file} is damaged: a benchmark of its suite has no {key!r}")
     return dict(header)
 
 

@@ -8,7 +8,7 @@ from polybench.errors import Diverged, OverBudget
 from polybench.kind import Fact, Item, Progress
 from polybench.measure.training_axes import TrainingAxes, TrainingProtocol, training_seconds
 from polybench.measure.training_metrics import CLIPPED, COMPILE, LEARNING_RATE, PER_STEP
-from polybench.metric import Metric
+from polybench.metric import Metric, Question
 from polybench.record import Measurement
 from polybench.registry import kinds
 from polybench.trial import Trial
@@ -16,8 +16,9 @@ from polybench.trial import Trial
 TAIL = 0.1  # share of the last steps whose mean is the final loss
 
 FINAL_LOSS = Metric(
-    "final_train_loss", "nat/token", "lower", "seed", "Mean training loss over the last tenth of the steps."
-)
+    "final_train_loss", "nat/token", "lower", "seed", "Mean training loss over the last tenth of the steps.",
+    asked=Question("In training loss", "the lowest training loss", rank=2), title="training loss", by_seed=True,
+)  # fmt: skip
 
 
 @kinds.register(

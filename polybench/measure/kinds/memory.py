@@ -8,7 +8,7 @@ from polybench.errors import TrialError
 from polybench.kind import Item, Protocol
 from polybench.measure.axes import LevelAxes
 from polybench.measure.kinds.speed import LEAST_BYTES
-from polybench.metric import Metric
+from polybench.metric import Metric, Question
 from polybench.record import Measurement
 from polybench.registry import kinds
 from polybench.trial import Trial
@@ -18,6 +18,7 @@ REPEATS = 3  # that must agree to the byte
 SAVED = Metric(
     "saved_bytes", "B", "lower", "nothing",
     "Bytes autograd keeps between forward and backward: each storage once, parameters left out.",
+    asked=Question("In memory kept for backward", "the fewest bytes", rank=4), header="bytes kept for backward",
 )  # fmt: skip
 DECLARED = Metric(
     "declared_bytes", "B", "neither", "nothing",

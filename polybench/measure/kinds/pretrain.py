@@ -18,12 +18,16 @@ from polybench.measure.training_metrics import (
     PRODUCT_RATE,
     UTILISATION,
 )
-from polybench.metric import Metric
+from polybench.metric import Cost, Metric, Question
 from polybench.record import Measurement
 from polybench.registry import kinds
 from polybench.trial import Trial
 
-VAL_LOSS = Metric("val_loss", "nat/token", "lower", "seed", "Held-out loss after the last step.")
+VAL_LOSS = Metric(
+    "val_loss", "nat/token", "lower", "seed", "Held-out loss after the last step.",
+    asked=Question("At equal tokens", "the lowest held-out loss"), header="held-out loss",
+    title="held-out loss at equal tokens", by_seed=True,
+)  # fmt: skip
 BITS_PER_BYTE = Metric(
     "bits_per_byte", "bit/byte", "lower", "seed",
     "Held-out loss in bits over the bytes its tokens stand for; comparable between tokenizers.",
@@ -37,13 +41,19 @@ OTHERS = Metric("others_loss", "nat/token", "lower", "seed", "Mean loss over the
 THROUGHPUT = Metric(
     "tokens_per_s", "token/s", "higher", "seed",
     "Trained tokens over the time of the training steps; on one CPU thread, that thread's CPU time.",
+    asked=Question("In training speed", "the most tokens a second", rank=3), header="training tokens/s",
+    cost=Cost("time", "Training time a token"),
 )  # fmt: skip
 PEAK = Metric(
     "step_peak_bytes", "B", "lower", "nothing",
     "Most bytes alive in forward and backward of a process's micro-batch, as it is trained, above what was before.",
+    asked=Question("In memory of a training step", "the lowest peak", rank=3), header="peak of a training step",
+    cost=Cost("memory", "Peak memory of a training step"),
 )  # fmt: skip
 PARAMETERS = Metric("parameters", "1", "neither", "nothing", "Trained numbers of the decoder.")
-VAL_CURVE = Metric("val_curve", "nat/token", "lower", "seed", "Held-out loss as training goes on.", curve=True)
+VAL_CURVE = Metric(
+    "val_curve", "nat/token", "lower", "seed", "Held-out loss as training goes on.", curve=True, title="held-out loss"
+)
 TRAIN_TIME = Metric(
     "train_time", "s", "lower", "seed", "Time of the training steps up to each look at the held-out loss.", curve=True
 )
