@@ -28,7 +28,7 @@ Call = Callable[[Tensor], Tensor]
 
 def check(module: nn.Module, call: Call | None = None, dtype: str = "float32", rows: int = N, width: int = F) -> None:
     kind = getattr(torch, dtype)
-    verify(Executed(module.to(kind), call or module, width), rows, kind, "cpu", 7)
+    verify(Executed(module.to(kind), module if call is None else call, width), rows, kind, "cpu", 7)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

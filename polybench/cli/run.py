@@ -16,7 +16,6 @@ from polybench.errors import Stopped
 
 if TYPE_CHECKING:
     from polybench.cli.request import Request
-    from polybench.ranks import place
     from polybench.run.cluster import Order
     from polybench.run.session import Session
 
@@ -50,6 +49,7 @@ def run(
     """
     from polybench.cli.request import Request
     from polybench.run.store import load
+    from polybench.ranks import place
     from polybench.run.team import follow
 
     if not place().leads:
@@ -129,6 +129,7 @@ def _resumed(request: Request) -> Session:
 
 
 def _measure(current: Session, order: Order | None, force: bool, quiet: bool) -> None:
+    from polybench.ranks import place
     from polybench.run import cluster, local, team, torchrun
     from polybench.run.progress import shown
 
