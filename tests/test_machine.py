@@ -24,7 +24,7 @@ from polybench.machine.probe import spread
 from polybench.machine.software import software, variables
 from polybench.machine.window import Ticks, Window, change
 from polybench.plan.suite import Suite
-from polybench.report.compose import facts
+from polybench.report.provenance import facts
 from polybench.run import local, session, store
 from polybench.run.store import Run
 
