@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -29,6 +30,12 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         if partial.is_dir():
             shutil.rmtree(partial, ignore_errors=True)
+        partial.unlink(missing_ok=True)
+
+
+def sweep(path: Path) -> None:
+    """Take away what the one writer of a file left beside it, where it was killed while it wrote."""
+    for partial in path.parent.glob(f".{glob.escape(path.name)}.*"):
         partial.unlink(missing_ok=True)
 
 

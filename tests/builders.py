@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hypothesis import settings
+
 from polybench.compare.comparison import Comparison
 from polybench.compare.comparisons import Comparisons
-from polybench.kind import axes_of, kind_of
+from polybench.kind import Item, axes_of, kind_of
 from polybench.plan.suite import Suite
 from polybench.record import Measurement, Record, Status
 from polybench.report.section import Section
 from polybench.run import store
 from polybench.run.store import Run
 from polybench.trial import Cell, Trial
+
+LAWS = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 
 KINDS = ("speed", "memory", "pretrain")
 JOB = "2026-01-01T00:00:00+00:00"
@@ -162,3 +166,10 @@ def save(one: Run, path: Path, **header: Any) -> Path:
 def changed(one: Run, keep: Any = None, **header: Any) -> Run:
     """The run with other records or header fields."""
     return replace(one, records=one.records if keep is None else tuple(keep), header={**one.header, **header})
+
+
+def items(trial: Trial, **protocol: object) -> Iterator[Item]:
+    """What the kind yields for the trial."""
+    kind = kind_of(trial.cell.kind)
+    for _, item in kind.run([trial], kind.axes(**dict(trial.cell.axes)), kind.protocol(**protocol)):
+        yield item

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from builders import LAWS
+from hypothesis import given
 from hypothesis import strategies as st
 
 from polybench import stats, stopping
@@ -16,7 +17,6 @@ from polybench.compare.comparison import decide, judge_times
 from polybench.kind import kind_of
 from polybench.stats import Estimate
 
-LAWS = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 TIME = kind_of("speed").metric("total_time")
 LOSS = kind_of("pretrain").metric("val_loss")
 # Three shapes of noise around a centre of zero: median and mean for the symmetric ones, median for all.

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from polybench.errors import ResultsError, first_line
-from polybench.files import make_folder, replacing, write_whole
+from polybench.files import make_folder, replacing, sweep, write_whole
 
 
 def below(folder: Path) -> dict[str, bytes]:
@@ -24,6 +24,13 @@ def test_a_file_is_replaced_whole_and_leaves_nothing_beside_it(tmp_path: Path) -
     with pytest.raises(ResultsError, match="taken cannot be written"):
         write_whole(tmp_path / "taken", "x")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["report.md", "taken"]
+
+
+def test_what_a_killed_writer_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("a[1].pt", ".a[1].pt.77", ".a1.pt.77", ".a[1].pt", "b.pt", ".b.pt.77"):
+        (tmp_path / name).write_text(name)
+    sweep(tmp_path / "a[1].pt")
+    assert sorted(below(tmp_path)) == [".a1.pt.77", ".a[1].pt", ".b.pt.77", "a[1].pt", "b.pt"]
 
 
 def test_what_fails_halfway_leaves_what_was_there(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_it_is_listed_with_its_origin(installed: dict[str, str], tmp_path: Path)
 
 
 def test_it_passes_the_laws_of_every_activation(installed: dict[str, str]) -> None:
-    laws = [str(HERE / name) for name in ("test_activations.py", "test_training.py")]
+    laws = [str(HERE / name) for name in ("activations/test_activations.py", "measure/test_loop.py")]
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", "cube", *laws]
     done = subprocess.run(command, capture_output=True, text=True, env=installed, cwd=HERE.parent)
     assert done.returncode == 0, done.stdout

@@ -48,8 +48,8 @@ def run(
     both by SLURM jobs and waits for them; --resume RUN --cluster slurm sends in again what was lost.
     """
     from polybench.cli.request import Request
-    from polybench.run.store import load
     from polybench.ranks import place
+    from polybench.run.store import load
     from polybench.run.team import follow
 
     if not place().leads:

@@ -1,6 +1,6 @@
 """The GPU's timer: events around cold and warm calls, launches hidden, short calls from CUDA graphs.
 
-tests/test_gpu_timing.py drives it with a simulated device; results/published/gpu-crosscheck holds it against others.
+The tests drive it with a simulated device; results/published/gpu-crosscheck holds it against others.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from polybench.errors import TrialError, first_line
-from polybench.files import replacing
+from polybench.files import replacing, sweep
 from polybench.trial import CHECKPOINTS, Trial
 
 _LAYOUT = 1
@@ -32,6 +32,7 @@ def write(path: Path, content: dict[str, Any]) -> None:
     """Tensors, numbers, text, lists and dictionaries, at once. Raises TrialError when the disk refuses."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path)
         with replacing(path) as partial:
             torch.save({"layout": _LAYOUT, **content}, partial)
     except (OSError, RuntimeError) as problem:

@@ -8,6 +8,7 @@ from typing import Any
 
 from polybench.corpora.corpus import Tokens, tokens
 from polybench.errors import OverBudget, TrialError
+from polybench.files import sweep
 from polybench.measure.model.build import chosen
 from polybench.measure.training import checkpoint
 from polybench.measure.training.distributed import common, join
@@ -121,6 +122,7 @@ class Course:
         if path:
             checkpoint.write(path, self._whole())
         if self._kept and not spent:
+            sweep(self._kept)
             self._kept.unlink(missing_ok=True)
 
     def curves(self) -> Iterator[Measurement]:

@@ -17,7 +17,7 @@ from polybench.report.compose import compose
 from polybench.report.formats import html as page_module
 from polybench.run.store import load
 
-PUBLISHED = Path(__file__).parent.parent / "results" / "published"
+PUBLISHED = Path(__file__).parents[2] / "results" / "published"
 RUNS = sorted(p.parent.name for p in PUBLISHED.glob("*/records.jsonl"))
 DRAWN = "memory"  # whose pictures are drawn, the others' are left out: they take seconds
 STYLE = (Path(page_module.__file__).parent / "report.css").read_text(encoding="utf-8")

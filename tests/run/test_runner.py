@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from fakes import VALUE, Fake
 
 from polybench.errors import ResultsError
 from polybench.kind import Fact, Measured, Progress
 from polybench.message import Ending, Message
-from polybench.record import Artifact, Measurement, Record, Status
+from polybench.record import Artifact, Record, Status
 from polybench.run.runner import Advanced, Event, Finished, Started, records_of, run
 from polybench.trial import Cell, Job, Trial
 
@@ -22,29 +23,6 @@ def trial(name: str, seed: int = 0) -> Trial:
 
 def job(*names: str, alone: bool = False) -> Job:
     return Job(tuple(trial(n) for n in names), (), alone=alone)
-
-
-class Fake:
-    """Answers each job with what `script` says for its first trial's activation."""
-
-    def __init__(self, script: Callable[[str], tuple[list[Message], Ending]] | None = None):
-        self.script = script or (lambda name: ([Message(0, VALUE)], Ending()))
-        self.jobs: list[str] = []
-        self.stopped = False
-
-    def run(self, job: Job, on_message: Callable[[Message], None]) -> Ending:
-        name = job.trials[0].cell.activation
-        self.jobs.append(name)
-        messages, ending = self.script(name)
-        for message in messages:
-            on_message(message)
-        return ending
-
-    def stop(self) -> None:
-        self.stopped = True
-
-
-VALUE = Measurement("m", (1.0, 2.0))
 
 
 def carried(jobs: list[Job], slots: int = 2) -> tuple[list[Record], list[Event], list[Fake]]:

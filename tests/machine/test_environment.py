@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from builders import MACHINE
 from builders import run as made
-from test_runner import Fake
+from fakes import Fake
 
 from polybench.errors import UsageError
 from polybench.machine.container import Limits, limits
@@ -28,7 +28,7 @@ from polybench.report.provenance import facts
 from polybench.run import local, session, store
 from polybench.run.store import Run
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def tree(root: Path, files: dict[str, str]) -> Path:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import typer.main
 from builders import exact, losses, record, run, save, suite, times
+from commands import HEAVY, ROOT, Capture, call, python
 
 from polybench.cli import main
 from polybench.machine.environment import version
@@ -19,11 +18,8 @@ from polybench.plan.suite import suite_name, suite_paths
 from polybench.record import Status
 from polybench.registry import REGISTRIES
 
-ROOT = Path(__file__).parent.parent
 QUICK = "suites/quick.yaml"
-HEAVY = ("torch", "pandas", "numpy", "matplotlib", "scipy", "http.server")
 RULES = [{"metric": "saved_bytes"}, {"metric": "total_time", "tolerance": 0.05}]
-Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(autouse=True)
@@ -32,23 +28,6 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "suites").symlink_to(ROOT / "suites")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(main.signal, "signal", lambda *_: None)
-
-
-def call(*arguments: str | Path) -> int:
-    """What `polybench ARGUMENTS` exits with, in this process."""
-    before = sys.argv
-    sys.argv = ["polybench", *map(str, arguments)]
-    try:
-        main.main()
-    except SystemExit as leave:
-        return leave.code if isinstance(leave.code, int) else int(leave.code is not None)
-    finally:
-        sys.argv = before
-    return 0
-
-
-def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=ROOT, check=False)
 
 
 def test_help_version_list_and_schema_say_what_is_there(capsys: Capture) -> None:

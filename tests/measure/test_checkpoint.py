@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 import torch
-from builders import suite
-from test_resume import finish, kill_after, start
+from builders import items, suite
+from killing import finish, kill_after, start
 
 from polybench.errors import TrialError
-from polybench.kind import Fact, Item, Progress, kind_of
+from polybench.kind import Fact, Item, Progress
 from polybench.measure.training import checkpoint
 from polybench.plan.jobs import plan
 from polybench.record import Measurement
@@ -38,13 +38,6 @@ def folder(tmp_path: Path) -> Path:
         (tmp_path / f"{i}.txt").write_text(f"words of document {i} " * 40, encoding="utf-8")
     (tmp_path / "small.yaml").write_text(SUITE.replace("TEXT", f"{tmp_path}/*.txt"), encoding="utf-8")
     return tmp_path
-
-
-def items(trial: Trial, **protocol: object) -> Iterator[Item]:
-    """What the kind yields for the trial."""
-    kind = kind_of(trial.cell.kind)
-    for _, item in kind.run([trial], kind.axes(**dict(trial.cell.axes)), kind.protocol(**protocol)):
-        yield item
 
 
 def exact(items: Iterable[Item]) -> list[Measurement]:

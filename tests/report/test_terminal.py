@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from builders import exact, losses, record, run, save, times
+from commands import Capture, call, python
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_cli import Capture, call, python
 
 from polybench.cli import main
 from polybench.document import Column, Document, Entry, Finding, Table
@@ -22,7 +22,7 @@ from polybench.report.formats.fitting import lines
 from polybench.report.formats.terminal import brief, page
 from polybench.run.store import load
 
-PUBLISHED = Path(__file__).parent.parent / "results" / "published"
+PUBLISHED = Path(__file__).parents[2] / "results" / "published"
 HARDEST = ("memory", "scaling-cpu")  # seven columns of names, and the most columns of values
 WIDTHS = (60, 61, 72, 80, 100, 120, 160, 200)
 INDENT = 4

@@ -16,7 +16,7 @@ from polybench.errors import Unsupported
 from polybench.measure.training.distributed import share
 from polybench.ranks import Place
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import json, sys, numpy as np, torch
 from polybench.corpora.corpus import Tokens

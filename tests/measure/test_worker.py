@@ -21,7 +21,7 @@ from polybench.trial import Cell, Job, Trial
 def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess]:
     site = faults.install(tmp_path_factory.mktemp("site"))
     before = os.environ.get("PYTHONPATH")
-    root = str(Path(__file__).parent.parent)
+    root = str(Path(__file__).parents[2])
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(site), root, before]))
     worker = WorkerProcess()
     yield worker

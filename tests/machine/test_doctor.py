@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_cli import HEAVY, ROOT, call
+from commands import HEAVY, ROOT, call
 
 from polybench.cli import doctor as command
 from polybench.cli import main

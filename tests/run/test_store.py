@@ -20,7 +20,7 @@ from polybench.record import Record, Status
 from polybench.run import store
 from polybench.run.store import RECORDS_FILE, RUN_FILE
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 RUN = run([*exact({"relu": 1, "swiglu": 2}), *losses({"relu": [3.5, 3.25]})])
 
 

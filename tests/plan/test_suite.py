@@ -16,7 +16,7 @@ from polybench.plan.located import read
 from polybench.plan.schema import schema_text, starter
 from polybench.plan.suite import suite_name, suite_paths
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SHIPPED = suite_paths(ROOT / "suites")
 SUITE = """\
 suite: demo

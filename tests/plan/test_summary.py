@@ -16,7 +16,7 @@ from polybench.plan.jobs import plan
 from polybench.plan.suite import Suite
 from polybench.plan.summary import summaries
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SUITES = {p.stem: load_suite(p).suite for p in sorted((ROOT / "suites").rglob("*.yaml"))} | {"toy": suite()}
 TIMED = ("quick", "speed", "memory", "accuracy")  # published by a run that nothing disturbed or interrupted
 

@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from builders import record, run, save, suite
+from builders import LAWS, record, run, save, suite
+from commands import call
 from hypothesis import given
 from hypothesis import strategies as st
-from test_cli import call
-from test_coverage import LAWS
 from test_eval import GENERATES, _here, _offline, keep, successor, task, trial_of  # noqa: F401
 
 from polybench.corrections import holm

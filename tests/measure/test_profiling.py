@@ -44,7 +44,7 @@ from polybench.run.store import load
 from polybench.run.traces import read, summarise
 from polybench.trial import Job, Trial
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 WORKER_PATTERN = re.compile(r"^(.*?)(\.\d+)?\.pt\.trace\.json(?:\.gz)?$")  # torch_tb_profiler 0.4.3, consts.py
 SPECS = ("relu", "swiglu", "polyrelu", "polynorm", "polynorm(norm=l2, order=2)")
 

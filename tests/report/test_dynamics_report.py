@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from builders import changed, losses, record, run, suite
-from test_checkpoint import items
+from builders import changed, items, losses, record, run, suite
 
 from polybench.document import Document, Figure
 from polybench.kind import Progress

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from builders import suite
-from test_cli import call
+from commands import call
 
 from polybench.cli import main
 from polybench.corpora.corpus import tokens

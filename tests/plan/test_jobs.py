@@ -21,7 +21,7 @@ from polybench.plan.jobs import plan
 from polybench.plan.matrix import MatrixError, combinations
 from polybench.trial import Cell, Trial
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 BENCHMARKS = [
     {"name": "pre", "kind": "pretrain", "seeds": [4, 5], "matrix": {"corpus": "stdlib", "lr": [0.01, 0.1]}},
     {"name": "mem", "kind": "memory", "backends": ["eager", "checkpoint"], "matrix": {"tokens": [64, 128]}},
@@ -83,8 +83,8 @@ def test_on_a_gpu_every_job_is_alone() -> None:
 
 def test_ids_are_the_same_in_every_process() -> None:
     """A baseline made on another day, with another hash seed, must find its cells."""
-    code = "import test_plan; print([t.id for t in test_plan.FULL.trials])"
-    paths = os.pathsep.join([str(HERE), str(HERE.parent)])
+    code = "import test_jobs; print([t.id for t in test_jobs.FULL.trials])"
+    paths = os.pathsep.join(map(str, (Path(__file__).parent, HERE, HERE.parent)))
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
                          env={**os.environ, "PYTHONPATH": paths, "PYTHONHASHSEED": "7"})  # fmt: skip
     assert ran.stdout.strip() == str([t.id for t in FULL.trials])

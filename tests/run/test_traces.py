@@ -27,7 +27,7 @@ from polybench.report.compose import compose
 from polybench.run.store import load
 from polybench.run.traces import OUTSIDE, Operator, Profile, read, summarise
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 LAWS = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 Event = dict[str, Any]
 

@@ -16,7 +16,7 @@ from polybench.plan.tuning import TUNING
 from polybench.run.merge import missing
 from polybench.trial import Trial
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((ROOT / "suites").rglob("*.yaml"))
 BENCHMARKS = [
     {"name": "mem", "kind": "memory", "backends": ["eager", "checkpoint"], "matrix": {"tokens": [64, 128]}},
