@@ -14,7 +14,6 @@ import typer
 
 from polybench.cli.options import DeviceOption, Json
 from polybench.errors import ResultsError, TrialError, UsageError
-from polybench.record import CHECKPOINT_FOLDER
 
 if TYPE_CHECKING:
     from polybench.document import Table
@@ -93,6 +92,8 @@ def evaluate(
 
 
 def _models(run: Run) -> list[Path]:
+    from polybench.record import CHECKPOINT_FOLDER
+
     paths = sorted((run.path / CHECKPOINT_FOLDER).glob(KEPT))
     if not paths:
         raise UsageError(f"{run.path} kept no model; `protocol: {{save: true}}` on a benchmark of kind pretrain does")

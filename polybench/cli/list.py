@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from polybench.cli.options import Json
-from polybench.plan.suite import suite_name, suite_paths
-from polybench.registry import REGISTRIES
 
 
 def catalogue() -> dict[str, list[dict[str, Any]]]:
     """Entries by registry, and the suites of the working directory."""
+    from polybench.plan.suite import suite_name, suite_paths
+    from polybench.registry import REGISTRIES
+
     found: dict[str, list[dict[str, Any]]] = {}
     for registry in REGISTRIES:
         found[registry.name] = [

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from polybench.errors import UsageError, did_you_mean
-from polybench.record import TRACE_ENDING, TRACE_FOLDER
 
 if TYPE_CHECKING:
     from http.server import HTTPServer
@@ -31,6 +30,7 @@ def trace(
 
     The Perfetto viewer is served from this machine to this machine, without network.
     """
+    from polybench.record import TRACE_ENDING, TRACE_FOLDER
     from polybench.run.store import find
 
     folder = find(run) / TRACE_FOLDER
