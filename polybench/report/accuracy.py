@@ -42,10 +42,10 @@ def _tables(comparisons: Comparisons, points: Sequence[Point]) -> Iterator[Table
     for point in points:
         benchmarks[point.benchmark].append(point)
     for name, members in benchmarks.items():
-        yield _table(comparisons, name, members)
+        yield _errors(comparisons, name, members)
 
 
-def _table(comparisons: Comparisons, name: str, members: Sequence[Point]) -> Table:
+def _errors(comparisons: Comparisons, name: str, members: Sequence[Point]) -> Table:
     rows: dict[tuple[str, str, str], list[Point]] = defaultdict(list)
     for point in members:
         rows[point.cell.activation, point.cell.backend, point.cell.dtype].append(point)

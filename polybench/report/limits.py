@@ -22,11 +22,11 @@ def section(comparisons: Comparisons) -> Section:
         points = [p for p in comparisons.points() if p.benchmark == name]
         if rows := list(limits(points)):
             silent = [p for p in points if not p.values(FLOPS.name) and p.values(TOTAL.name)]
-            tables.append(_table(comparisons, name, rows, silent))
+            tables.append(_shares(comparisons, name, rows, silent))
     return Section(tables=tuple(tables))
 
 
-def _table(comparisons: Comparisons, name: str, found: Sequence[Limit], silent: Sequence[Point]) -> Table:
+def _shares(comparisons: Comparisons, name: str, found: Sequence[Limit], silent: Sequence[Point]) -> Table:
     varying, shared = varying_axes([limit.point.cell for limit in found])
     columns = (
         *head_columns(varying),

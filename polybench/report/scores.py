@@ -55,10 +55,10 @@ def side_by_side(scored: Sequence[ScoredModel], reference: str) -> tuple[Table, 
     groups = by_place(scored)
     cells = [cell for _, cell in groups]
     varying = varying_axes(cells)[0]
-    return tuple(_table(name, cell, found, reference, varying) for (name, cell), found in groups.items())
+    return tuple(_scores(name, cell, found, reference, varying) for (name, cell), found in groups.items())
 
 
-def _table(name: str, cell: Cell, group: Sequence[ScoredModel], reference: str, varying: Sequence[str]) -> Table:
+def _scores(name: str, cell: Cell, group: Sequence[ScoredModel], reference: str, varying: Sequence[str]) -> Table:
     activations = list(dict.fromkeys(s.cell.activation for s in group))
     kinds = {s.column: s for one in group for s in one.scores}
     columns, notes = [Column("activation", numeric=False), Column("seeds")], []

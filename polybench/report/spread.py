@@ -27,7 +27,7 @@ def section(comparisons: Comparisons) -> Section:
             if dict(point.cell.axes).get("varies") in SOURCES and of_seeds(point, loss.name):
                 held[point.benchmark, loss].append(point)
     apart = {key: [p for p in ps if len(_sources(p, ps)) > 1] for key, ps in held.items()}
-    return Section(tables=tuple(_table(comparisons, *key, ps) for key, ps in apart.items() if ps))
+    return Section(tables=tuple(_spread(comparisons, *key, ps) for key, ps in apart.items() if ps))
 
 
 def deviation(values: Sequence[float], confidence: float = CONFIDENCE_SEED) -> Estimate | None:
@@ -56,7 +56,7 @@ def _but_varies(point: Point) -> dict[str, object]:
     return {**point.cell.to_json(), "axes": {k: v for k, v in point.cell.axes if k != "varies"}, "id": ""}
 
 
-def _table(comparisons: Comparisons, benchmark: str, metric: Metric, found: Sequence[Point]) -> Table:
+def _spread(comparisons: Comparisons, benchmark: str, metric: Metric, found: Sequence[Point]) -> Table:
     reference = comparisons.reference
     varying, shared = varying_axes([p.cell for p in found])
     axes = [a for a in varying if a != "varies"]

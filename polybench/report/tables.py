@@ -33,17 +33,17 @@ def section(comparisons: Comparisons, told: frozenset[str] = frozenset()) -> Sec
     Metrics that other sections have `told` are left out; a benchmark that has nothing else gets no table here.
     """
     benchmarks: dict[str, dict[Metric, dict[Point, Comparison]]] = defaultdict(lambda: defaultdict(dict))
-    elsewhere: set[str] = set()
+    covered: set[str] = set()
     for comparison in comparisons.every():
         if comparison.metric.name not in told:
             benchmarks[comparison.benchmark][comparison.metric][comparison.point] = comparison
         elif comparison.value is not None:
-            elsewhere.add(comparison.benchmark)
-    wanted = {name: cells for name, cells in benchmarks.items() if name not in elsewhere or _shown(cells)}
-    return Section(tables=tuple(_table(comparisons, name, cells) for name, cells in wanted.items()))
+            covered.add(comparison.benchmark)
+    wanted = {name: cells for name, cells in benchmarks.items() if name not in covered or _shown(cells)}
+    return Section(tables=tuple(_benchmark(comparisons, name, cells) for name, cells in wanted.items()))
 
 
-def _table(comparisons: Comparisons, name: str, cells: Cells) -> Table:
+def _benchmark(comparisons: Comparisons, name: str, cells: Cells) -> Table:
     rows, metrics = list(next(iter(cells.values()))), _shown(cells)
     varying, shared = varying_axes([p.cell for p in rows])
     best = {m: _best(list(cells[m].values())) for m in metrics}

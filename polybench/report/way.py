@@ -27,12 +27,12 @@ def section(comparisons: Comparisons) -> Section:
     alone = {comparisons.reference}
     followed = {name: ps for name, ps in benchmarks.items() if {p.cell.activation for p in ps} != alone}
     return Section(
-        tables=tuple(_table(comparisons, name, ps) for name, ps in followed.items()),
+        tables=tuple(_ways(comparisons, name, ps) for name, ps in followed.items()),
         metrics=frozenset(METRICS if benchmarks else ()),
     )
 
 
-def _table(comparisons: Comparisons, benchmark: str, found: Sequence[Point]) -> Table:
+def _ways(comparisons: Comparisons, benchmark: str, found: Sequence[Point]) -> Table:
     reference = comparisons.reference
     varying, _ = varying_axes([p.cell for p in found])
     columns = head_columns(varying)
