@@ -77,8 +77,8 @@ class Grid:
         if key not in self._noise:
             base, control = self.cells.get(place), self.controls.get(place)
             launches = self.ratios(control, base, metric) if base and control else []
-            found = of_launches(launches, excess=self.excess(base, metric)) if base and launches else None
-            self._noise[key] = found
+            noise = of_launches(launches, excess=self.excess(base, metric)) if base and launches else None
+            self._noise[key] = noise
         return self._noise[key]
 
 
@@ -102,7 +102,7 @@ def seed_differences(point: Point, other: Point, metric: Metric) -> list[float]:
     Beside a value of exactly 0 a log-ratio is infinite, unless both are 0 and so equal.
     """
     by_seed = {r.trial.seed: r for r in other.ok()}
-    found = []
+    differences = []
     for record in point.ok():
         twin = by_seed.get(record.trial.seed)
         mine, theirs = record.get(metric.name), twin.get(metric.name) if twin else None
@@ -110,9 +110,9 @@ def seed_differences(point: Point, other: Point, metric: Metric) -> list[float]:
         if twin and mine and theirs and not other_machine and dict(twin.facts) == dict(record.facts):
             a, b = statistics.fmean(mine.values), statistics.fmean(theirs.values)
             if metric.effect == "ratio" and 0 < a < math.inf and 0 < b < math.inf:
-                found.append(math.log(a) - math.log(b))  # a / b may be out of range
+                differences.append(math.log(a) - math.log(b))  # a / b may be out of range
             elif metric.effect == "ratio" and a != b and 0 in (a, b):
-                found.append(math.copysign(math.inf, a - b))
+                differences.append(math.copysign(math.inf, a - b))
             else:
-                found.append(a - b)
-    return found
+                differences.append(a - b)
+    return differences

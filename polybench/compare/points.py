@@ -156,12 +156,12 @@ def of_seeds(point: Point, metric: str) -> list[float]:
 
 def by_step(point: Point, metric: Metric) -> dict[int, list[float]]:
     """The values of the seeds that ended well by what a curve runs along: a step, a layer, log10 of a scale."""
-    found: dict[int, list[float]] = defaultdict(list)
+    values_by_step: dict[int, list[float]] = defaultdict(list)
     for record in point.ok():
         curve = record.get(metric.name)
         for step, value in zip(curve.steps or (), curve.values, strict=True) if curve else ():
-            found[step].append(value)
-    return found
+            values_by_step[step].append(value)
+    return values_by_step
 
 
 def machines(records: Iterable[Record]) -> set[str]:

@@ -38,12 +38,12 @@ class Ladder:
 
 def ladders(comparisons: Comparisons) -> dict[Family, list[Ladder]]:
     """Families that hold at least three sizes of the reference and of another activation."""
-    found: dict[Family, list[Point]] = defaultdict(list)
+    families: dict[Family, list[Point]] = defaultdict(list)
     for point in comparisons.points():
         if of_seeds(point, LOSS) and of_seeds(point, PARAMETERS):
-            found[point.benchmark, _without(point.cell, (*SIZE_AXES, *_ALONG))].append(point)
+            families[point.benchmark, _without(point.cell, (*SIZE_AXES, *_ALONG))].append(point)
     whole: dict[Family, list[Ladder]] = {}
-    for family, members in found.items():
+    for family, members in families.items():
         if _one_each(members):
             whole[family] = _ladders(members)
         else:  # the same size was trained in several ways: each way is a family

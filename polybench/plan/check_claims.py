@@ -14,12 +14,12 @@ from polybench.plan.suite import Benchmark, Claim, Rule
 CELL_FIELDS = ("benchmark", "kind", "activation", "backend", "device", "dtype")
 
 
-def check_claims(found: Collector, data: dict[str, Any], activations: list[str], kinds: list[Kind]) -> None:
-    """Add to `found` what no cell of the suite could ever answer."""
+def check_claims(collector: Collector, data: dict[str, Any], activations: list[str], kinds: list[Kind]) -> None:
+    """Add to `collector` what no cell of the suite could ever answer."""
     metrics = {m.name for k in kinds for m in (*k.metrics, *k.derived) if not m.curve}
     unjudged = {m.name for k in kinds for m in k.metrics if m.better == "neither" and m.varies_with == "sample"}
     axes = {a for k in kinds for a in k.axes.model_fields} | set(CELL_FIELDS)
-    planned = None if found.problems else _planned(data)
+    planned = None if collector.problems else _planned(data)
     for key, model in (("claims", Claim), ("gate", Rule)):
         parts = data.get(key)
         for index, part in enumerate(parts if isinstance(parts, list) else []):
@@ -28,59 +28,59 @@ def check_claims(found: Collector, data: dict[str, Any], activations: list[str],
             route: Route = (key, index)
             metric = part.get("metric")
             if model is Rule and isinstance(metric, str) and metric in unjudged:
-                found.add((*route, "metric"), f"{metric!r} has no good direction, so it cannot be gated")
+                collector.add((*route, "metric"), f"{metric!r} has no good direction, so it cannot be gated")
             if isinstance(metric, str) and metric not in metrics:
                 near = did_you_mean(metric, metrics)
-                found.add((*route, "metric"), f"no benchmark of this suite measures {metric!r}, {near}")
+                collector.add((*route, "metric"), f"no benchmark of this suite measures {metric!r}, {near}")
             for field in ("subject", "better_than"):
                 if model is Claim and isinstance(part.get(field), str):
-                    _among(found, part[field], (*route, field), activations)
+                    _among(collector, part[field], (*route, field), activations)
             for axis in part["where"] if isinstance(part.get("where"), dict) else ():
                 here, value = (*route, "where", axis), part["where"][axis]
                 if axis not in axes:
-                    found.add(here, f"no cell has {axis!r}, {did_you_mean(axis, axes)}", True)
+                    collector.add(here, f"no cell has {axis!r}, {did_you_mean(axis, axes)}", True)
                 elif axis == "activation":
                     for text in value if isinstance(value, list) else [value]:
-                        _among(found, str(text), here, activations)
+                        _among(collector, str(text), here, activations)
                 elif axis in ("benchmark", "kind", "backend", "dtype"):
-                    _known(found, value, here, _named(data, axis))
+                    _known(collector, value, here, _named(data, axis))
                 elif planned and axis != "device":
-                    _known(found, value, here, planned.get(axis, []))
+                    _known(collector, value, here, planned.get(axis, []))
 
 
-def _among(found: Collector, text: str, route: Route, known: list[str]) -> None:
-    name = found.activation(text, route)
+def _among(collector: Collector, text: str, route: Route, known: list[str]) -> None:
+    name = collector.activation(text, route)
     if name and name not in known:
-        found.add(route, f"{text!r} is not among the activations, {did_you_mean(name, known)}")
+        collector.add(route, f"{text!r} is not among the activations, {did_you_mean(name, known)}")
 
 
-def _known(found: Collector, value: Any, route: Route, known: list[Any]) -> None:
+def _known(collector: Collector, value: Any, route: Route, known: list[Any]) -> None:
     for text in value if isinstance(value, list) else [value]:
         if text not in known:
             near = did_you_mean(text, map(str, known))
-            found.add(route, f"no cell of this suite has {route[-1]} {text!r}, {near}")
+            collector.add(route, f"no cell of this suite has {route[-1]} {text!r}, {near}")
 
 
 def _planned(data: dict[str, Any]) -> dict[str, list[Any]]:
     """The values that each axis takes in the cells of a suite whose matrices are sound."""
-    found: dict[str, list[Any]] = {}
+    values: dict[str, list[Any]] = {}
     for item in data["benchmarks"]:
         kind = kind_of(item["kind"])
         for cell in combinations(item.get("matrix", {}), kind):
             for axis, value in axes_of(kind, cell):
-                if value not in found.setdefault(axis, []):
-                    found[axis].append(value)
-    return found
+                if value not in values.setdefault(axis, []):
+                    values[axis].append(value)
+    return values
 
 
 def _named(data: dict[str, Any], field: str) -> list[str]:
     """The benchmarks, kinds, backends or dtypes that a suite names, or gets by default."""
-    found: list[str] = []
+    names: list[str] = []
     for item in (b for b in data["benchmarks"] if isinstance(b, dict)):
         if field in ("benchmark", "kind"):
             values = [item.get("name" if field == "benchmark" else "kind")]
         else:
             plural = f"{field}s"
             values = item.get(plural) or Benchmark.model_fields[plural].default
-        found += [v for v in (values if isinstance(values, list) else []) if isinstance(v, str)]
-    return found
+        names += [v for v in (values if isinstance(values, list) else []) if isinstance(v, str)]
+    return names

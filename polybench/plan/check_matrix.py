@@ -20,13 +20,13 @@ def matrix_problems(kind: Kind, matrix: dict[str, Any], located: Located, route:
     for key, values in matrix.items():
         here = (*route, key)
         if key in RESERVED:
-            found = _patterns(kind, values, located, here)
+            wrong = _patterns(kind, values, located, here)
         elif values == []:
-            found = [located.mark(here).problem(here, "this list is empty, so nothing would be measured")]
+            wrong = [located.mark(here).problem(here, "this list is empty, so nothing would be measured")]
         else:
-            found = _axis(kind, key, values, located, here)
-        problems += found
-        if not found:
+            wrong = _axis(kind, key, values, located, here)
+        problems += wrong
+        if not wrong:
             sound[key] = values
     return problems + _cells(kind, sound, located, route)
 

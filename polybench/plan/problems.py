@@ -46,14 +46,14 @@ class Collector:
 
     def activations(self, texts: Any, route: Route) -> list[str]:
         """The one names of a list of activations, as far as they are known."""
-        found: list[str] = []
+        names: list[str] = []
         for index, text in enumerate(texts if isinstance(texts, list) else []):
             if isinstance(text, str):
                 name = self.activation(text, (*route, index))
-                if name in found:
+                if name in names:
                     self.add((*route, index), f"{text!r} stands in this list twice")
-                found += [name] if name else []
-        return found
+                names += [name] if name else []
+        return names
 
 
 def in_words(failure: ValidationError, model: type[BaseModel], located: Located, route: Route) -> list[Problem]:

@@ -69,16 +69,16 @@ def _errors(comparisons: Comparisons, name: str, members: Sequence[Point]) -> Ta
         ),
         columns=tuple(columns),
         rows=tuple(
-            (Entry(activation), Entry(backend), Entry(dtype), *_row(found, widths))
-            for (activation, backend, dtype), found in rows.items()
+            (Entry(activation), Entry(backend), Entry(dtype), *_row(points, widths))
+            for (activation, backend, dtype), points in rows.items()
         ),
     )
 
 
-def _row(found: Sequence[Point], widths: Sequence[int]) -> Iterator[Entry]:
-    records = [r for p in found for r in p.ok()]
+def _row(points: Sequence[Point], widths: Sequence[int]) -> Iterator[Entry]:
+    records = [r for p in points for r in p.ok()]
     if not records:
-        yield from (Entry(status_word(found[0])) for _ in range(len(_SHOWN) + 3))
+        yield from (Entry(status_word(points[0])) for _ in range(len(_SHOWN) + 3))
         return
     for metric, _ in _SHOWN:
         yield _largest(metric, records)

@@ -95,9 +95,9 @@ def _spot(time: Comparison, size: Comparison) -> Series:
     return Series(time.cell.activation, (across_.value,), (shown.value,), *ends)
 
 
-def _bars(comparisons: Comparisons, group: Group, groups: Sequence[Group], found: Sequence[Comparison]) -> Figure:
+def _bars(comparisons: Comparisons, group: Group, groups: Sequence[Group], cells: Sequence[Comparison]) -> Figure:
     reference = comparisons.reference
-    points = [c.point for c in found]
+    points = [c.point for c in cells]
     return Figure(
         key=key_of("bars", SAVED.name, group, groups),
         kind="bars",
@@ -109,6 +109,6 @@ def _bars(comparisons: Comparisons, group: Group, groups: Sequence[Group], found
         ),
         x_label="",
         y_label=f"Bytes / bytes of {reference}",
-        series=tuple(Series(c.cell.activation, (float(i),), ((c.change or _ONE).value,)) for i, c in enumerate(found)),
+        series=tuple(Series(c.cell.activation, (float(i),), ((c.change or _ONE).value,)) for i, c in enumerate(cells)),
         baseline=1.0,
     )

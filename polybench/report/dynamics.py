@@ -147,9 +147,9 @@ def _figures(comparisons: Comparisons) -> Iterator[Figure]:
         observed = {g: [p for p in ps if any(any(v) for v in by_step(p, metric).values())] for g, ps in every.items()}
         groups = {g: ps for g, ps in observed.items() if ps}
         for group in groups:
-            found = [p for p in every[group] if by_step(p, metric)]
-            counts = [max(map(len, by_step(p, metric).values())) for p in found]
-            lines = (_line(p, by_step(p, metric), bands.few(counts)) for p in found)
+            points = [p for p in every[group] if by_step(p, metric)]
+            counts = [max(map(len, by_step(p, metric).values())) for p in points]
+            lines = (_line(p, by_step(p, metric), bands.few(counts)) for p in points)
             yield Figure(
                 key=key_of("dynamics", metric.name, group, groups),
                 kind="curves",
@@ -158,7 +158,7 @@ def _figures(comparisons: Comparisons) -> Iterator[Figure]:
                     metric.definition,
                     caveat,
                     bands.told(counts, max(counts) > 1),
-                    held_constant(comparisons, group, found),
+                    held_constant(comparisons, group, points),
                     troubles(every[group]),
                 ),
                 x_label="Layer" if metric.along == "layer" else "Optimizer steps",

@@ -49,11 +49,11 @@ def _fronts(comparisons: Comparisons, every: Groups) -> Iterator[Figure]:
 def _front(
     comparisons: Comparisons, loss: Metric, metric: Metric, cost: Cost, group: Group, groups: Groups, lost: str
 ) -> Figure:
-    found = groups[group]
-    costs = [_cost(p, metric) for p in found]
+    points = groups[group]
+    costs = [_cost(p, metric) for p in points]
     scale = scale_for("s" if metric.better == "higher" else metric.unit, (c.value for c in costs))
-    values = [of_seeds(p, loss.name) for p in found]
-    series = tuple(_spot(p, v, c, scale) for p, v, c in zip(found, values, costs, strict=True))
+    values = [of_seeds(p, loss.name) for p in points]
+    series = tuple(_spot(p, v, c, scale) for p, v, c in zip(points, values, costs, strict=True))
     seeds = mean_over([len(v) for v in values])
     crosses = f" with {CONFIDENCE_SEED:.0%} t intervals; the tables compare seed by seed, which tells more apart"
     return Figure(
@@ -65,7 +65,7 @@ def _front(
             seeds + (crosses if any(s.low for s in series) else ""),
             f"{cost.what.capitalize()} is exact" if metric.varies_with == "nothing" else "",
             "The thin line joins the activations that no other beats in both",
-            held_constant(comparisons, group, found),
+            held_constant(comparisons, group, points),
             lost,
         ),
         x_label=f"{cost.axis}, {scale.unit}",
@@ -99,12 +99,12 @@ def _curves(comparisons: Comparisons, every: Groups) -> Iterator[Figure]:
     steps = [m for m in comparisons.metrics().values() if m.curve and m.along == "step"]
     for metric in [m for m in steps if m.effect == "difference"]:
         groups = {g: kept for g, ps in every.items() if (kept := [p for p in ps if _curves_of(p, metric.name)])}
-        for group, found in groups.items():
-            counts = [len(_curves_of(p, metric.name)) for p in found]
-            longest = max(len(curve) for p in found for curve in _curves_of(p, metric.name))
+        for group, points in groups.items():
+            counts = [len(_curves_of(p, metric.name)) for p in points]
+            longest = max(len(curve) for p in points for curve in _curves_of(p, metric.name))
             window = min(_WIDEST, 2 * (longest // _SMOOTH_FROM) + 1)
             scale = tokens_a_step(group[1])
-            lines = (_line(p, metric.name, window, bands.few(counts), scale or 1) for p in found)
+            lines = (_line(p, metric.name, window, bands.few(counts), scale or 1) for p in points)
             yield Figure(
                 key=key_of("curve", metric.name, group, groups),
                 kind="curves",
@@ -114,7 +114,7 @@ def _curves(comparisons: Comparisons, every: Groups) -> Iterator[Figure]:
                     bands.told(counts, max(counts) > 1),
                     f"Every seed's curve is a centred running mean over {window} steps" if window > 1 else "",
                     f"The first {SKIPPED:.0%} of the training is left out of the picture",
-                    held_constant(comparisons, group, found),
+                    held_constant(comparisons, group, points),
                     troubles(every[group]),
                 ),
                 x_label="Tokens trained on" if scale else "Optimizer steps",
@@ -150,11 +150,11 @@ def _bars(comparisons: Comparisons) -> Iterator[Figure]:
     reference = comparisons.reference
     every = by_place(comparisons.to_reference(TOTAL.name).values())
     groups = {g: cs for g, cs in every.items() if any(c.change for c in cs)}
-    for group, found in groups.items():
-        base = next(c.reference for c in found if c.change) or 0.0
+    for group, cells in groups.items():
+        base = next(c.reference for c in cells if c.change) or 0.0
         scale = scale_for("s", [base])
-        series = tuple(_bar(c, i) for i, c in enumerate(c for c in found if c.change or c.cell.activation == reference))
-        members = [c.point for c in found]
+        series = tuple(_bar(c, i) for i, c in enumerate(c for c in cells if c.change or c.cell.activation == reference))
+        members = [c.point for c in cells]
         doubt = "A second copy of the reference differed from the first, so small differences say nothing here"
         whiskers = f"Whiskers are {CONFIDENCE_TIME:.0%} intervals of block-wise ratios"
         yield Figure(
@@ -165,7 +165,7 @@ def _bars(comparisons: Comparisons) -> Iterator[Figure]:
                 f"Time of forward and backward pass over that of {reference}, whose median is "
                 f"{scale.show(base, 3)} {scale.unit}; shorter is faster",
                 whiskers if any(s.low for s in series) else "There are too few blocks for an interval",
-                doubt if any(c.outcome == "unstable" for c in found) else "",
+                doubt if any(c.outcome == "unstable" for c in cells) else "",
                 held_constant(comparisons, group, members),
                 troubles(members),
             ),

@@ -26,8 +26,8 @@ def section(comparisons: Comparisons) -> Section:
     return Section(tables=tuple(tables))
 
 
-def _shares(comparisons: Comparisons, name: str, found: Sequence[Limit], silent: Sequence[Point]) -> Table:
-    varying, shared = varying_axes([limit.point.cell for limit in found])
+def _shares(comparisons: Comparisons, name: str, bounds: Sequence[Limit], silent: Sequence[Point]) -> Table:
+    varying, shared = varying_axes([limit.point.cell for limit in bounds])
     columns = (
         *head_columns(varying),
         Column("moved", "GB/s", "Least bytes of forward and backward over the time they took."),
@@ -47,7 +47,7 @@ def _shares(comparisons: Comparisons, name: str, found: Sequence[Limit], silent:
             Entry(show(limit.share), limit.share.value, limit.share.low, limit.share.high),
             Entry(limit.bound),
         )
-        for limit in found
+        for limit in bounds
     )
     return Table(
         key=f"{name}-limits",

@@ -42,28 +42,29 @@ def section(comparisons: Comparisons) -> Section:
                 groups[record.trial.benchmark].append((record.trial.cell, traces.read(run.path / artifact.name)))
             except ResultsError as problem:
                 lost.append(str(problem))
-    tables = tuple(table for name, found in groups.items() for table in _tables(name, found))
+    tables = tuple(table for name, profiles in groups.items() for table in _tables(name, profiles))
     what = "A trace has" if len(lost) == 1 else f"{len(lost)} traces have"
     notes = (f"{what} no table, since {lost[0]}; what was measured does not depend on it.",) if lost else ()
     return Section(tables=tables, notes=notes)
 
 
-def _tables(name: str, found: Profiles) -> Iterable[Table]:
-    varying, shared = varying_axes([cell for cell, _ in found])
+def _tables(name: str, profiles: Profiles) -> Iterable[Table]:
+    varying, shared = varying_axes([cell for cell, _ in profiles])
     start = (
-        f"{', '.join(shared).capitalize()}. A call is a forward and backward pass, the median of {found[0][1].steps}; "
-        "profiled after the timing, and slower than a timed one, since recording an operator takes time too."
+        f"{', '.join(shared).capitalize()}. A call is a forward and backward pass, the median of "
+        f"{profiles[0][1].steps}; profiled after the timing, and slower than a timed one, since recording an operator "
+        "takes time too."
     )
 
     def table(key: str, title: str, caption: str, columns: Sequence[Column], body: _Body) -> Table:
-        rows = [(*head_entries(cell, varying), *entries) for cell, profile in found for entries in body(profile)]
+        rows = [(*head_entries(cell, varying), *entries) for cell, profile in profiles for entries in body(profile)]
         return Table(
             f"{name}-{key}", f"{name}: {title}", f"{start} {caption}", (*head_columns(varying), *columns), tuple(rows)
         )
 
-    shown = max(FEWEST, min(MOST, LINES // len(found) - 1))
+    shown = max(FEWEST, min(MOST, LINES // len(profiles) - 1))
     top = f"The {shown} with the most self time of each."
-    size = scale_for("B", (p.allocated / p.steps for _, p in found))
+    size = scale_for("B", (p.allocated / p.steps for _, p in profiles))
     operator = Column("operator", numeric=False)
     times = (
         Column("calls", note="calls of the operator in one profiled forward and backward pass"),
@@ -99,7 +100,7 @@ def _tables(name: str, found: Profiles) -> Iterable[Table]:
             ]
         ],
     )
-    if any(p.kernels for _, p in found):
+    if any(p.kernels for _, p in profiles):
         yield table(
             "kernels",
             "kernels of the GPU",

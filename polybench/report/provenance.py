@@ -79,18 +79,18 @@ def part_facts(run: Run) -> tuple[tuple[str, str], ...]:
 
 def _part_notes(run: Run) -> tuple[str, ...]:
     """Sentences that the reader of a part, or of several machines' times, must know."""
-    found = []
+    notes = []
     if "shard" in run.header:
-        found.append(
+        notes.append(
             f"This is part {run.header['shard']} of a plan, so most comparisons miss what the other parts measure; "
             "`polybench merge` makes one run of all."
         )
     if "sources" in run.header and len(_by_machine(run.header["sources"])) > 1:
-        found.append("Times of different machines are not compared with each other, only those of one machine.")
+        notes.append("Times of different machines are not compared with each other, only those of one machine.")
     if labels := missing(run):
         more = f" and {len(labels) - MOST_LABELS} more" if len(labels) > MOST_LABELS else ""
-        found.append(f"Not measured by any part: {'; '.join(labels[:MOST_LABELS])}{more}.")
-    return tuple(found)
+        notes.append(f"Not measured by any part: {'; '.join(labels[:MOST_LABELS])}{more}.")
+    return tuple(notes)
 
 
 def _named(source: dict[str, Any]) -> str:
@@ -99,10 +99,10 @@ def _named(source: dict[str, Any]) -> str:
 
 
 def _by_machine(sources: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    machines: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for source in sources:
-        found[fingerprint(source["environment"])].append(source)
-    return found
+        machines[fingerprint(source["environment"])].append(source)
+    return machines
 
 
 def _machines(sources: list[dict[str, Any]]) -> str:

@@ -38,13 +38,13 @@ class Tried:
     """All that was tried at one place."""
 
     metric: Metric
-    found: tuple[Point, ...]
+    points: tuple[Point, ...]
 
     @cached_property
     def losses(self) -> dict[str, dict[float, list[float]]]:
         """The losses of the seeds by activation and rate, nan for a seed that was lost."""
         tried: dict[str, dict[float, list[float]]] = defaultdict(dict)
-        for point in self.found:
+        for point in self.points:
             kept = [fmean(m.values) for r in point.ok() if (m := r.get(self.metric.name))]
             lost = [math.nan] * (len(point.records) - len(kept))
             tried[point.cell.activation][float(point.cell.axis("lr"))] = [*kept, *lost]
@@ -99,7 +99,7 @@ def _tables(run: Run, benchmark: str, places: Mapping[Cell, Tried]) -> Iterator[
         told += f", the {edge} that all of them tried" if edge else ""
         where = _told([field_of(place, axis) for axis in varying])
         notes.append(f"Shared rate, best on average over the activations{where}: {told}.")
-    seeds = max(len(p.records) for t in places.values() for p in t.found)
+    seeds = max(len(p.records) for t in places.values() for p in t.points)
     yield Table(
         key=f"{benchmark}-rates".replace(".", "-"),
         title=f"Learning rates ({benchmark})",
@@ -124,7 +124,7 @@ def _tables(run: Run, benchmark: str, places: Mapping[Cell, Tried]) -> Iterator[
         notes=tuple(
             f"{p.cell.activation} at {p.cell.axis('lr'):g}: {p.trouble()}"
             for t in places.values()
-            for p in t.found
+            for p in t.points
             if p.trouble()
         ),
     )
@@ -187,7 +187,7 @@ def _figures(comparisons: Comparisons, places: Mapping[Group, Tried]) -> Iterato
                 metric.definition,
                 bands.told(counts, max(counts) > 1),
                 f"Left out, since a seed diverged or failed: {'; '.join(lost)}" if lost else "",
-                held_constant(comparisons, group, tuning.found),
+                held_constant(comparisons, group, tuning.points),
             ),
             x_label="Peak learning rate",
             y_label=f"{metric.heading}, {metric.unit}",

@@ -88,8 +88,8 @@ def _row(name: str, size: float, point: Point, comparison: Comparison, reference
 
 
 def _exponent(ladder: Ladder) -> Entry:
-    found = exponent(ladder.sizes, [fmean(of_seeds(p, LOSS)) for p in ladder.rungs])
-    return Entry(show(found), found.value, found.low, found.high)
+    slope = exponent(ladder.sizes, [fmean(of_seeds(p, LOSS)) for p in ladder.rungs])
+    return Entry(show(slope), slope.value, slope.low, slope.high)
 
 
 def _trend(slopes: Sequence[float] | None, p: float | None) -> tuple[Entry, Entry, Entry]:
@@ -98,9 +98,9 @@ def _trend(slopes: Sequence[float] | None, p: float | None) -> tuple[Entry, Entr
         return Entry("0"), Entry("–"), Entry("–")
     if not slopes:
         return Entry("–"), Entry("–"), Entry("0")
-    found = paired(slopes)
-    word = verdict_word(p, better=found.value < 0)
-    return Entry(show(found, True), found.value, found.low, found.high, outcome=word), p_entry(p), Entry(str(found.n))
+    trend = paired(slopes)
+    word = verdict_word(p, better=trend.value < 0)
+    return Entry(show(trend, True), trend.value, trend.low, trend.high, outcome=word), p_entry(p), Entry(str(trend.n))
 
 
 def _figure(comparisons: Comparisons, family: Family, families: Families) -> Figure:

@@ -55,7 +55,7 @@ def side_by_side(scored: Sequence[ScoredModel], reference: str) -> tuple[Table, 
     groups = by_place(scored)
     cells = [cell for _, cell in groups]
     varying = varying_axes(cells)[0]
-    return tuple(_scores(name, cell, found, reference, varying) for (name, cell), found in groups.items())
+    return tuple(_scores(name, cell, models, reference, varying) for (name, cell), models in groups.items())
 
 
 def _scores(name: str, cell: Cell, group: Sequence[ScoredModel], reference: str, varying: Sequence[str]) -> Table:
@@ -97,7 +97,7 @@ def _changes(values: dict[str, dict[int, float]], reference: str, kind: Score) -
     pairs = {a: [v - base[s] for s, v in own.items() if s in base] for a, own in values.items() if a != reference}
     pairs = {a: differences for a, differences in pairs.items() if differences}
     p_values = holm_of({a: t_test(differences) for a, differences in pairs.items()})
-    found, settle = {reference: Entry("0")} if base else {}, []
+    entries, settle = {reference: Entry("0")} if base else {}, []
     for activation, differences in pairs.items():
         change = paired(differences)
         if change.low == change.high == 0:
@@ -108,8 +108,8 @@ def _changes(values: dict[str, dict[int, float]], reference: str, kind: Score) -
             settle.append(f"{activation} {_more(len(differences), more)}")
         else:
             outcome = "" if kind.better == "neither" else _word(change.value > 0, kind.better == "higher")
-        found[activation] = Entry(show(change, signed=True), change.value, change.low, change.high, outcome=outcome)
-    return found, settle
+        entries[activation] = Entry(show(change, signed=True), change.value, change.low, change.high, outcome=outcome)
+    return entries, settle
 
 
 def _word(rose: bool, higher: bool) -> str:

@@ -22,14 +22,14 @@ def section(comparisons: Comparisons) -> Section:
 
 def table(run: Run) -> Table:
     """False alarms and power of every rule, with exact 95 % bounds."""
-    found = cells(run)
-    factors = sorted({c.slowdown for c in found})
+    measured = cells(run)
+    factors = sorted({c.slowdown for c in measured})
     rows = []
     for rule in rules(run.suite.margin):
-        alarms = sum(rule.flags(c, c.equal) for c in found)
-        row = [Entry(rule.name), _share(alarms, len(found))]
+        alarms = sum(rule.flags(c, c.equal) for c in measured)
+        row = [Entry(rule.name), _share(alarms, len(measured))]
         for factor in factors:
-            group = [c for c in found if c.slowdown == factor]
+            group = [c for c in measured if c.slowdown == factor]
             row.append(_share(sum(rule.flags(c, c.slowed) for c in group), len(group)))
         rows.append(tuple(row))
     columns = [
@@ -40,34 +40,34 @@ def table(run: Run) -> Table:
     return Table(
         key=KIND,
         title="Verdicts on equal and on slowed code",
-        caption=f"{len(found)} cells, {_sizes(found)}, "
+        caption=f"{len(measured)} cells, {_sizes(measured)}, "
         f"margin {run.suite.margin:.0%}. Every rule saw the same samples, taken in turns. "
         "Shares with exact (Clopper-Pearson) 95 % bounds, one-sided where nothing or all was flagged.",
         columns=tuple(columns),
         rows=tuple(rows),
-        notes=_notes(run, found),
+        notes=_notes(run, measured),
     )
 
 
-def _sizes(found: Sequence[Cells]) -> str:
-    launches = sorted({len(c.base) for c in found})
-    blocks = sorted({len(v) for c in found for v in c.base})
+def _sizes(measured: Sequence[Cells]) -> str:
+    launches = sorted({len(c.base) for c in measured})
+    blocks = sorted({len(v) for c in measured for v in c.base})
     ends = [" to ".join(map(str, sorted({v[0], v[-1]}))) if v else "no" for v in (launches, blocks)]
     return f"{ends[0]} launches of {ends[1]} blocks"
 
 
-def _notes(run: Run, found: Sequence[Cells]) -> tuple[str, ...]:
+def _notes(run: Run, measured: Sequence[Cells]) -> tuple[str, ...]:
     """What limits the verdicts here: how equal code spreads inside a launch and between launches."""
-    if not found:
+    if not measured:
         return ()
     margin = run.suite.margin
     spreads, apart = [], []
-    for c in found:
+    for c in measured:
         logs = log_ratios(c.base, c.equal)
         spreads += [statistics.stdev(d) for d in logs if len(d) > 1]
         if len(logs) > 1:
             apart.append(statistics.stdev([statistics.median(d) for d in logs]))
-    outcomes = [ours(c, c.equal, margin) for c in found]
+    outcomes = [ours(c, c.equal, margin) for c in measured]
     told = ", ".join(f"{outcomes.count(o)} {w}" for o, w in (("same", "same"), ("unresolved", "inconclusive"),
                      ("unstable", "unstable"), ("better", "faster"), ("worse", "slower")))  # fmt: skip
     notes = [f"Our verdicts on equal code: {told}."]

@@ -40,15 +40,15 @@ def deviation(values: Sequence[float], confidence: float = CONFIDENCE_SEED) -> E
     n = len(values)
     if n < 2:
         return None
-    found, tail = statistics.stdev(values), (1 - confidence) / 2
-    low, high = (found * math.sqrt((n - 1) / float(chdtri(n - 1, p))) for p in (tail, 1 - tail))
-    return Estimate(found, low, high, n)
+    sd, tail = statistics.stdev(values), (1 - confidence) / 2
+    low, high = (sd * math.sqrt((n - 1) / float(chdtri(n - 1, p))) for p in (tail, 1 - tail))
+    return Estimate(sd, low, high, n)
 
 
-def _sources(point: Point, found: Sequence[Point]) -> set[object]:
+def _sources(point: Point, points: Sequence[Point]) -> set[object]:
     """What the seed moves in all points that differ from this in nothing else."""
     here = _but_varies(point)
-    return {p.cell.axis("varies") for p in found if _but_varies(p) == here}
+    return {p.cell.axis("varies") for p in points if _but_varies(p) == here}
 
 
 def _but_varies(point: Point) -> dict[str, object]:
@@ -56,17 +56,17 @@ def _but_varies(point: Point) -> dict[str, object]:
     return {**point.cell.to_json(), "axes": {k: v for k, v in point.cell.axes if k != "varies"}, "id": ""}
 
 
-def _spread(comparisons: Comparisons, benchmark: str, metric: Metric, found: Sequence[Point]) -> Table:
+def _spread(comparisons: Comparisons, benchmark: str, metric: Metric, points: Sequence[Point]) -> Table:
     reference = comparisons.reference
-    varying, shared = varying_axes([p.cell for p in found])
+    varying, shared = varying_axes([p.cell for p in points])
     axes = [a for a in varying if a != "varies"]
     order, rows = list(SOURCES), []
-    places = [{**_but_varies(p), "activation": ""} for p in found]
+    places = [{**_but_varies(p), "activation": ""} for p in points]
     rank = {
         p: (places.index(place), order.index(str(p.cell.axis("varies"))))
-        for p, place in zip(found, places, strict=True)
+        for p, place in zip(points, places, strict=True)
     }
-    for point in sorted(found, key=rank.__getitem__):
+    for point in sorted(points, key=rank.__getitem__):
         base = point.cell.activation == reference
         apart = [] if base else comparisons.whole.differences(point, reference, metric)
         own = of_seeds(point, metric.name)
@@ -87,10 +87,10 @@ def _spread(comparisons: Comparisons, benchmark: str, metric: Metric, found: Seq
             Column("n"), Column(f"sd of the difference from {reference}", metric.unit),
         ),
         rows=tuple(rows),
-        notes=tuple(f"{p.cell.activation}, {p.cell.axis('varies')}: {p.trouble()}" for p in found if p.trouble()),
+        notes=tuple(f"{p.cell.activation}, {p.cell.axis('varies')}: {p.trouble()}" for p in points if p.trouble()),
     )  # fmt: skip
 
 
 def _entry(values: Sequence[float]) -> Entry:
-    found = deviation([v for v in values if math.isfinite(v)])
-    return Entry(show(found), found.value, found.low, found.high) if found else Entry("–")
+    sd = deviation([v for v in values if math.isfinite(v)])
+    return Entry(show(sd), sd.value, sd.low, sd.high) if sd else Entry("–")

@@ -90,7 +90,7 @@ def _value(comparison: Comparison, scale: Scale, best: bool) -> Entry:
 
 def _best(comparisons: Sequence[Comparison]) -> set[Point]:
     """In each group of comparable cells the best one, if its interval excludes the second's."""
-    found: set[Point] = set()
+    best: set[Point] = set()
     judged = [c for c in comparisons if c.metric.better != "neither"]
     sound = [c for c in judged if c.value is not None and math.isfinite(c.value) and not c.point.trouble()]
     for group in by_place(sound).values():
@@ -104,8 +104,8 @@ def _best(comparisons: Sequence[Comparison]) -> set[Point]:
             (a_low, a_high), (b_low, b_high) = _ends(first), _ends(second)
             apart = a_high < b_low or b_high < a_low
         if apart:
-            found.add(first.point)
-    return found
+            best.add(first.point)
+    return best
 
 
 def _ends(comparison: Comparison) -> tuple[float, float]:

@@ -32,14 +32,14 @@ def section(comparisons: Comparisons) -> Section:
     )
 
 
-def _ways(comparisons: Comparisons, benchmark: str, found: Sequence[Point]) -> Table:
+def _ways(comparisons: Comparisons, benchmark: str, points: Sequence[Point]) -> Table:
     reference = comparisons.reference
-    varying, _ = varying_axes([p.cell for p in found])
+    varying, _ = varying_axes([p.cell for p in points])
     columns = head_columns(varying)
-    rows = [head_entries(p.cell, varying) for p in found]
+    rows = [head_entries(p.cell, varying) for p in points]
     ways: list[Way] = []
     for metric, called, total in ((TOKENS_TO, "tokens", tokens_of), (TIME_TO, "time", seconds_of)):
-        ways = [way_of(p, comparisons.grid, reference, metric, total) for p in found]
+        ways = [way_of(p, comparisons.grid, reference, metric, total) for p in points]
         scale, ps = scale_for(metric.unit, (c for w in ways for c in w.costs)), p_values(ways, reference)
         columns += [
             Column(f"{called} to it", scale.unit, metric.definition), Column(f"times sooner in {called}"),

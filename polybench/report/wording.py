@@ -49,13 +49,13 @@ def apart(group: Group, groups: Iterable[Group]) -> str:
     return ", ".join(WORDS.get(v, v) if isinstance(v, str) else f"{k} {v}" for k, v in differing.items())
 
 
-def held_constant(comparisons: Comparisons, group: Group, found: Iterable[Point]) -> str:
+def held_constant(comparisons: Comparisons, group: Group, points: Iterable[Point]) -> str:
     """What all of a picture share: the axes that the suite names, how it ran, and the parameters where counted."""
     name, cell = group
     known = comparisons.whole.benchmark(name)
     chosen = known.matrix if known else dict(cell.axes)
     axes = [f"{k} {v}" for k, v in cell.axes if k in chosen]
-    sizes = {int(v) for p in found for v in of_seeds(p, PARAMETERS)}
+    sizes = {int(v) for p in points for v in of_seeds(p, PARAMETERS)}
     if sizes:
         axes.append(f"{' to '.join(f'{n:,}' for n in sorted({min(sizes), max(sizes)}))} parameters")
     return f"Held constant: {', '.join([*axes, cell.backend, cell.dtype, cell.device])}"
@@ -66,9 +66,9 @@ def mean_over(counts: Sequence[int]) -> str:
     return f"Means over {some} seeds" if max(counts) > 1 else "One seed, so there is no interval"
 
 
-def troubles(found: Iterable[Point]) -> str:
+def troubles(points: Iterable[Point]) -> str:
     """Which activations miss trials, and why: a mean over the survivors must be read as one."""
-    told = [f"{p.cell.activation} ({p.trouble().splitlines()[0].rstrip('.')})" for p in found if p.trouble()]
+    told = [f"{p.cell.activation} ({p.trouble().splitlines()[0].rstrip('.')})" for p in points if p.trouble()]
     return f"Without the trials that failed: {', '.join(told)}" if told else ""
 
 

@@ -42,13 +42,13 @@ class Order:
         """Raises UsageError on an unknown executor, or an option that is no KEY=VALUE."""
         if executor not in ("slurm", "local"):
             raise UsageError(f"--cluster {executor}: say slurm, or local for jobs on this machine")
-        found = []
+        typed = []
         for text in options:
             key, equals, value = text.partition("=")
             if not (key and equals):
                 raise UsageError(f"--cluster-option {text}: write it as key=value, such as slurm_partition=gpu")
-            found.append((key, _typed(value)))
-        return cls(executor, jobs, tuple(found))
+            typed.append((key, _typed(value)))
+        return cls(executor, jobs, tuple(typed))
 
     @property
     def remote(self) -> bool:

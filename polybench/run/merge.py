@@ -97,14 +97,14 @@ def adopt(path: Path, parts: Sequence[Path]) -> Run:
     for part in parts:
         if not (part / store.RUN_FILE).is_file():
             continue
-        found = store.load(part)
-        fresh = [r for r in found.records if r.trial.id not in settled and (r.trial.id, r.started_at) not in seen]
+        measured = store.load(part)
+        fresh = [r for r in measured.records if r.trial.id not in settled and (r.trial.id, r.started_at) not in seen]
         if not fresh:
             continue
         settled |= {r.trial.id for r in fresh if r.status.settled}
-        _bring(found, path, fresh)
-        store.append(path, _stamped(found, fresh))
-        sources += _sources(found)
+        _bring(measured, path, fresh)
+        store.append(path, _stamped(measured, fresh))
+        sources += _sources(measured)
     now = store.load(path)
     if sources:
         header = {k: v for k, v in now.header.items() if k != "schema_version"}

@@ -64,15 +64,15 @@ def read(path: Path) -> Profile:
 
 def summarise(events: Iterable[dict[str, Any]]) -> Profile:
     """Add up the events of a trace, as Chrome's trace format and torch's profiler lay them down."""
-    found = list(events)
-    memory = [e for e in found if e.get("name") == _MEMORY]
+    every = list(events)
+    memory = [e for e in every if e.get("name") == _MEMORY]
     if any(e["args"]["Device Type"] == _GPU for e in memory):
         memory = [e for e in memory if e["args"]["Device Type"] == _GPU]
-    starts = sorted(e["ts"] for e in found if _is_step(e))
+    starts = sorted(e["ts"] for e in every if _is_step(e))
     operators = _Sum(starts)
-    _add_calls(operators, [e for e in found if e.get("cat") == "cpu_op" and e.get("ph") == "X"], memory)
+    _add_calls(operators, [e for e in every if e.get("cat") == "cpu_op" and e.get("ph") == "X"], memory)
     kernels = _Sum(starts)
-    for event in found:
+    for event in every:
         if event.get("cat") in _KERNELS and event.get("ph") == "X":
             kernels.add(_Open(event["name"], event["ts"], event["dur"]))
     alive = peak = 0
@@ -107,11 +107,11 @@ class _Sum:
 
     def __init__(self, starts: list[float]):
         self.starts = starts
-        self.found: dict[str, Operator] = {}
+        self.operators: dict[str, Operator] = {}
 
     def of(self, name: str) -> Operator:
         steps = max(1, len(self.starts))
-        return self.found.setdefault(name, Operator(name, [0.0] * steps, [0.0] * steps))
+        return self.operators.setdefault(name, Operator(name, [0.0] * steps, [0.0] * steps))
 
     def add(self, call: _Open) -> None:
         operator = self.of(call.name)
@@ -121,7 +121,7 @@ class _Sum:
         operator.total_s[step] += 0.0 if call.nested else call.dur * _US
 
     def by_time(self) -> tuple[Operator, ...]:
-        used = (o for o in self.found.values() if o.calls or o.allocated)
+        used = (o for o in self.operators.values() if o.calls or o.allocated)
         return tuple(sorted(used, key=lambda o: (-o.own, o.name)))
 
 
