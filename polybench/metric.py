@@ -36,7 +36,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Cost:
+class Price:
     """What a picture of loss against cost says of a metric: against `what`, and the words of its axis."""
 
     what: str
@@ -71,7 +71,7 @@ class Metric:
     title: str = field(default="", compare=False)
     by_seed: bool = field(default=False, compare=False)
     hidden: bool = field(default=False, compare=False)
-    cost: Cost | None = field(default=None, compare=False)
+    cost: Price | None = field(default=None, compare=False)
 
     @property
     def words(self) -> str:

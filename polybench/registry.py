@@ -24,7 +24,7 @@ _VERB = "register"
 
 
 @dataclass(frozen=True)
-class Entry:
+class Extension:
     """What is known of an extension before its module is imported.
 
     `facts` are the literal keywords of its decorator, `options` the keyword-only parameters of its
@@ -69,13 +69,13 @@ class Registry:
 
         return keep
 
-    def entries(self) -> dict[str, Entry]:
+    def entries(self) -> dict[str, Extension]:
         """Every entry by name.
 
         Raises:
             RegistryError: two origins claim one name.
         """
-        found: dict[str, Entry] = {}
+        found: dict[str, Extension] = {}
         for entry in _scan():
             if entry.registry != self.name:
                 continue
@@ -91,7 +91,7 @@ class Registry:
     def names(self) -> list[str]:
         return sorted(self.entries())
 
-    def entry(self, name: str) -> Entry:
+    def entry(self, name: str) -> Extension:
         """Raises RegistryError when the name is unknown or its module is broken."""
         entries = self.entries()
         if name not in entries:
@@ -130,25 +130,25 @@ _FORMER = {"benchmarks": kinds.name, "reports": formats.name}
 
 
 @cache
-def _scan() -> tuple[Entry, ...]:
+def _scan() -> tuple[Extension, ...]:
     return tuple(_built_in()) + tuple(_installed())
 
 
-def _built_in() -> Iterator[Entry]:
+def _built_in() -> Iterator[Extension]:
     for registry in REGISTRIES:
         for path in sorted((_PACKAGE / registry.folder).glob("[!_]*.py")):
             module = f"polybench.{registry.folder.replace('/', '.')}.{path.stem}"
             yield from _read(path, module, f"polybench/{registry.folder}/{path.name}")
 
 
-def _installed() -> Iterator[Entry]:
+def _installed() -> Iterator[Extension]:
     for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         package = point.dist.name if point.dist else point.value
         origin = f"{package} ({point.value})"
         paths = _locate(point.value)
         if not paths:
             why = f"its module {point.value!r} cannot be found"
-            yield Entry(activations.name, point.name, point.value, origin, error=why)
+            yield Extension(activations.name, point.name, point.value, origin, error=why)
         for path, module in paths:
             yield from _read(path, module, origin, point.name)
 
@@ -173,13 +173,13 @@ def _locate(module: str) -> list[tuple[Path, str]]:
     return [(Path(spec.origin), module)] if spec.origin else []
 
 
-def _read(path: Path, module: str, origin: str, label: str = "") -> Iterator[Entry]:
+def _read(path: Path, module: str, origin: str, label: str = "") -> Iterator[Extension]:
     """The entries a source file declares, in order; a file that is no Python is a broken entry."""
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError, OSError) as problem:
         beside = next((r.name for r in REGISTRIES if Path(r.folder).name == path.parent.name), activations.name)
-        yield Entry(beside, label or path.stem, module, origin, error=f"{path.name}: {problem}")
+        yield Extension(beside, label or path.stem, module, origin, error=f"{path.name}: {problem}")
         return
     for node in tree.body:
         if not isinstance(node, ast.ClassDef | ast.FunctionDef):
@@ -187,7 +187,7 @@ def _read(path: Path, module: str, origin: str, label: str = "") -> Iterator[Ent
         for call in node.decorator_list:
             registry = _registry_of(call)
             if registry and isinstance(call, ast.Call) and call.args and isinstance(call.args[0], ast.Constant):
-                yield Entry(
+                yield Extension(
                     registry=registry,
                     name=str(call.args[0].value),
                     module=module,

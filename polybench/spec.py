@@ -13,7 +13,7 @@ from pydantic import ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from pydantic import ValidationError as PydanticError
 
 from polybench.errors import RegistryError, did_you_mean
-from polybench.registry import Entry, Registry, activations
+from polybench.registry import Extension, Registry, activations
 
 # What an annotation of an option may be made of; anything else is taken as it comes.
 _NAMES: dict[str, Any] = {
@@ -115,7 +115,7 @@ def canonical(text: str, registry: Registry = activations) -> Spec:
     return Spec.of(spec.name, kept)
 
 
-def _check(entry: Entry, key: str, value: Any) -> Any:
+def _check(entry: Extension, key: str, value: Any) -> Any:
     annotation = entry.options[key][0]
     adapter = _adapter(annotation)
     if adapter is None:

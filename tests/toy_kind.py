@@ -8,7 +8,7 @@ SOURCE = r'''
 import os, signal
 from pydantic import Field
 from polybench.kind import Axes, Fact, Protocol
-from polybench.metric import Cost, Metric, Question
+from polybench.metric import Metric, Price, Question
 from polybench.record import Measurement
 from polybench.registry import kinds
 
@@ -33,7 +33,7 @@ def ended(axes):
     os.kill(PROGRAM, getattr(signal, axes.by))
     return True
 
-SCORE = Metric("score", "1", "lower", "seed", "Ten times the seed.", cost=Cost("score", "Score of a game"))
+SCORE = Metric("score", "1", "lower", "seed", "Ten times the seed.", cost=Price("score", "Score of a game"))
 REGRET = Metric("regret", "nat/token", "lower", "seed", "What was missed.", header="regret", title="regret in nats",
                 asked=Question("In regret", "the least regret"), by_seed=True)
 SECRET = Metric("secret", "1", "lower", "seed", "Of no use to a reader.", hidden=True)

@@ -12,7 +12,7 @@ from polybench.compare.derive import tokens_a_step
 from polybench.compare.points import Group, Point, by_place, machines, of_seeds
 from polybench.document import Figure, Series
 from polybench.measure.kinds.speed import TOTAL
-from polybench.metric import Cost, Metric, Scale, scale_for
+from polybench.metric import Metric, Price, Scale, scale_for
 from polybench.report import bands
 from polybench.report.section import Section
 from polybench.report.wording import held_constant, key_of, mean_over, sentences, title_of, troubles
@@ -47,7 +47,7 @@ def _fronts(comparisons: Comparisons, every: Groups) -> Iterator[Figure]:
 
 
 def _front(
-    comparisons: Comparisons, loss: Metric, metric: Metric, cost: Cost, group: Group, groups: Groups, lost: str
+    comparisons: Comparisons, loss: Metric, metric: Metric, cost: Price, group: Group, groups: Groups, lost: str
 ) -> Figure:
     points = groups[group]
     costs = [_cost(p, metric) for p in points]

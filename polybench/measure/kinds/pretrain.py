@@ -18,7 +18,7 @@ from polybench.measure.training_metrics import (
     PRODUCT_RATE,
     UTILISATION,
 )
-from polybench.metric import Cost, Metric, Question
+from polybench.metric import Metric, Price, Question
 from polybench.record import Measurement
 from polybench.registry import kinds
 from polybench.trial import Trial
@@ -42,13 +42,13 @@ THROUGHPUT = Metric(
     "tokens_per_s", "token/s", "higher", "seed",
     "Trained tokens over the time of the training steps; on one CPU thread, that thread's CPU time.",
     asked=Question("In training speed", "the most tokens a second", rank=3), header="training tokens/s",
-    cost=Cost("time", "Training time a token"),
+    cost=Price("time", "Training time a token"),
 )  # fmt: skip
 PEAK = Metric(
     "step_peak_bytes", "B", "lower", "nothing",
     "Most bytes alive in forward and backward of a process's micro-batch, as it is trained, above what was before.",
     asked=Question("In memory of a training step", "the lowest peak", rank=3), header="peak of a training step",
-    cost=Cost("memory", "Peak memory of a training step"),
+    cost=Price("memory", "Peak memory of a training step"),
 )  # fmt: skip
 PARAMETERS = Metric("parameters", "1", "neither", "nothing", "Trained numbers of the decoder.")
 VAL_CURVE = Metric(
