@@ -37,7 +37,7 @@ def folder(path: Path) -> str:
 
 
 def imports(path: Path, top_only: bool = False) -> set[str]:
-    """Dotted names that a file imports, at its top or anywhere, but for those that only a type checker reads."""
+    """Dotted names that a file imports anywhere, also for a type checker alone; or as soon as it is loaded."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     found = set()
     for node in tree.body if top_only else ast.walk(tree):

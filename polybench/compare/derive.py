@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from polybench.compare.points import machines
-from polybench.measure.kinds.pretrain import TRAIN_TIME, VAL_CURVE
+from polybench.measure.kinds.pretrain import OTHER_LOSSES, TRAIN_TIME, VAL_CURVE
 from polybench.measure.training_metrics import DERIVED, EQUAL_FLOPS, EQUAL_TIME, FLOPS, STEPS_TO, TIME_TO, TOKENS_TO
 from polybench.metric import Metric
 from polybench.record import Measurement, Record, Status
@@ -16,7 +16,6 @@ from polybench.run.store import Run
 from polybench.trial import Cell
 
 NAMED = "loss on "  # how the name of such a metric begins
-_OTHERS = "other_losses"  # of a record, in the order of its axis `eval_corpora`
 
 
 def with_derived(run: Run) -> Run:
@@ -30,7 +29,7 @@ def with_derived(run: Run) -> Run:
     for records in groups.values():
         added |= _side_by_side(records, run.suite.reference)
     kinds = {r.trial.cell.kind for r in run.records if r.trial.id in added}
-    return with_named_losses(_extended(run, added, dict.fromkeys(kinds, DERIVED)))
+    return _with_named_losses(_extended(run, added, dict.fromkeys(kinds, DERIVED)))
 
 
 def _side_by_side(records: Sequence[Record], reference: str) -> dict[str, list[Measurement]]:
@@ -120,9 +119,9 @@ def _values(record: Record, name: str) -> tuple[float, ...]:
     return measurement.values
 
 
-def with_named_losses(run: Run) -> Run:
+def _with_named_losses(run: Run) -> Run:
     """The run with a metric `loss on NAME` for each further corpus that its models were evaluated on."""
-    added = {r.trial.id: _named(r) for r in run.records if r.get(_OTHERS)}
+    added = {r.trial.id: _named(r) for r in run.records if r.get(OTHER_LOSSES.name)}
     names: dict[str, dict[str, Metric]] = defaultdict(dict)
     for record in run.records:
         for measurement in added.get(record.trial.id, ()):
@@ -131,7 +130,7 @@ def with_named_losses(run: Run) -> Run:
 
 
 def _named(record: Record) -> list[Measurement]:
-    losses = record.get(_OTHERS)
+    losses = record.get(OTHER_LOSSES.name)
     corpora = str(dict(record.trial.cell.axes).get("eval_corpora", "")).split("+")
     if losses is None or len(corpora) != len(losses.values):
         return []

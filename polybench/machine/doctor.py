@@ -43,7 +43,7 @@ def blocks_for(jitter: float) -> int:
     """Blocks a launch until an interval over three launches is as narrow as the margin.
 
     `jitter` is the interquartile range of the log-ratio of two arms in a block, taken as normal; the median over
-    blocks and the mean over launches are what `stats.py` takes.
+    blocks and the mean over launches are what `stats.of_launches` takes.
     """
     standard_error = _MEDIAN * jitter / _IQR / math.sqrt(LAUNCHES)
     return math.ceil((NormalDist().inv_cdf((1 + _CONFIDENCE) / 2) * standard_error / MARGIN) ** 2)

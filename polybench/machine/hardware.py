@@ -27,7 +27,7 @@ class Processor:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of the machine, not of the container, which `limits.py` knows."""
+    """Bytes of the machine, not of the container, which has `Limits`."""
 
     total: int
     free: int  # available without swapping

@@ -15,7 +15,7 @@ from polybench.machine.window import Window, change, ticks
 
 @dataclass(frozen=True)
 class Survey:
-    """Facts alone; `doctor.py` judges them."""
+    """Facts alone, which `doctor.findings` judges."""
 
     processor: Processor
     memory: Memory

@@ -10,7 +10,7 @@ from polybench.compare.comparison import Comparison, of_losses
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import Point, by_place
 from polybench.document import Column, Entry, Table
-from polybench.measure.kinds.speed import TOTAL
+from polybench.measure.kinds.speed import THROTTLED, TIMED_BY, TOTAL
 from polybench.metric import Metric, Scale, scale_for
 from polybench.report.section import Section
 from polybench.report.wording import (
@@ -132,9 +132,9 @@ def _caption(comparisons: Comparisons, shared: Sequence[str], metrics: Sequence[
             f"{CONFIDENCE_TIME:.0%} intervals, judged against a margin of {margin:.0%}, "
             "or more where the A/A copy shows more."
         )
-        clocks = sorted({r.facts["timed_by"] for p in rows for r in p.records if "timed_by" in r.facts})
+        clocks = sorted({r.facts[TIMED_BY] for p in rows for r in p.records if TIMED_BY in r.facts})
         parts += [f"Timed by {' or '.join(clocks)}."] if clocks else []
-        dropped = sum(int(r.facts.get("throttled_blocks", 0)) for r in rows[0].records)
+        dropped = sum(int(r.facts.get(THROTTLED, 0)) for r in rows[0].records)
         parts += [f"{dropped} blocks at a throttled clock were dropped."] if dropped else []
     if "seed" in ways:
         parts.append(

@@ -79,6 +79,8 @@ class SpeedProtocol(HeapProtocol):
         return found
 
 
+TIMED_BY, THROTTLED = "timed_by", "throttled_blocks"  # facts: by which clock, and how many blocks were dropped
+
 FORWARD = Metric("forward_time", "s", "lower", "sample", "Forward pass, with what backward needs being recorded.")
 BACKWARD = Metric("backward_time", "s", "lower", "sample", "Backward pass to inputs and parameters.")
 TOTAL = Metric(
@@ -210,9 +212,9 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
 
     for i, arm in blocks.arms.items():
         samples = blocks.samples[i]
-        yield i, Fact("timed_by", blocks.timer.how(arm))
+        yield i, Fact(TIMED_BY, blocks.timer.how(arm))
         if dropped:
-            yield i, Fact("throttled_blocks", str(dropped))
+            yield i, Fact(THROTTLED, str(dropped))
         yield i, Measurement(FORWARD.name, tuple(s.forward for s in samples))
         yield i, Measurement(BACKWARD.name, tuple(s.backward for s in samples))
         yield i, Measurement(TOTAL.name, tuple(s.total for s in samples))
