@@ -82,29 +82,29 @@ def exit_code(
 ) -> tuple[int, str]:
     """The code and the sentence that says why (precedence 5, 3, 1, 4, 0); a trial that failed in `run` is a 3 too."""
 
-    def count(*outcomes: Ruling) -> list[Verdict]:
+    def those(*outcomes: Ruling) -> list[Verdict]:
         return [v for v in verdicts if v.outcome in outcomes]
 
     def first(bad: list[Verdict]) -> str:
         return f"{bad[0].label} {bad[0].metric.name}: {bad[0].reason}"
 
     total = len(verdicts)
-    if len(count("new")) == total:
+    if len(those("new")) == total:
         return 5, f"gate compared nothing: none of {total} gated cells is in the baseline; save one with --save"
-    if bad := count("broken"):
+    if bad := those("broken"):
         return 3, f"gate broken: {len(bad)} of {total} gated cells could not be measured, first {first(bad)}"
     if run and (failed := [r for r in run.records if r.status.broken]):
         label = session.labels(run).of_trial(failed[0].trial)
         return 3, f"gate broken: {len(failed)} trials of the run failed, first {label}: {failed[0].error}"
-    if bad := count("fail", "missing"):
+    if bad := those("fail", "missing"):
         return 1, f"gate failed: {len(bad)} of {total} gated cells are worse or missing, first {first(bad)}"
-    if bad := count("inconclusive", "not comparable"):
+    if bad := those("inconclusive", "not comparable"):
         what = f"{len(bad)} of {total} gated cells cannot be judged, first {first(bad)}"
         if inconclusive == "fail":
             return 1, f"gate failed: {what}"
         if inconclusive == "report":
             return 4, f"gate inconclusive: {what}"
-    wins, fresh = count("improved"), count("new")
+    wins, fresh = those("improved"), those("new")
     extra = f", {len(wins)} better than the baseline" if wins else ""
     extra += f", {len(fresh)} new and without a baseline" if fresh else ""
     return 0, f"gate passed: {total - len(fresh)} gated cells{extra}"

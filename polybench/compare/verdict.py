@@ -55,7 +55,7 @@ class Pair:
     @property
     def label(self) -> str:
         some = self.new or self.old
-        return describe(some) if some else ""
+        return _label(some) if some else ""
 
     @property
     def was(self) -> float | None:
@@ -205,7 +205,7 @@ def _lost_seeds(old: Point, new: Point) -> bool:
     return any(r.trial.seed in finished and r.status is not Status.OK for r in new.records)
 
 
-def describe(point: Point) -> str:
+def _label(point: Point) -> str:
     cell = point.cell
     axes = ",".join(f"{k}={v}" for k, v in cell.axes)
     return f"{point.benchmark}/{cell.activation}/{cell.backend}/{cell.dtype}/{axes}"

@@ -16,7 +16,7 @@ CELL_FIELDS = ("benchmark", "kind", "activation", "backend", "device", "dtype")
 
 def check_claims(collector: Collector, data: dict[str, Any], activations: list[str], kinds: list[Kind]) -> None:
     """Add to `collector` what no cell of the suite could ever answer."""
-    metrics = {m.name for k in kinds for m in (*k.metrics, *k.derived) if not m.curve}
+    metrics = {m.name for k in kinds for m in k.named.values() if not m.curve}
     unjudged = {m.name for k in kinds for m in k.metrics if m.better == "neither" and m.varies_with == "sample"}
     axes = {a for k in kinds for a in k.axes.model_fields} | set(CELL_FIELDS)
     planned = None if collector.problems else _planned(data)

@@ -10,6 +10,7 @@ from polybench.compare.points import Group, by_place
 from polybench.document import Figure, Series
 from polybench.measure.kinds.memory import SAVED
 from polybench.measure.kinds.speed import TOTAL
+from polybench.report import bands
 from polybench.report.section import Section
 from polybench.report.wording import held_constant, key_of, sentences, title_of, troubles
 from polybench.stats import CONFIDENCE_TIME, Estimate
@@ -90,9 +91,8 @@ def _front(
 
 
 def _spot(time: Comparison, size: Comparison) -> Series:
-    shown, across_ = time.change or _ONE, size.change or _ONE
-    ends = ((shown.low,), (shown.high,)) if shown.known and shown.low < shown.high else ((), ())
-    return Series(time.cell.activation, (across_.value,), (shown.value,), *ends)
+    taken, kept = time.change or _ONE, size.change or _ONE
+    return Series(time.cell.activation, (kept.value,), (taken.value,), *bands.ends(taken))
 
 
 def _bars(comparisons: Comparisons, group: Group, groups: Sequence[Group], cells: Sequence[Comparison]) -> Figure:

@@ -85,13 +85,7 @@ def _cost(point: Point, metric: Metric) -> Estimate:
 def _spot(point: Point, losses: Sequence[float], cost: Estimate, scale: Scale) -> Series:
     loss = paired(losses, CONFIDENCE_SEED)
     shown = cost.map(lambda value: value / scale.factor)
-    return Series(point.cell.activation, (shown.value,), (loss.value,), *_ends(loss), *_ends(shown))
-
-
-def _ends(estimate: Estimate) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Low and high, empty where there is no interval or nothing varies."""
-    known = estimate.known and estimate.low < estimate.high
-    return ((estimate.low,), (estimate.high,)) if known else ((), ())
+    return Series(point.cell.activation, (shown.value,), (loss.value,), *bands.ends(loss), *bands.ends(shown))
 
 
 def _curves(comparisons: Comparisons, every: Groups) -> Iterator[Figure]:
@@ -178,4 +172,4 @@ def _bars(comparisons: Comparisons) -> Iterator[Figure]:
 
 def _bar(comparison: Comparison, place: int) -> Series:
     change = comparison.change or Estimate(1.0, 1.0, 1.0, 0)
-    return Series(comparison.cell.activation, (float(place),), (change.value,), *_ends(change))
+    return Series(comparison.cell.activation, (float(place),), (change.value,), *bands.ends(change))

@@ -32,7 +32,7 @@ class ScoredModel:
         return self.trial.cell
 
 
-def table_of(trial: Trial, scores: Sequence[Score], notes: Sequence[str] = ()) -> Table:
+def table_of(trial: Trial, scores: Sequence[Score]) -> Table:
     """One model's scores, a row each."""
     names = ("value", "stderr", "n")
     columns = (Column("task", numeric=False), Column("metric", numeric=False), *map(Column, names))
@@ -47,7 +47,7 @@ def table_of(trial: Trial, scores: Sequence[Score], notes: Sequence[str] = ()) -
         for s in scores
     )
     title = f"{trial.cell.activation}, seed {trial.seed} of {trial.benchmark}"
-    return Table("scores", title, _shots(scores), columns, rows, tuple(notes))
+    return Table("scores", title, _shots(scores), columns, rows)
 
 
 def side_by_side(scored: Sequence[ScoredModel], reference: str) -> tuple[Table, ...]:
