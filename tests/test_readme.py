@@ -20,6 +20,7 @@ import pytest
 import typer.main
 import yaml
 from builders import exact, run, save, suite
+from commands import ROOT, Capture, call
 
 import polybench
 from polybench import errors, registry
@@ -37,7 +38,6 @@ from polybench.report.formats.markdown import markdown
 from polybench.run import store
 from polybench.trial import Cell, Trial
 
-ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 LINKED = [*PAGES, ROOT / "results" / "README.md"]
@@ -61,7 +61,6 @@ NOT_RUN = {
 }
 N, F = 4, 8  # rows and width of what activations are tried on
 MADE = {"results/", "results/gpu/", "results/SUITE/TIME"}  # paths that a run makes
-Capture = pytest.CaptureFixture[str]
 
 
 def fences(page: Path, *languages: str) -> list[str]:
@@ -136,18 +135,6 @@ def made(path: Path) -> Document:
 def composed(one: store.Run) -> Document:
     """Made once for all commands that show it."""
     return made(one.path)
-
-
-def call(*arguments: str) -> int:
-    """What `polybench ARGUMENTS` exits with, in this process."""
-    before, sys.argv = sys.argv, ["polybench", *arguments]
-    try:
-        main.main()
-    except SystemExit as leave:
-        return leave.code if isinstance(leave.code, int) else int(leave.code is not None)
-    finally:
-        sys.argv = before
-    return 0
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

@@ -107,7 +107,7 @@ def _brief(run: Run, document: Document, text: str | None) -> Document:
     names = labels(run) if lost else None
     for record in lost:
         ended[record.status, record.error].append(names.of_trial(record.trial) if names else "")
-    troubles = [f"{len(of)} {status.replace('_', ' ')}, first {of[0]}: {why}" for (status, why), of in ended.items()]
+    troubles = [f"{len(of)} {status.words}, first {of[0]}: {why}" for (status, why), of in ended.items()]
     command = shlex.join(["polybench", "report", *([text] if text else [])])
     return brief(document, troubles, f"{{count}} more tables: {command} --table NAME prints one, --all every one")
 

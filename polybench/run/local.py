@@ -72,7 +72,7 @@ def outcome(records: Sequence[Record], labels: Labels) -> tuple[int, str]:
         first = broken[0]
         return 3, (
             f"{len(broken)} of {len(records)} trials failed, first {labels.of_trial(first.trial)}: "
-            f"{first.status.replace('_', ' ')}: {first.error}"
+            f"{first.status.words}: {first.error}"
         )
     other, noted = len(records) - ok, sum(bool(r.notes) for r in records)
     more = (f", {other} unsupported here" if other else "") + (f", {noted} with a note in the report" if noted else "")
