@@ -12,7 +12,7 @@ from polybench.kind import Kind, kind_of
 from polybench.plan.check_claims import check_claims
 from polybench.plan.check_matrix import matrix_problems
 from polybench.plan.check_tuning import tuning_problems
-from polybench.plan.extends import layered
+from polybench.plan.extends import extended
 from polybench.plan.located import Mark, Route
 from polybench.plan.problems import Collector
 from polybench.plan.suite import DTYPES, Suite
@@ -32,13 +32,13 @@ class Resolved:
 
 
 def load_suite(path: Path, overrides: Iterable[str] = (), device: str | None = None) -> Resolved:
-    """Read, layer and check a suite.
+    """Read, extend and check a suite.
 
     Raises:
         SuiteError: with every mistake found.
         UsageError: an override that makes no sense.
     """
-    located = layered(path, [*overrides, *([f"device={device}"] if device else [])])
+    located = extended(path, [*overrides, *([f"device={device}"] if device else [])])
     check = _Check(located)
     suite = check.whole()
     if check.problems or suite is None:

@@ -14,7 +14,7 @@ from polybench.spec import scalar
 _LISTS_BY_NAME = "benchmarks"  # its items are addressed and merged by their `name`
 
 
-def layered(path: Path, overrides: Iterable[str] = ()) -> Located:
+def extended(path: Path, overrides: Iterable[str] = ()) -> Located:
     """The suite after `extends` and `-s key=value`, each value marked with its origin.
 
     Raises:

@@ -10,7 +10,7 @@ from test_suite import SUITE, loaded, mistakes, write
 
 from polybench.errors import SuiteError, UsageError
 from polybench.plan.check import load_suite
-from polybench.plan.extends import layered
+from polybench.plan.extends import extended
 from polybench.plan.resolved import lines
 
 
@@ -32,7 +32,7 @@ def test_extends_merges_mappings_and_replaces_lists_and_each_value_keeps_its_ori
 
 def test_mappings_merge_at_every_depth(tmp_path: Path) -> None:
     write(tmp_path, "a: {x: 1, y: [1, 2]}\nb: 1\nc: {d: 1}\n", "base.yaml")
-    found = layered(write(tmp_path, "extends: base.yaml\na: {y: [3], z: {q: 0}}\nb: {c: 2}\nc: 5\n"))
+    found = extended(write(tmp_path, "extends: base.yaml\na: {y: [3], z: {q: 0}}\nb: {c: 2}\nc: 5\n"))
     assert found.data == {"a": {"x": 1, "y": [3], "z": {"q": 0}}, "b": {"c": 2}, "c": 5}
     origins = {route: Path(mark.file).stem for route, mark in found.values.items()}
     assert (origins["a", "x"], origins["a", "y"], origins["a", "y", 0]) == ("base", "suite", "suite")
