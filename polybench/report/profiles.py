@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from polybench.compare.comparisons import Comparisons
 from polybench.document import Column, Entry, Table
@@ -25,7 +25,13 @@ _MEMORY = {
     "freed": "bytes given back",
     "peak": "most bytes alive at once, above what was alive before",
 }
+_TIMES = (
+    Column("calls", note="calls of the operator in one profiled forward and backward pass"),
+    Column("self time", _MICRO.unit, "time in the operator itself, without the operators it calls"),
+    Column("share", "%", "self time in all operators' self time"),
+)
 _Body = Callable[[Profile], Iterable[Sequence[Entry]]]
+_Parts = tuple[str, Sequence[Column], _Body]  # a table's caption, columns, and lines of a trace
 Profiles = Sequence[tuple[Cell, Profile]]
 
 
@@ -48,66 +54,80 @@ def section(comparisons: Comparisons) -> Section:
     return Section(tables=tables, notes=notes)
 
 
-def _tables(name: str, profiles: Profiles) -> Iterable[Table]:
+def _tables(name: str, profiles: Profiles) -> Iterator[Table]:
+    yield _table_of("operators", "operators", name, profiles, *_operators(profiles))
+    yield _table_of("call-memory", "memory of a call", name, profiles, *_memory(profiles))
+    if any(p.kernels for _, p in profiles):
+        yield _table_of("kernels", "kernels of the GPU", name, profiles, *_kernels(profiles))
+
+
+def _table_of(
+    key: str, title: str, name: str, profiles: Profiles, caption: str, columns: Sequence[Column], body: _Body
+) -> Table:
+    """What a table of traces begins with, and the lines that `body` makes of each."""
     varying, shared = varying_axes([cell for cell, _ in profiles])
     start = (
         f"{', '.join(shared).capitalize()}. A call is a forward and backward pass, the median of "
         f"{profiles[0][1].steps}; profiled after the timing, and slower than a timed one, since recording an operator "
         "takes time too."
     )
+    rows = tuple((*head_entries(cell, varying), *entries) for cell, profile in profiles for entries in body(profile))
+    return Table(f"{name}-{key}", f"{name}: {title}", f"{start} {caption}", (*head_columns(varying), *columns), rows)
 
-    def table(key: str, title: str, caption: str, columns: Sequence[Column], body: _Body) -> Table:
-        rows = [(*head_entries(cell, varying), *entries) for cell, profile in profiles for entries in body(profile)]
-        return Table(
-            f"{name}-{key}", f"{name}: {title}", f"{start} {caption}", (*head_columns(varying), *columns), tuple(rows)
+
+def _operators(profiles: Profiles) -> _Parts:
+    shown, size = _shown(profiles), _size(profiles)
+    columns = (
+        Column("operator", numeric=False),
+        *_TIMES,
+        Column("total time", _MICRO.unit, "time in the operator and those it calls"),
+        Column("allocated", size.unit, "bytes asked for while the operator was the innermost"),
+    )
+    caption = (
+        f"{_top(shown)} Total time includes the operators called inside; allocated are the bytes asked for while the "
+        "operator was the innermost."
+    )
+    return caption, columns, lambda profile: _lines(profile.operators, profile.steps, shown, size)
+
+
+def _memory(profiles: Profiles) -> _Parts:
+    size = _size(profiles)
+    columns = (
+        Column("allocations", note="blocks of memory asked for"),
+        *(Column(key, size.unit, note) for key, note in _MEMORY.items()),
+    )
+
+    def body(profile: Profile) -> Iterator[Sequence[Entry]]:
+        yield (
+            _number(profile.allocations / profile.steps),
+            *(_in(size, v) for v in (profile.allocated / profile.steps, profile.freed / profile.steps)),
+            _in(size, profile.peak),
         )
 
-    shown = max(FEWEST, min(MOST, LINES // len(profiles) - 1))
-    top = f"The {shown} with the most self time of each."
-    size = scale_for("B", (p.allocated / p.steps for _, p in profiles))
-    operator = Column("operator", numeric=False)
-    times = (
-        Column("calls", note="calls of the operator in one profiled forward and backward pass"),
-        Column("self time", _MICRO.unit, "time in the operator itself, without the operators it calls"),
-        Column("share", "%", "self time in all operators' self time"),
-    )
-    yield table(
-        "operators",
-        "operators",
-        f"{top} Total time includes the operators called inside; allocated are the bytes asked for while the operator "
-        "was the innermost.",
-        (
-            operator,
-            *times,
-            Column("total time", _MICRO.unit, "time in the operator and those it calls"),
-            Column("allocated", size.unit, "bytes asked for while the operator was the innermost"),
-        ),
-        lambda profile: _lines(profile.operators, profile.steps, shown, size),
-    )
-    yield table(
-        "call-memory",
-        "memory of a call",
-        "Peak: most bytes alive at once, above what was alive before.",
-        (
-            Column("allocations", note="blocks of memory asked for"),
-            *(Column(key, size.unit, note) for key, note in _MEMORY.items()),
-        ),
-        lambda profile: [
-            [
-                _number(profile.allocations / profile.steps),
-                *(_in(size, v) for v in (profile.allocated / profile.steps, profile.freed / profile.steps)),
-                _in(size, profile.peak),
-            ]
-        ],
-    )
-    if any(p.kernels for _, p in profiles):
-        yield table(
-            "kernels",
-            "kernels of the GPU",
-            f"{top} Times are the device's own.",
-            (Column("kernel", numeric=False), *times),
-            lambda profile: [line[:-2] for line in _lines(profile.kernels, profile.steps, shown, size)],
-        )
+    return "Peak: most bytes alive at once, above what was alive before.", columns, body
+
+
+def _kernels(profiles: Profiles) -> _Parts:
+    shown, size = _shown(profiles), _size(profiles)
+    columns = (Column("kernel", numeric=False), *_TIMES)
+
+    def body(profile: Profile) -> Iterator[Sequence[Entry]]:
+        return (line[:-2] for line in _lines(profile.kernels, profile.steps, shown, size))
+
+    return f"{_top(shown)} Times are the device's own.", columns, body
+
+
+def _shown(profiles: Profiles) -> int:
+    """How many operators of each trace, so that all of them together stay readable."""
+    return max(FEWEST, min(MOST, LINES // len(profiles) - 1))
+
+
+def _size(profiles: Profiles) -> Scale:
+    return scale_for("B", (p.allocated / p.steps for _, p in profiles))
+
+
+def _top(shown: int) -> str:
+    return f"The {shown} with the most self time of each."
 
 
 def _lines(operators: Sequence[Operator], steps: int, shown: int, size: Scale) -> list[list[Entry]]:
