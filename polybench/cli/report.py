@@ -103,10 +103,10 @@ def _brief(run: Run, document: Document, text: str | None) -> Document:
     from polybench.run.session import labels
 
     ended: dict[tuple[Status, str], list[str]] = defaultdict(list)
-    lost = [r for r in run.records if r.status is not Status.OK]
-    names = labels(run) if lost else None
-    for record in lost:
-        ended[record.status, record.error].append(names.of_trial(record.trial) if names else "")
+    if lost := [r for r in run.records if r.status is not Status.OK]:
+        names = labels(run)  # which plans the suite anew
+        for record in lost:
+            ended[record.status, record.error].append(names.of_trial(record.trial))
     troubles = [f"{len(of)} {status.words}, first {of[0]}: {why}" for (status, why), of in ended.items()]
     command = shlex.join(["polybench", "report", *([text] if text else [])])
     return brief(document, troubles, f"{{count}} more tables: {command} --table NAME prints one, --all every one")
