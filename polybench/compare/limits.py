@@ -8,16 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from polybench.compare.points import Point, by_place
-from polybench.measure.kinds.speed import (
-    COPY,
-    COPY_BYTES,
-    FLOPS,
-    LAUNCH,
-    LEAST_BYTES,
-    PRODUCT,
-    PRODUCT_FLOPS,
-    TOTAL,
-)
+from polybench.measure.speed_metrics import COPY, COPY_BYTES, FLOPS, LAUNCH, LEAST_BYTES, PRODUCT, PRODUCT_FLOPS, TOTAL
 from polybench.metric import Metric
 from polybench.stats import Estimate, launch_excess, of_launches
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from polybench.compare.comparison import judge_times
 from polybench.measure.kinds.selfcheck import BASE, CONTROL, EQUAL, SLOWED
-from polybench.measure.kinds.speed import TOTAL, SpeedProtocol
+from polybench.measure.kinds.speed import SpeedProtocol
+from polybench.measure.speed_metrics import TOTAL
 from polybench.record import Record, Status
 from polybench.run.store import Run
 from polybench.stats import clopper_pearson, launch_excess, of_launches

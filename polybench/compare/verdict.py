@@ -10,7 +10,7 @@ from typing import Literal
 
 from polybench.compare.grid import Grid, seed_differences
 from polybench.compare.points import Point, typical
-from polybench.measure.kinds.speed import COPY, PRODUCT
+from polybench.measure.speed_metrics import COPY, PRODUCT
 from polybench.metric import Metric
 from polybench.plan.suite import Rule
 from polybench.record import Status

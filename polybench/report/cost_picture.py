@@ -9,7 +9,7 @@ from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import Group, by_place
 from polybench.document import Figure, Series
 from polybench.measure.kinds.memory import SAVED
-from polybench.measure.kinds.speed import TOTAL
+from polybench.measure.speed_metrics import TOTAL
 from polybench.report import bands
 from polybench.report.section import Section
 from polybench.report.wording import held_constant, key_of, sentences, title_of, troubles

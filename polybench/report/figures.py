@@ -11,7 +11,7 @@ from polybench.compare.comparisons import Comparisons
 from polybench.compare.derive import tokens_a_step
 from polybench.compare.points import Group, Point, by_place, machines, of_seeds
 from polybench.document import Figure, Series
-from polybench.measure.kinds.speed import TOTAL
+from polybench.measure.speed_metrics import TOTAL
 from polybench.metric import Metric, Price, Scale, scale_for
 from polybench.report import bands
 from polybench.report.section import Section

@@ -8,7 +8,7 @@ from polybench.compare.comparisons import Comparisons
 from polybench.compare.limits import KIND, Limit, limits
 from polybench.compare.points import Point
 from polybench.document import Column, Entry, Table
-from polybench.measure.kinds.speed import FLOPS, TOTAL
+from polybench.measure.speed_metrics import FLOPS, TOTAL
 from polybench.metric import significant
 from polybench.report.section import Section
 from polybench.report.wording import head_columns, head_entries, name_of, show, varying_axes

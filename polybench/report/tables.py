@@ -10,7 +10,7 @@ from polybench.compare.comparison import Comparison, of_losses
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import Point, by_place
 from polybench.document import Column, Entry, Table
-from polybench.measure.kinds.speed import THROTTLED, TIMED_BY, TOTAL
+from polybench.measure.speed_metrics import THROTTLED, TIMED_BY, TOTAL
 from polybench.metric import Metric, Scale, scale_for
 from polybench.report.section import Section
 from polybench.report.wording import (

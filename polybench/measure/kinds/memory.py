@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from polybench.errors import TrialError
 from polybench.kind import Item, Protocol
 from polybench.measure.axes import LevelAxes
-from polybench.measure.kinds.speed import LEAST_BYTES
+from polybench.measure.speed_metrics import LEAST_BYTES
 from polybench.metric import Metric, Question
 from polybench.record import Measurement
 from polybench.registry import kinds
