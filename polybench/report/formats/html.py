@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from polybench.document import Document, Entry, Figure, Finding, Table
 from polybench.registry import formats
 from polybench.report.formats.draw import palette_of, svg
+from polybench.report.formats.fitting import INTERVAL
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -24,7 +25,6 @@ SIGNS = {
     "better": "✓", "faster": "✓", "worse": "✗", "slower": "✗", "same": "=", "unstable": "~", "unresolved": "?",
     "not resolved": "?", "inconclusive": "?",
 }  # fmt: skip
-_INTERVAL = re.compile(r"(?:[+−]?[\d.]+ )?\[[+−\d.,∞ ]+\]")  # with the number before it
 _SENTENCE = re.compile(r"(?<=\.) (?=[A-Z])")
 
 
@@ -64,7 +64,7 @@ def _whole(text: str) -> Markup:
     """Text in which a number and its interval are never broken over two lines."""
     from markupsafe import Markup, escape
 
-    return Markup(_INTERVAL.sub(r'<span class="whole">\g<0></span>', str(escape(text))))
+    return Markup(INTERVAL.sub(r'<span class="whole">\g<0></span>', str(escape(text))))
 
 
 def _definitions(document: Document) -> dict[str, list[str]]:
