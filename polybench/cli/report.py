@@ -29,7 +29,8 @@ def table_names(context: typer.Context, incomplete: str) -> list[str]:
     from polybench.run.store import find
 
     try:
-        runs = context.params.get("runs") or [None]
+        # An option that still lacks its value ends the parsing, which leaves arguments before it in `args`.
+        runs = context.params.get("runs") or context.args or [None]
         data = json.loads((find(runs[0]) / "report.json").read_text(encoding="utf-8"))
         return [t["key"] for t in data["tables"] if t["key"].startswith(incomplete)]
     except (PolybenchError, OSError, ValueError, LookupError, TypeError):

@@ -174,13 +174,18 @@ def test_tables_are_shown_by_name_in_the_order_asked_for(one: Path, capsys: Capt
     assert call("report", "--table", "memory", "--out", "x") == 2
 
 
-def test_completion_knows_the_tables_of_the_last_report_and_loads_nothing_heavy(one: Path) -> None:
+@pytest.mark.parametrize("runs", ["", "elsewhere "])
+def test_completion_knows_the_tables_of_the_last_report_and_loads_nothing_heavy(one: Path, runs: str) -> None:
+    if runs:
+        one = one.rename(runs.strip())
     names = ["memory", "speed", "speed-limits"]
     (one / "report.json").write_text(json.dumps({"tables": [{"key": key} for key in names]}), encoding="utf-8")
+    words = f"polybench report {runs}--table s"
+    variables = {"_POLYBENCH_COMPLETE": "complete_bash", "COMP_CWORD": str(words.count(" ")), "COMP_WORDS": words}
     code = f"""
 import os, sys
 os.chdir({str(Path.cwd())!r})
-os.environ |= {{"_POLYBENCH_COMPLETE": "complete_bash", "COMP_CWORD": "3", "COMP_WORDS": "polybench report --table s"}}
+os.environ |= {variables}
 sys.argv = ["polybench"]
 from polybench.cli.main import app
 try:
