@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,8 +96,8 @@ def _families(figures: Sequence[Figure]) -> Iterator[Family]:
 
 
 def _apart(table: Table, row: Sequence[Entry], before: Sequence[Entry]) -> bool:
-    """Whether a row belongs to another cell than the one before it: what stands in words beside its name differs."""
-    words = [i for i, column in enumerate(table.columns) if not column.numeric][1:]
+    """Whether a row belongs to another cell than the one before it: words beside its name differ, before any number."""
+    words = [*takewhile(lambda i: not table.columns[i].numeric, range(len(table.columns)))][1:]
     return any(row[i].text != before[i].text for i in words)
 
 
