@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +35,19 @@ def catalogue() -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def text(entries: dict[str, list[dict[str, Any]]]) -> str:
-    """One line an entry, in columns."""
+def text(entries: dict[str, list[dict[str, Any]]], width: int = sys.maxsize) -> str:
+    """A line an entry, in columns, wrapped at words where it is wider than `width`."""
+    from polybench.report.formats.fitting import wrapped
+
     parts = []
     for title, found in entries.items():
         parts.append(f"{title}")
-        width = max((len(e["name"]) for e in found), default=0)
+        wide = max((len(e["name"]) for e in found), default=0)
         for entry in found:
             options = ", ".join(f"{k}={'auto' if v is None else v}" for k, v in entry["options"].items())
             tail = f" ({options})" if options else ""
-            parts.append(f"  {entry['name']:<{width}}  {entry['summary']}{tail}  [{entry['origin']}]")
+            line = f"  {entry['name']:<{wide}}  {entry['summary']}{tail}  [{entry['origin']}]"
+            parts += wrapped(line, width, " " * (wide + 4))
         parts.append("")
     return "\n".join(parts).rstrip()
 
@@ -62,4 +67,5 @@ def list_(as_json: Json = False) -> None:
     Each with its options and where it comes from.
     """
     entries = catalogue()
-    print(json.dumps(entries, indent=1) if as_json else text(entries))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    print(json.dumps(entries, indent=1) if as_json else text(entries, width))

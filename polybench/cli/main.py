@@ -47,7 +47,7 @@ def main() -> None:
         show = getattr(problem, "format_message", None)  # what typer itself raises about arguments
         if show is None:
             _end(3, _defect(problem))
-        _end(2, f"{show()} See polybench --help.")
+        _end(2, f"{show()} See polybench --help." if sys.argv[1:] else show())  # which is the help itself
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -78,7 +78,7 @@ def text(suite: Suite, found: Sequence[Summary], width: int, trials: bool) -> It
         yield ""
         yield f"{one.benchmark}: kind {one.kind}, {len(one.trials)} trials, about {_time(one.estimated_s)}"
         rows = [(", ".join(v.axes), _values(v)) for v in one.varied]
-        defaults = _named(one.defaults) if trials else f"{len(one.defaults)} more axes, which --trials shows"
+        defaults = _named(one.defaults) if trials else f"{len(one.defaults)} more, which --trials shows"
         told = {"constant": _named(one.named), "defaults": defaults if one.defaults else ""}
         rows += [(k, v) for k, v in {**told, "protocol": _named(one.protocol)}.items() if v]
         wide = max(len(name) for name, _ in rows)

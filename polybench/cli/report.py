@@ -29,7 +29,8 @@ def table_names(context: typer.Context, incomplete: str) -> list[str]:
     from polybench.run.store import find
 
     try:
-        runs = context.params.get("runs") or [None]
+        # An option that still lacks its value ends the parsing, which leaves arguments before it in `args`.
+        runs = context.params.get("runs") or context.args or [None]
         data = json.loads((find(runs[0]) / "report.json").read_text(encoding="utf-8"))
         return [t["key"] for t in data["tables"] if t["key"].startswith(incomplete)]
     except (PolybenchError, OSError, ValueError, LookupError, TypeError):
@@ -65,8 +66,8 @@ def report(
     names = format or ([SCREEN] if table else formats.names())
     chosen = [one for one in map(formats.load, names) if format or not one.facts.get("on_request")]
     wanted: list[str | None] = [*runs] if runs else [None]
-    for text in wanted:
-        run = load(find(text))
+    for text, where in [(text, find(text)) for text in wanted]:
+        run = load(where)
         if not run.records:
             raise NothingMeasured(f"nothing was measured in {run.path}, so there is nothing to report")
         document = _only(compose(run), table) if table else compose(run)
@@ -109,7 +110,7 @@ def _brief(run: Run, document: Document, text: str | None) -> Document:
             ended[record.status, record.error].append(names.of_trial(record.trial))
     troubles = [f"{len(of)} {status.words}, first {of[0]}: {why}" for (status, why), of in ended.items()]
     command = shlex.join(["polybench", "report", *([text] if text else [])])
-    return brief(document, troubles, f"{{count}} more tables: {command} --table NAME prints one, --all every one")
+    return brief(document, troubles, f"{{rest}}: {command} --table NAME prints one, --all every one")
 
 
 def _print(format: Loaded, document: Document) -> None:

@@ -210,7 +210,7 @@ def _clocks(seen: Survey) -> Iterator[Symptom]:
     )
     for topic, cpu in (("arithmetic", now.arithmetic_cpu), ("copying", now.copy_cpu)):
         need = blocks_for(cpu.jitter)
-        enough = f"about {need} blocks x {LAUNCHES} launches tell {MARGIN:.0%} apart"
+        enough = f"about {need} block{'s' * (need > 1)} x {LAUNCHES} launches tell {MARGIN:.0%} apart"
         sentence = (
             f"CPU time of neighbours differs by {cpu.jitter:.1%}, {enough}; it drifted by {cpu.drift:.1%}, "
             f"the worst took {cpu.worst:.1f} times the median"

@@ -14,7 +14,7 @@ from polybench.metric import Metric, Question, scale_for
 from polybench.plan.suite import Claim
 from polybench.plan.tuning import WORDS
 from polybench.report.section import Section
-from polybench.report.wording import field_of, show
+from polybench.report.wording import ABSENT, field_of, show
 
 _FEW_CELLS = 2  # a benchmark with no more than these keeps its sentences beside a larger one
 _MOST_SENTENCES = 4  # a question with more groups than this is answered by counting
@@ -45,7 +45,7 @@ def _answers(comparisons: Comparisons, metric: Metric, question: Question) -> li
         _sentence(question, metric, place, best, rivals, group)
         for place, (group, best, rivals) in zip(places, told, strict=True)
     ]
-    return [*sentences, *([_count(question, counted)] if counted else [])]
+    return [*sentences, *([_count(question, metric, counted)] if counted else [])]
 
 
 def _told_and_counted(winners: Sequence[Winner]) -> tuple[list[Winner], list[Winner]]:
@@ -58,14 +58,15 @@ def _told_and_counted(winners: Sequence[Winner]) -> tuple[list[Winner], list[Win
     return told, [w for w in winners if w not in told]
 
 
-def _count(question: Question, winners: Sequence[Winner]) -> Finding:
+def _count(question: Question, metric: Metric, winners: Sequence[Winner]) -> Finding:
     wins = Counter(best.cell.activation for _, best, rivals in winners if not rivals)
     open_ = sum(bool(rivals) for _, _, rivals in winners)
     parts = [f"{name} has {question.superlative} in {n}" for name, n in wins.most_common()]
     names = list(dict.fromkeys(group[0].benchmark for group, _, _ in winners))
     of = f" of {_and(names)}" if len(names) < 3 else ""
-    text = f"Of {len(winners)} cells{of}: {', '.join([*parts, f'not resolved in {open_}'] if open_ else parts)}."
-    return Finding(question.text, text, open_ == 0)
+    exact = metric.varies_with == "nothing"  # then those that cannot be told apart are equal
+    parts += [f"{'tied' if exact else 'not resolved'} in {open_}"] if open_ else []
+    return Finding(question.text, f"Of {len(winners)} cells{of}: {', '.join(parts)}.", exact or open_ == 0)
 
 
 def _winner(group: Sequence[Point], metric: Metric, comparisons: Comparisons) -> tuple[Point, list[Comparison]]:
@@ -108,7 +109,7 @@ def _sentence(
     lost = "; ".join(f"{p.cell.activation} {p.trouble()}" for p in group if p.trouble())
     lost = f" Not every seed ended well: {lost}." if lost else ""
     if not rivals:
-        rest = "the other" if len(group) == 2 else f"all {len(group) - 1} others"
+        rest = {2: "the other", 3: "both others"}.get(len(group), f"all {len(group) - 1} others")
         text = f"{name} has {question.superlative}{where}, {shown}, and is ahead of {rest}.{lost}"
         return Finding(question.text, text, True)
     if all(c.metric.varies_with == "nothing" for c in rivals):
@@ -166,8 +167,9 @@ def _places(groups: Sequence[Sequence[Point]]) -> list[str]:
     places = []
     for name, cell in cells:
         beside = [c for other, c in cells if other == name]
-        told = [a for a in axes if len({field_of(c, a) for c in beside}) > 1]
-        places.append(", ".join([*([name] if several else []), *(_place(a, field_of(cell, a)) for a in told)]))
+        told = {a: field_of(cell, a) for a in axes if len({field_of(c, a) for c in beside}) > 1}
+        played = [_place(a, value) for a, value in told.items() if value != ABSENT]
+        places.append(", ".join([*([name] if several else []), *played]))
     return places
 
 

@@ -30,7 +30,7 @@ def section(comparisons: Comparisons) -> Section:
         (Entry(name), *(_entry(of.get(name), reference) for of in by_name))
         for name in comparisons.run.suite.activations
     )
-    caption = f"Everything against {reference}, with intervals; details in the tables below. {'; '.join(places)}."
+    caption = f"Everything against {reference}, with intervals. {'; '.join(places)}."
     return Section(tables=(Table("overview", "Overview", caption, tuple(columns), rows),))
 
 

@@ -128,8 +128,8 @@ def _caption(comparisons: Comparisons, shared: Sequence[str], metrics: Sequence[
         margin = comparisons.grid.margin(rows[0].benchmark)
         blocks = " to ".join(map(str, sorted({counts[0], counts[-1]}))) if counts else "no"
         parts.append(
-            f"Medians over {repeats} launches of {blocks} blocks; ratios are taken inside a block and carry "
-            f"{CONFIDENCE_TIME:.0%} intervals, judged against a margin of {margin:.0%}, "
+            f"Medians over {repeats} launch{'es' * (repeats > 1)} of {blocks} blocks; ratios are taken inside a block "
+            f"and carry {CONFIDENCE_TIME:.0%} intervals, judged against a margin of {margin:.0%}, "
             "or more where the A/A copy shows more."
         )
         clocks = sorted({r.facts[TIMED_BY] for p in rows for r in p.records if TIMED_BY in r.facts})
@@ -138,7 +138,8 @@ def _caption(comparisons: Comparisons, shared: Sequence[str], metrics: Sequence[
         parts += [f"{dropped} blocks at a throttled clock were dropped."] if dropped else []
     if "seed" in ways:
         parts.append(
-            f"Means over {repeats} seeds; changes are paired by seed and carry {CONFIDENCE_SEED:.0%} t intervals."
+            f"Means over {repeats} seed{'s' * (repeats > 1)}; changes are paired by seed and carry "
+            f"{CONFIDENCE_SEED:.0%} t intervals."
         )
     if "nothing" in ways:
         parts.append("Bytes and counts are exact.")

@@ -25,6 +25,7 @@ _OUTCOMES_OF_TIME: dict[Outcome, str] = {
     "none": "",
 }
 MINUS = "\u2212"
+ABSENT = "–"  # for an axis that plays no part in a cell
 
 
 def key_of(picture: str, what: str, group: Group, groups: Iterable[Group]) -> str:
@@ -106,7 +107,7 @@ def head_entries(cell: Cell, varying: Sequence[str]) -> list[Entry]:
 
 def field_of(cell: Cell, name: str) -> str:
     """A backend, dtype or axis of a cell as text; a dash for an axis that plays no part in it."""
-    return str(getattr(cell, name) if name in ("backend", "dtype") else dict(cell.axes).get(name, "–"))
+    return str(getattr(cell, name) if name in ("backend", "dtype") else dict(cell.axes).get(name, ABSENT))
 
 
 def status_word(point: Point) -> str:

@@ -332,3 +332,9 @@ def test_a_defect_of_ours_is_a_sentence_and_a_file(
     assert leave.value.code == 3
     assert capsys.readouterr().err.count("\n") == 1
     assert "ZeroDivisionError: planted" in file.read_text(encoding="utf-8")
+
+
+def test_without_a_command_the_help_ends_as_help_does(capsys: Capture) -> None:
+    assert call() == 2
+    told = capsys.readouterr().err
+    assert told.startswith("Usage:") and "See polybench --help" not in told

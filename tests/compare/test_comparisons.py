@@ -88,7 +88,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Run:
 def test_a_metric_of_somebodys_own_kind_has_its_sentence_column_table_and_picture(toy: Run) -> None:
     document = compose(toy)
     (told,) = [f for f in document.findings if f.question == "In regret"]
-    assert told.text.startswith("relu has the least regret, 0.1200 nat/token, and is ahead of all 2 others")
+    assert told.text.startswith("relu has the least regret, 0.1200 nat/token, and is ahead of both others")
     by_key = {t.key: t for t in document.tables}
     assert [c.name for c in by_key["overview"].columns] == ["activation", "bytes kept for backward", "regret"]
     assert by_key["toy-regret"].title == "toy: regret in nats, by seed"

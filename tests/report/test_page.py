@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -49,6 +50,13 @@ def document(**changes: object) -> Document:
         "tables": (table(3),), "figures": (bars("one", "Time"),), "facts": (("cpu", "toy"),), "notes": ("Unfinished.",),
     }  # fmt: skip
     return Document(**{**whole, **changes})  # type: ignore[arg-type]
+
+
+def test_a_line_parts_cells_and_not_what_was_found_in_words() -> None:
+    plain = table(8)
+    columns = (*plain.columns, Column("bound by", numeric=False))
+    told = replace(plain, columns=columns, rows=tuple((*r, Entry(f"{i}")) for i, r in enumerate(plain.rows)))
+    assert rendered(document(tables=(told,))).count('<tr class="apart">') == 1
 
 
 @pytest.mark.parametrize("name", RUNS)

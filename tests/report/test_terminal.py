@@ -18,7 +18,7 @@ from polybench.cli import main
 from polybench.document import Column, Document, Entry, Finding, Table
 from polybench.record import Status
 from polybench.report.compose import compose
-from polybench.report.formats.fitting import lines
+from polybench.report.formats.fitting import lines, wrapped
 from polybench.report.formats.terminal import brief, page
 from polybench.run.store import load
 
@@ -93,7 +93,7 @@ def test_a_pipe_gets_a_line_a_row(table: Table) -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_short_report_fits_and_says_how_many_tables_there_are(width: int) -> None:
     document = published("scaling-cpu")
-    short = brief(document, ["2 failed, first a/b: " + "because " * 40], "{count} more tables")
+    short = brief(document, ["2 failed, first a/b: " + "because " * 40], "{rest}")
     told = ["".join(span.text for span in line) for line in page(short, width)]
     assert max(map(len, told)) <= width
     assert told[-1] == f"{len(document.tables) - 1} more tables"
@@ -101,6 +101,16 @@ def test_a_short_report_fits_and_says_how_many_tables_there_are(width: int) -> N
     assert [t.key for t in short.tables] == ["overview"] and short.findings == document.findings
     if width >= 120:
         assert len(told) <= 80  # two screens of forty lines
+
+
+def test_a_number_and_its_interval_stay_on_one_line() -> None:
+    text = "is not resolved from relu +0.19 [−0.19, +0.58], gelu 1.02 [0.9, 1.1] (as a ratio to it)"
+    for width in range(24, 100):
+        told = wrapped(text, width)
+        assert " ".join(told) == text
+        assert all(whole in "\n".join(told) for whole in ("+0.19 [−0.19, +0.58],", "1.02 [0.9, 1.1]"))
+    (line, *rest) = wrapped("a [b, c] d", 6)
+    assert line == "a [b," and rest  # words in brackets are words
 
 
 def test_the_first_rows_of_what_is_unstable_are_named() -> None:
@@ -164,13 +174,18 @@ def test_tables_are_shown_by_name_in_the_order_asked_for(one: Path, capsys: Capt
     assert call("report", "--table", "memory", "--out", "x") == 2
 
 
-def test_completion_knows_the_tables_of_the_last_report_and_loads_nothing_heavy(one: Path) -> None:
+@pytest.mark.parametrize("runs", ["", "elsewhere "])
+def test_completion_knows_the_tables_of_the_last_report_and_loads_nothing_heavy(one: Path, runs: str) -> None:
+    if runs:
+        one = one.rename(runs.strip())
     names = ["memory", "speed", "speed-limits"]
     (one / "report.json").write_text(json.dumps({"tables": [{"key": key} for key in names]}), encoding="utf-8")
+    words = f"polybench report {runs}--table s"
+    variables = {"_POLYBENCH_COMPLETE": "complete_bash", "COMP_CWORD": str(words.count(" ")), "COMP_WORDS": words}
     code = f"""
 import os, sys
 os.chdir({str(Path.cwd())!r})
-os.environ |= {{"_POLYBENCH_COMPLETE": "complete_bash", "COMP_CWORD": "3", "COMP_WORDS": "polybench report --table s"}}
+os.environ |= {variables}
 sys.argv = ["polybench"]
 from polybench.cli.main import app
 try:

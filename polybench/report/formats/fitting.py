@@ -12,6 +12,8 @@ from itertools import zip_longest
 from polybench.document import Entry, Table
 
 _GAP = 2  # spaces between columns
+_GLUE = "\u00a0"  # a space at which no line ends
+INTERVAL = re.compile(r"(?:[+−]?[\d.]+ )?\[[+−\d.,∞ ]+\]")  # with the number before it
 _WORD = 14  # a longer word of a header may be broken behind its underscores
 
 
@@ -60,8 +62,10 @@ def fitting(table: Table, width: int) -> list[list[int]]:
 
 
 def wrapped(text: str, width: int, indent: str = "") -> list[str]:
-    """Lines of whole words; all but the first begin with `indent`."""
-    return textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    """Lines of whole words, a number and its interval being one; all but the first begin with `indent`."""
+    glued = INTERVAL.sub(lambda found: found[0].replace(" ", _GLUE), text)
+    parts = textwrap.wrap(glued, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return [part.replace(_GLUE, " ") for part in parts]
 
 
 def _gridded(table: Table, part: list[int], sizes: list[int]) -> Iterator[Line]:

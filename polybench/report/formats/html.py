@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polybench.document import Document, Entry, Figure, Finding, Table
 from polybench.registry import formats
 from polybench.report.formats.draw import palette_of, svg
+from polybench.report.formats.fitting import INTERVAL
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -24,7 +25,6 @@ SIGNS = {
     "better": "✓", "faster": "✓", "worse": "✗", "slower": "✗", "same": "=", "unstable": "~", "unresolved": "?",
     "not resolved": "?", "inconclusive": "?",
 }  # fmt: skip
-_INTERVAL = re.compile(r"(?:[+−]?[\d.]+ )?\[[+−\d.,∞ ]+\]")  # with the number before it
 _SENTENCE = re.compile(r"(?<=\.) (?=[A-Z])")
 
 
@@ -64,7 +64,7 @@ def _whole(text: str) -> Markup:
     """Text in which a number and its interval are never broken over two lines."""
     from markupsafe import Markup, escape
 
-    return Markup(_INTERVAL.sub(r'<span class="whole">\g<0></span>', str(escape(text))))
+    return Markup(INTERVAL.sub(r'<span class="whole">\g<0></span>', str(escape(text))))
 
 
 def _definitions(document: Document) -> dict[str, list[str]]:
@@ -96,8 +96,8 @@ def _families(figures: Sequence[Figure]) -> Iterator[Family]:
 
 
 def _apart(table: Table, row: Sequence[Entry], before: Sequence[Entry]) -> bool:
-    """Whether a row belongs to another cell than the one before it: what stands in words beside its name differs."""
-    words = [i for i, column in enumerate(table.columns) if not column.numeric][1:]
+    """Whether a row belongs to another cell than the one before it: words beside its name differ, before any number."""
+    words = [*takewhile(lambda i: not table.columns[i].numeric, range(len(table.columns)))][1:]
     return any(row[i].text != before[i].text for i in words)
 
 

@@ -55,13 +55,14 @@ def page(document: Document, width: int | None) -> Iterator[Line]:
 def brief(document: Document, troubles: Sequence[str], more: str) -> Document:
     """The answer, the first table, and what to know of the rest: what failed or is unstable, and how to see it.
 
-    `troubles` say what failed; `more` says, with {count} in it, how to see the other tables.
+    `troubles` say what failed; `more` says, with {rest} in it, how to see the other tables.
     """
     shown = tuple(t for t in document.tables if t.key == FIRST)
     shown = shown or tuple(t for t in document.tables[:1] if len(t.rows) <= _MOST_ROWS)
-    rest = len(document.tables) - len(shown)
+    left = len(document.tables) - len(shown)
+    rest = f"{left} more table{'s' * (left > 1)}"
     told = (listed("Did not end well", troubles), listed("Unstable", dict.fromkeys(_unstable(document.tables))))
-    notes = (*document.notes, *filter(None, told), *([more.format(count=rest)] if rest else []))
+    notes = (*document.notes, *filter(None, told), *([more.format(rest=rest)] if left else []))
     return replace(document, tables=shown, notes=notes)
 
 
