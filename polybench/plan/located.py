@@ -1,7 +1,8 @@
 """YAML in which every value knows its line: the core rules of 1.2, and nothing surprising.
 
 PyYAML alone reads `1e-3` as text and `on` as true, and takes a duplicate key in silence. Here its
-parser gives the nodes and this file gives them their values.
+parser gives the nodes and this file gives them their values. Of 1.1 it keeps `<<: *name`, by which a mapping takes
+over what it does not say itself.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from polybench.spec import scalar
 
 Route = tuple[str | int, ...]
 _MOST_NODES = 100_000  # an alias can stand for many nodes; this stops a file that explodes
+_MERGE = "tag:yaml.org,2002:merge"  # what PyYAML calls a plain `<<`
 _TOO_DEEP = "this is nested too deeply to be a suite"
 
 
@@ -130,20 +132,43 @@ def _mapping(
     node: yaml.MappingNode, route: Route, file: str, located: Located, budget: Iterator[int], above: tuple[int, ...]
 ) -> dict[str, Any]:
     data: dict[str, Any] = {}
-    for key_node, value_node in node.value:
+    own = [(key, value) for key, value in node.value if key.tag != _MERGE]
+    for count, (key_node, value_node) in enumerate((*own, *_inherited(node, above, budget))):
         mark = _mark(key_node, file)
+        if key_node.tag == _MERGE:
+            located.problems.append(mark.problem(route, "<< takes a mapping, or a list of them, from elsewhere"))
+            continue
         if not isinstance(key_node, yaml.ScalarNode):
             located.problems.append(mark.problem(route, "a key must be a plain word"))
             continue
         key = key_node.value
         here = (*route, key)
         if key in data:
-            first = located.keys[here]
-            located.problems.append(mark.problem(here, f"this key already stands in line {first.line}"))
+            if count < len(own):
+                first = located.keys[here]
+                located.problems.append(mark.problem(here, f"this key already stands in line {first.line}"))
             continue
         located.keys[here] = mark
         data[key] = _value(value_node, here, file, located, budget, above)
     return data
+
+
+def _inherited(
+    node: yaml.MappingNode, above: tuple[int, ...], budget: Iterator[int]
+) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    """Keys and values that `<<` brings, the nearest first; the key `<<` itself where it brings none."""
+    for key, value in node.value:
+        if key.tag != _MERGE:
+            continue
+        for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+            if not isinstance(source, yaml.MappingNode) or id(source) in above:
+                yield key, source
+                continue
+            for pair in source.value:
+                next(budget)
+                if pair[0].tag != _MERGE:
+                    yield pair
+            yield from _inherited(source, (*above, id(source)), budget)
 
 
 def _mark(node: yaml.Node, file: str) -> Mark:

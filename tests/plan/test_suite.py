@@ -86,6 +86,8 @@ PLANTED = [
     ("seeds: [0, 1]", "seeds: [0]\nsuite: again", "5:1", "suite", "this key already stands in line 1"),
     ("seeds: [0, 1]", "seeds: !python [0]", "4:8", "seeds", "the tag !python means nothing here"),
     ("seeds: [0, 1]", "seeds: &s [*s]", "4:8", "seeds[0]", "an alias stands inside of what it repeats"),
+    ("seeds: [0, 1]", "<<: 3", "4:1", "", "<< takes a mapping, or a list of them"),
+    ("seeds: [0, 1]", "gate: &g [{<<: *g}]", "4:12", "gate[0]", "<< takes a mapping, or a list of them"),
     ("seeds: [0, 1]", "seeds: @x", "4:8", "", "this is not YAML"),
     ("seeds: [0, 1]", "extends: 5", "4:10", "extends", "one file name is wanted here, not 5"),
     ("seeds: [0, 1]", "extends: other.yaml", "4:10", "extends", "there is no file 'other.yaml' beside this one"),
@@ -186,6 +188,21 @@ def test_yaml_traps_are_closed(tmp_path: Path) -> None:
     assert list(located.data.values()) == wanted
     assert [type(v) for v in located.data.values()] == [type(v) for v in wanted]
     assert not located.problems
+
+
+def test_a_mapping_takes_over_what_it_does_not_say_itself(tmp_path: Path) -> None:
+    text = """
+suite: s
+activations: [relu, gelu]
+reference: relu
+benchmarks:
+  - {name: a, kind: memory, matrix: &a {level: block, tokens: 8}}
+  - {name: b, kind: memory, matrix: &b {<<: *a, tokens: 16}}
+  - {name: c, kind: memory, matrix: {<<: [*b, {d_model: 32, level: decoder}]}}
+"""
+    matrices = [b.matrix for b in load_suite(write(tmp_path, text)).suite.benchmarks]
+    assert matrices[1] == {"level": "block", "tokens": 16}
+    assert matrices[2] == {"level": "block", "tokens": 16, "d_model": 32}
 
 
 def test_options_equal_to_the_defaults_are_dropped_from_the_name(tmp_path: Path) -> None:
