@@ -24,6 +24,7 @@ from polybench.spec import Scalar
 
 _OF_SHAPE = tuple(f.name for f in fields(Shape))
 _OF_EXPERTS = ("top_k", "expert_coefficients")  # of a mixture only
+_OFF = ("average", "zero_output", "eval_corpora")  # they play no part where they are nothing
 _DIAL = ("preset", "depth")  # what they stand for is in the other axes
 _TOY, _TOY_SEQ_LEN, _TOY_RECIPE = Shape(2, 64, 2), 64, (16, 3e-3)  # without preset or depth
 _DEPTH_SEQ_LEN = 1024
@@ -92,6 +93,10 @@ class TrainingAxes(Axes):
     weight_decay: float = Field(0.1, ge=0, description="decay of matrices; vectors and coefficients have none")
     coefficient_lr: PositiveFloat = Field(1.0, description="rate of the activation's coefficients, times lr")
     clip: PositiveFloat = Field(1.0, description="largest norm of the gradient")
+    average: float = Field(
+        0.0, ge=0, le=1, description="share of the last steps whose mean weights the model ends with"
+    )
+    zero_output: bool = Field(False, description="whether what every layer adds to the stream begins as nothing")
     varies: Literal["both", "init", "data"] = Field("both", description="what the seed moves; the other has seed 0")
     recompute: bool = Field(False, description="activation checkpointing: every layer is computed again in backward")
     compile: bool = Field(False, description="torch.compile of the whole model")
@@ -130,7 +135,7 @@ class TrainingAxes(Axes):
         """The model written out, without what plays no part: parts of a mixture, or of another schedule."""
         values = {k: v for k, v in self.filled().__dict__.items() if v is not None and k not in _DIAL}
         absent = {*(() if values["experts"] else _OF_EXPERTS), *(() if self.schedule == "wsd" else ("decay",))}
-        absent |= set() if self.eval_corpora else {"eval_corpora"}
+        absent |= {name for name in _OFF if not values[name]}
         absent |= {"tokenizer"} if _tokenized(self.corpus) and values["tokenizer"] == "bytes" else set()
         return {k: v for k, v in values.items() if k not in absent}
 

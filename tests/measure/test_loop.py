@@ -196,6 +196,32 @@ def test_a_source_that_does_not_vary_is_that_of_seed_0(text: Tokens) -> None:
     assert len({tuple(trained(text, changed(varies=v), 1)[0]) for v in ("both", "init", "data")}) == 3
 
 
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
+def test_the_model_ends_with_the_mean_of_its_last_weights(share: float, text: Tokens) -> None:
+    axes = changed(average=share)
+    training = Training(set_up(text, AXES, chosen("polynorm"), "cpu", "float64", 0), text, axes, 0.01, "float64", 0)
+    plain = Training(set_up(text, AXES, chosen("polynorm"), "cpu", "float64", 0), text, AXES, 0.01, "float64", 0)
+    list(training.steps())
+    after = [[p.detach().clone() for p in plain.model.parameters()] for _ in plain.steps()]
+    last = after[-max(1, int(np.ceil(share * AXES.steps))) :]
+    for i, p in enumerate(training.model.parameters()):
+        assert torch.allclose(p, torch.stack([weights[i] for weights in last]).mean(0), rtol=1e-12, atol=1e-15)
+        assert share or torch.equal(p, after[-1][i])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("experts", [0, 2])
+def test_what_layers_add_can_begin_as_nothing(name: str, experts: int) -> None:
+    shape = Shape(layers=2, d_model=16, heads=2, experts=experts)
+    model = Decoder(V, shape, 8, chosen(name)).initialise(0, zero_output=True)
+    tokens = torch.randint(0, V, (1, 8), generator=generator("tokens"))
+    stream = model.norm(model.embedding(tokens))
+    assert torch.equal(model(tokens), torch.nn.functional.linear(stream, model.embedding.weight))
+    plain = Decoder(V, shape, 8, chosen(name)).initialise(0)
+    for (key, mine), other in zip(model.state_dict().items(), plain.state_dict().values(), strict=True):
+        assert torch.equal(mine, other) != ("w_out" in key)
+
+
 def test_a_short_gradient_is_left_alone_and_a_long_one_cut(text: Tokens) -> None:
     free, _ = trained(text, changed(clip=1e9))
     assert trained(text, changed(clip=1e8))[0] == free
@@ -204,8 +230,8 @@ def test_a_short_gradient_is_left_alone_and_a_long_one_cut(text: Tokens) -> None
 
 def test_any_step_can_be_gone_on_from(text: Tokens) -> None:
     """The law behind resuming: what `state` holds is all that the next step depends on."""
-    axes = changed(accumulate=2, schedule="wsd")
-    whole, _ = trained(text, axes, 3, "polynorm")
+    axes = changed(accumulate=2, schedule="wsd", average=0.6)
+    whole, ended = trained(text, axes, 3, "polynorm")
     for stop in range(axes.steps):
         model = set_up(text, axes, chosen("polynorm"), "cpu", "float64", 3)
         begun = Training(model, text, axes, 0.01, "float64", 3)
@@ -214,6 +240,7 @@ def test_any_step_can_be_gone_on_from(text: Tokens) -> None:
         other = Training(set_up(text, axes, chosen("polynorm"), "cpu", "float64", 9), text, axes, 0.01, "float64", 3)
         other.load(begun.state())
         assert before + [step.loss for step in other.steps()] == whole
+        assert all(torch.equal(a, b) for a, b in zip(other.model.parameters(), ended.model.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("count", [1, 4])

@@ -39,7 +39,10 @@ def test_every_part_can_be_said(base: dict[str, Any], said: dict[str, Any]) -> N
     assert {k: getattr(axes, k) for k in said} == said
 
 
-@pytest.mark.parametrize("base", [{}, {"preset": "0.3M"}, {"depth": 3}, {"experts": 4}, {"schedule": "wsd"}])
+@pytest.mark.parametrize(
+    "base",
+    [{}, {"preset": "0.3M"}, {"depth": 3}, {"experts": 4}, {"schedule": "wsd"}, {"average": 0.1, "zero_output": True}],
+)
 def test_a_cell_holds_what_was_meant_and_means_the_same_when_read_again(base: dict[str, Any]) -> None:
     kind = kind_of("pretrain")
     cell = axes_of(kind, base)

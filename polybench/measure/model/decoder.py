@@ -161,8 +161,12 @@ class Decoder(nn.Module):
         loss = linear_cross_entropy(x_BxTxD.flatten(0, 1), head.weight, targets_BxT.flatten())
         return loss, torch.stack(auxiliary).mean().to(loss.dtype)
 
-    def initialise(self, seed: int) -> Decoder:
-        """Every matrix from (seed, its name), so that paired activations share what they can."""
+    def initialise(self, seed: int, zero_output: bool = False) -> Decoder:
+        """Every matrix from (seed, its name), so that paired activations share what they can.
+
+        With `zero_output` what attention and feed-forward parts add to the stream begins as 0, as the last
+        matrix of a residual branch does in arXiv:1901.09321.
+        """
         depth = len(self.layers)
         std = math.sqrt(2 / (5 * self.shape.d_model))  # arXiv:2411.03884's code
         normal_(self.embedding.weight, EMBEDDING_STD, seed, "embedding")
@@ -173,4 +177,6 @@ class Decoder(nn.Module):
             normal_(layer.attention.w_qkv.weight, std, seed, f"layers.{i}.attention.w_qkv")
             normal_(layer.attention.w_out.weight, std / math.sqrt(2 * depth), seed, f"layers.{i}.attention.w_out")
             layer.ffn.initialise(seed, f"layers.{i}.ffn", depth)
+            for output in (layer.attention.w_out, layer.ffn.w_out) if zero_output else ():
+                nn.init.zeros_(output.weight if isinstance(output, nn.Linear) else output)
         return self

@@ -1,7 +1,8 @@
 """One training, step by step: AdamW, gradients clipped, a warm-up and a cosine or a plateau with a decay.
 
 AdamW with betas (0.9, 0.95) and eps 1e-8, a linear warm-up and a cosine down to a tenth of the peak are the
-set-up of arXiv:2411.03884's code; warm-up, stable, decay is that of arXiv:2404.06395.
+set-up of arXiv:2411.03884's code; warm-up, stable, decay is that of arXiv:2404.06395. The mean of the last weights
+is that of arXiv:1803.05407.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def set_up(text: Tokens, axes: FilledAxes, activation: Chosen, device: str, dtyp
         raise Unsupported(f"corpus {axes.corpus} has {shortest} tokens on one side, fewer than one sequence")
     model = Decoder(text.vocabulary, axes.shape, axes.seq_len, activation)
     model.recompute = axes.recompute
-    model.initialise(seed if axes.varies != "data" else 0)
+    model.initialise(seed if axes.varies != "data" else 0, axes.zero_output)
     return model.to(device=device, dtype=torch.float64 if dtype == "float64" else torch.float32)
 
 
@@ -83,6 +84,8 @@ class Training:
         self.place = place or Place()
         self.done = 0
         self.device = model.embedding.weight.device
+        self.averaged = math.ceil(axes.average * axes.steps)  # how many of the last steps
+        self.means: list[Tensor] = []  # of the weights after these steps, as far as they are taken
         self.wrapped = wrap(self.place, model, parallel)
         self.run: Callable[..., Any] = torch.compile(self.wrapped) if axes.compile else self.wrapped
         self.optimizer = torch.optim.AdamW(
@@ -131,7 +134,21 @@ class Training:
             if not math.isfinite(value):
                 raise Diverged(f"the loss became {value} at step {self.done + 1} of {axes.steps}")
             self.done += 1
+            self._average(parameters)
             yield Step(value, float(whole(norm)), self.rate * factor, clock() - started)
+
+    @torch.no_grad()
+    def _average(self, parameters: list[Tensor]) -> None:
+        """Take this step's weights into the mean if it is one of the last; after the very last it is the model."""
+        count = self.done - (self.axes.steps - self.averaged)
+        if count == 1:
+            self.means = [p.clone() for p in parameters]
+        elif count > 1:
+            for mean_of, p in zip(self.means, parameters, strict=True):
+                mean_of.lerp_(p, 1 / count)
+        if self.means and self.done == self.axes.steps:
+            for mean_of, p in zip(self.means, parameters, strict=True):
+                p.copy_(mean_of)
 
     def _backward(self, starts_B: np.ndarray) -> Tensor:
         """Gradients of a step's mean loss, in micro-batches; returns that loss without what was added to it."""
@@ -149,13 +166,19 @@ class Training:
 
     def state(self) -> dict[str, Any]:
         """All that the next step depends on."""
-        return {"done": self.done, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        return {
+            "done": self.done,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "means": self.means,
+        }
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on where `state` was taken. Raises RuntimeError or ValueError when it is another model's."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.done = int(state["done"])
+        self.means = [mean_of.to(self.device) for mean_of in state.get("means", ())]
 
 
 def losses(run: Callable[..., Any], x_BxT: Tensor, y_BxT: Tensor, dtype: str) -> tuple[Tensor, Tensor]:
