@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields, replace
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     NonNegativeInt,
     PositiveFloat,
@@ -24,11 +25,13 @@ from polybench.spec import Scalar
 
 _OF_SHAPE = tuple(f.name for f in fields(Shape))
 _OF_EXPERTS = ("top_k", "expert_coefficients")  # of a mixture only
-_OFF = ("average", "zero_output", "eval_corpora")  # they play no part where they are nothing
+_OFF = ("average", "zero_output", "eval_corpora", "finish_at")  # they play no part where they are nothing
 _DIAL = ("preset", "depth")  # what they stand for is in the other axes
 _TOY, _TOY_SEQ_LEN, _TOY_RECIPE = Shape(2, 64, 2), 64, (16, 3e-3)  # without preset or depth
 _DEPTH_SEQ_LEN = 1024
 _FLOPS_PER_CORE = 2.2e10  # of one core of a small machine, for guesses of time
+MOST_EVALUATED = 1 << 18  # held-out tokens at the end, where the suite does not say how many
+GLANCE = 1 << 14  # held-out tokens of a look on the way, at most
 
 
 def _known_preset(name: str) -> str:
@@ -47,6 +50,18 @@ def _known_corpora(text: str) -> str:
     return "+".join(map(_known_corpus, text.split("+"))) if text else ""
 
 
+def _known_shares(said: Any) -> str:
+    """Shares in order, each once, joined by +; a single one may be a number."""
+    try:
+        shares = sorted({float(part) for part in str(said).split("+") if part.strip()})
+    except ValueError:
+        raise ValueError(f"finish_at {said!r} is no list of shares of the steps, such as 0.5+0.7") from None
+    if shares and not 0 < shares[0] <= shares[-1] < 1:
+        raise ValueError(f"finish_at {said} has shares of the steps, so they lie between 0 and 1")
+    return "+".join(f"{share:g}" for share in shares)
+
+
+Shares = Annotated[str, BeforeValidator(_known_shares)]
 Corpus = Annotated[str, AfterValidator(_known_corpus)]
 Corpora = Annotated[str, AfterValidator(_known_corpora)]  # several, joined by +
 
@@ -90,6 +105,9 @@ class TrainingAxes(Axes):
     schedule: Literal["cosine", "wsd"] = Field("cosine", description="of the rate; wsd: warm-up, stable, decay")
     warm_up: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the rate rises")
     decay: float = Field(0.2, gt=0, le=1, description="share of the steps in which wsd lets the rate fall to nothing")
+    finish_at: Shares = Field(
+        "", description="with wsd: shares of the steps, joined by +, at which a branch of the training is finished too"
+    )
     weight_decay: float = Field(0.1, ge=0, description="decay of matrices; vectors and coefficients have none")
     coefficient_lr: PositiveFloat = Field(1.0, description="rate of the activation's coefficients, times lr")
     clip: PositiveFloat = Field(1.0, description="largest norm of the gradient")
@@ -100,7 +118,9 @@ class TrainingAxes(Axes):
     varies: Literal["both", "init", "data"] = Field("both", description="what the seed moves; the other has seed 0")
     recompute: bool = Field(False, description="activation checkpointing: every layer is computed again in backward")
     compile: bool = Field(False, description="torch.compile of the whole model")
-    eval_tokens: PositiveInt = Field(16384, description="held-out tokens that are evaluated")
+    eval_tokens: PositiveInt | None = Field(
+        None, description=f"held-out tokens that are evaluated at the end; all, up to {MOST_EVALUATED}, if left out"
+    )
 
     @model_validator(mode="after")
     def _goes_together(self) -> TrainingAxes:
@@ -113,7 +133,40 @@ class TrainingAxes(Axes):
             raise ValueError(f"corpus {self.corpus} is tokenized already; leave tokenizer {axes.tokenizer} away")
         if self.warm_up + (self.decay if self.schedule == "wsd" else 0) > 1:
             raise ValueError(f"warm_up {self.warm_up} and decay {self.decay} are more than all of the steps")
+        if self.finish_at:
+            self._can_branch()
         return self
+
+    def _can_branch(self) -> None:
+        if self.schedule != "wsd":
+            raise ValueError(f"finish_at {self.finish_at} needs a plateau to branch off from; take schedule: wsd")
+        if self.average > self.decay:
+            raise ValueError(f"average {self.average} reaches beyond the decay {self.decay} of a branch")
+        first = self.budgets[0]
+        if self.fork(first) < max(1, self.warm_steps):
+            raise ValueError(
+                f"finish_at {self.finish_at}: the branch that ends at step {first} begins at {self.fork(first)}, "
+                f"within the warm-up of {self.warm_steps} steps"
+            )
+
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        """Steps of every training that is finished, in order: those of the branches, and all."""
+        shares = [float(share) for share in self.finish_at.split("+") if share]
+        return (*sorted({max(1, round(share * self.steps)) for share in shares} - {self.steps}), self.steps)
+
+    @property
+    def warm_steps(self) -> int:
+        return max(1, round(self.warm_up * self.steps)) if self.warm_up else 0
+
+    def fork(self, budget: int) -> int:
+        """The step at which the rate leaves the plateau for a training of that many steps."""
+        return budget - max(1, round(self.decay * budget))
+
+    @property
+    def steps_taken(self) -> int:
+        """Those of the branches too."""
+        return self.steps + sum(budget - self.fork(budget) for budget in self.budgets[:-1])
 
     def filled(self) -> FilledAxes:
         """With what preset or depth stand for written out."""
@@ -155,6 +208,11 @@ class FilledAxes(TrainingAxes):
     seq_len: PositiveInt
     batch: PositiveInt
     lr: PositiveFloat | Literal["tuned", "shared"]
+
+    @property
+    def evaluated(self) -> int:
+        """Most held-out tokens that are evaluated at the end of a training."""
+        return self.eval_tokens or MOST_EVALUATED
 
     @property
     def shape(self) -> Shape:
@@ -201,6 +259,10 @@ def training_seconds(declared: TrainingAxes, protocol: TrainingProtocol | None =
     """A guess from the multiplications of a training step: 6 a weight and token; looks cost a third of a step."""
     axes = declared.filled()
     weights = 12 * axes.layers * axes.d_model**2 + 300 * axes.d_model
-    overhead = axes.steps * axes.accumulate * axes.layers * 4e-3
-    looked_at = axes.eval_tokens * protocol.evaluations / 3 if protocol else 0
-    return 1 + overhead + 6 * weights * (axes.tokens + looked_at) / _FLOPS_PER_CORE
+    overhead = axes.steps_taken * axes.accumulate * axes.layers * 4e-3
+    looked_at = 0.0
+    if protocol:
+        glances = min(GLANCE, axes.evaluated) * (protocol.evaluations + 1)
+        looked_at = (glances + axes.evaluated * len(axes.budgets)) / 3
+    trained = axes.steps_taken * axes.tokens_per_step
+    return 1 + overhead + 6 * weights * (trained + looked_at) / _FLOPS_PER_CORE

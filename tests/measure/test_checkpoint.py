@@ -27,7 +27,7 @@ benchmarks:
   - name: pre
     kind: pretrain
     matrix: {corpus: "text:TEXT", d_model: 8, heads: 1, layers: 1, seq_len: 8, batch: 2, steps: 40, eval_tokens: 64,
-             schedule: wsd}
+             schedule: wsd, finish_at: 0.5+0.7}
     protocol: {checkpoint_every: 3, evaluations: 4, save: true}
 """
 
@@ -42,18 +42,29 @@ def folder(tmp_path: Path) -> Path:
 
 def exact(items: Iterable[Item]) -> list[Measurement]:
     """The measurements among them that repeat to the bit."""
-    vague = ("tokens_per_s", "step_tokens_per_s", "train_time", "compile_time", "product_rate", "utilisation")
+    vague = (
+        "finished_time",
+        "tokens_per_s",
+        "step_tokens_per_s",
+        "train_time",
+        "compile_time",
+        "product_rate",
+        "utilisation",
+    )
     return [i for i in items if isinstance(i, Measurement) and i.metric not in vague]
 
 
+@pytest.mark.parametrize(
+    "more", [{}, {"schedule": "wsd", "decay": 0.4, "average": 0.4, "finish_at": "0.5+0.7"}], ids=["", "branches"]
+)
 def test_stopped_at_any_checkpoint_a_training_ends_as_if_never_stopped(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    more: dict[str, object], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Left between two steps, as a kill leaves it."""
     monkeypatch.setenv("POLYBENCH_CACHE", str(folder / "cache"))
     monkeypatch.setenv(CHECKPOINTS, str(folder / "kept"))
     matrix = {"corpus": f"text:{folder}/*.txt", "d_model": 8, "heads": 1, "layers": 1, "seq_len": 8, "batch": 2,
-              "steps": 10, "eval_tokens": 64}  # fmt: skip
+              "steps": 10, "eval_tokens": 64, **more}  # fmt: skip
     asked = suite(activations=["polynorm", "swiglu"], benchmarks=[{"name": "p", "kind": "pretrain", "matrix": matrix}])
     trial = plan(asked, "cpu").trials[0]
 
@@ -64,14 +75,14 @@ def test_stopped_at_any_checkpoint_a_training_ends_as_if_never_stopped(
 
     torch.set_num_threads(1)
     unbroken = whole(evaluations=5)
-    for stop in (1, 4, 5, 9):
+    for stop in (1, 4, 5, 9, *((6, 7, 11, 13) if more else ())):
         steps = (i for i in items(trial, checkpoint_every=2, evaluations=5) if isinstance(i, Progress))
         for _ in range(stop):
             next(steps)
         steps.close()
         kept = list((folder / "kept").glob("*resume.pt"))
         assert len(kept) == (stop >= 2)
-        if kept:
+        if kept and not more:
             assert checkpoint.read(kept[0])["training"]["done"] == stop // 2 * 2
         assert whole(checkpoint_every=2, evaluations=5) == unbroken
         assert not list((folder / "kept").glob("*"))

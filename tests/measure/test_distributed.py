@@ -31,7 +31,7 @@ def trained():
     stream = np.random.default_rng(0).integers(0, 17, 2000).astype(np.uint16)
     text = Tokens(stream[:1500], stream[1500:], np.ones(17, dtype=np.int64), "test")
     axes = TrainingAxes(d_model=16, layers=2, heads=2, seq_len=8, batch=8, accumulate=2, steps=5, lr=0.01, clip=0.3,
-                        average=0.5, eval_tokens=64).filled()
+                        average=0.2, schedule="wsd", decay=0.4, finish_at="0.6", eval_tokens=64).filled()
     mine = join("cpu")
     found = {}
     for parallel in ("ddp", "fsdp"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -222,23 +223,59 @@ def test_what_layers_add_can_begin_as_nothing(name: str, experts: int) -> None:
         assert torch.equal(mine, other) != ("w_out" in key)
 
 
+@pytest.mark.parametrize("average", [0.0, 0.25])
+@pytest.mark.parametrize("name", ["gelu", "polynorm"])
+def test_every_budget_ends_as_a_training_of_that_many_steps_would(name: str, average: float, text: Tokens) -> None:
+    """A branch is the training whose schedule was made for its budget, and the plateau goes on as without it."""
+    axes = changed(steps=20, schedule="wsd", warm_up=0.1, decay=0.25, average=average, finish_at="0.6+0.8")
+    assert axes.budgets == (12, 16, 20) and axes.steps_taken == 20 + 3 + 4
+
+    def ends(axes: FilledAxes) -> tuple[dict[int, Step], dict[int, dict[str, torch.Tensor]]]:
+        model = set_up(text, axes, chosen(name), "cpu", "float64", 0)
+        training = Training(model, text, axes, 0.01, "float64", 0)
+        taken, kept = {}, {}
+        for step in training.steps():
+            taken |= {} if step.aside else {training.done: step}
+            if step.ends:
+                kept[training.done] = copy.deepcopy(model.state_dict())
+        return taken, kept
+
+    def what(steps: dict[int, Step]) -> list[tuple[float, ...]]:
+        return [(s.loss, s.gradient_norm, s.rate) for s in steps.values()]
+
+    taken, kept = ends(axes)
+    assert list(taken) == list(range(1, 21)) and list(kept) == [12, 16, 20]
+    assert what(taken) == what(ends(changed(**{**axes.__dict__, "finish_at": ""}))[0])
+    starts = Training(set_up(text, axes, chosen(name), "cpu", "float64", 0), text, axes, 0.01, "float64", 0)._starts
+    for budget, weights in kept.items():
+        alone = changed(**{**axes.__dict__, "finish_at": "", "steps": budget, "warm_up": 2 / budget})
+        model = set_up(text, alone, chosen(name), "cpu", "float64", 0)
+        training = Training(model, text, alone, 0.01, "float64", 0)
+        training._starts = starts[:budget]
+        list(training.steps())
+        assert all(torch.equal(w, weights[k]) for k, w in model.state_dict().items())
+
+
 def test_a_short_gradient_is_left_alone_and_a_long_one_cut(text: Tokens) -> None:
     free, _ = trained(text, changed(clip=1e9))
     assert trained(text, changed(clip=1e8))[0] == free
     assert trained(text, changed(clip=1e-3))[0] != free
 
 
-def test_any_step_can_be_gone_on_from(text: Tokens) -> None:
+@pytest.mark.parametrize(
+    "branching", [{}, {"schedule": "wsd", "decay": 0.4, "finish_at": "0.5+0.7"}], ids=["", "branches"]
+)
+def test_any_step_can_be_gone_on_from(branching: dict[str, object], text: Tokens) -> None:
     """The law behind resuming: what `state` holds is all that the next step depends on."""
-    axes = changed(accumulate=2, schedule="wsd", average=0.6)
+    axes = changed(accumulate=2, steps=12, **branching, average=0.3)
     whole, ended = trained(text, axes, 3, "polynorm")
-    for stop in range(axes.steps):
+    for stop in range(axes.steps_taken):
         model = set_up(text, axes, chosen("polynorm"), "cpu", "float64", 3)
         begun = Training(model, text, axes, 0.01, "float64", 3)
         steps = begun.steps()
         before = [next(steps).loss for _ in range(stop)]
         other = Training(set_up(text, axes, chosen("polynorm"), "cpu", "float64", 9), text, axes, 0.01, "float64", 3)
-        other.load(begun.state())
+        other.load(copy.deepcopy(begun.state()))
         assert before + [step.loss for step in other.steps()] == whole
         assert all(torch.equal(a, b) for a, b in zip(other.model.parameters(), ended.model.parameters(), strict=True))
 

@@ -41,7 +41,15 @@ def test_every_part_can_be_said(base: dict[str, Any], said: dict[str, Any]) -> N
 
 @pytest.mark.parametrize(
     "base",
-    [{}, {"preset": "0.3M"}, {"depth": 3}, {"experts": 4}, {"schedule": "wsd"}, {"average": 0.1, "zero_output": True}],
+    [
+        {},
+        {"preset": "0.3M"},
+        {"depth": 3},
+        {"experts": 4},
+        {"schedule": "wsd"},
+        {"average": 0.1, "zero_output": True},
+        {"schedule": "wsd", "finish_at": "0.9+0.5+0.9"},
+    ],
 )
 def test_a_cell_holds_what_was_meant_and_means_the_same_when_read_again(base: dict[str, Any]) -> None:
     kind = kind_of("pretrain")
@@ -65,7 +73,11 @@ def test_the_same_model_by_another_name_is_the_same_cell() -> None:
     ("said", "message"),
     [({"preset": "9T"}, "there is no preset '9T'"), ({"preset": "1M", "depth": 2}, "leave one away"),
      ({"d_model": 50}, "d_model 50 cannot be divided into 2 heads"), ({"experts": 2, "top_k": 3}, "top_k 3 of 2"),
-     ({"warm_up": 0.9, "schedule": "wsd"}, "more than all of the steps"), ({"batch": 5, "accumulate": 2}, "batch 5")],
+     ({"warm_up": 0.9, "schedule": "wsd"}, "more than all of the steps"), ({"batch": 5, "accumulate": 2}, "batch 5"),
+     ({"finish_at": 0.5}, "take schedule: wsd"), ({"finish_at": "a+b", "schedule": "wsd"}, "no list of shares"),
+     ({"finish_at": "0.5+1", "schedule": "wsd"}, "between 0 and 1"),
+     ({"finish_at": "0.2", "schedule": "wsd", "warm_up": 0.2}, "within the warm-up of 40 steps"),
+     ({"finish_at": "0.5", "schedule": "wsd", "average": 0.3}, "reaches beyond the decay")],
 )  # fmt: skip
 def test_what_cannot_be_is_said(said: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
@@ -74,5 +86,14 @@ def test_what_cannot_be_is_said(said: dict[str, Any], message: str) -> None:
 
 def test_more_work_takes_longer_by_the_plan() -> None:
     base = training_seconds(TrainingAxes())
-    for more in ({"steps": 400}, {"layers": 4}, {"d_model": 128}, {"batch": 32}, {"seq_len": 128}, {"accumulate": 4}):
+    branches = {"schedule": "wsd", "finish_at": 0.7}
+    for more in (
+        branches,
+        {"steps": 400},
+        {"layers": 4},
+        {"d_model": 128},
+        {"batch": 32},
+        {"seq_len": 128},
+        {"accumulate": 4},
+    ):
         assert training_seconds(TrainingAxes(**more)) > base

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from polybench.errors import Diverged, OverBudget
+from polybench.errors import Diverged, OverBudget, TrialError
 from polybench.kind import Fact, Item, Progress
 from polybench.measure.training_axes import TrainingAxes, TrainingProtocol, training_seconds
 from polybench.measure.training_metrics import CLIPPED, COMPILE, LEARNING_RATE, PER_STEP
@@ -36,6 +36,8 @@ def loss_curve(trials: Sequence[Trial], axes: TrainingAxes, protocol: TrainingPr
     from polybench.measure.training.course import Course
 
     (trial,) = trials
+    if axes.finish_at:
+        raise TrialError("loss_curve reads no held-out loss at the end of a branch; leave finish_at away")
     course = Course(trial, axes.filled(), protocol)
     yield 0, Fact("corpus", course.text.hash)
     if trial.rate is not None:

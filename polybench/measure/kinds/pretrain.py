@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 
 from polybench.errors import Diverged, OverBudget
 from polybench.kind import Fact, Item, Progress
-from polybench.measure.training_axes import TrainingAxes, TrainingProtocol, training_seconds
+from polybench.measure.training_axes import GLANCE, TrainingAxes, TrainingProtocol, training_seconds
 from polybench.measure.training_metrics import (
     CLIPPED,
     COMPILE,
@@ -52,10 +53,25 @@ PEAK = Metric(
 )  # fmt: skip
 PARAMETERS = Metric("parameters", "1", "neither", "nothing", "Trained numbers of the decoder.")
 VAL_CURVE = Metric(
-    "val_curve", "nat/token", "lower", "seed", "Held-out loss as training goes on.", curve=True, title="held-out loss"
-)
+    "val_curve", "nat/token", "lower", "seed",
+    f"Held-out loss as training goes on, over {GLANCE:,} tokens at most, at the end too.", curve=True,
+    title="held-out loss",
+)  # fmt: skip
 TRAIN_TIME = Metric(
     "train_time", "s", "lower", "seed", "Time of the training steps up to each look at the held-out loss.", curve=True
+)
+FINISHED_CURVE = Metric(
+    "finished_curve", "nat/token", "lower", "seed",
+    "Held-out loss of finished trainings by their number of steps: each left the same plateau and its rate fell to "
+    "nothing. The last is val_loss.", "arXiv:2405.18392", curve=True, title="held-out loss of finished trainings",
+)  # fmt: skip
+FINISHED_TIME = Metric(
+    "finished_time", "s", "lower", "seed",
+    "Time of the training steps of each finished training: those of the plateau up to where it left, and its own.",
+    curve=True,
+)  # fmt: skip
+EVALUATED = Metric(
+    "held_out_tokens", "token", "neither", "nothing", "Held-out tokens that the loss after the last step is over."
 )
 
 
@@ -65,7 +81,8 @@ TRAIN_TIME = Metric(
     protocol=TrainingProtocol,
     metrics=(
         VAL_LOSS, BITS_PER_BYTE, OTHERS, THROUGHPUT, UTILISATION, PEAK, PARAMETERS, FLOPS, LEARNING_RATE, CLIPPED,
-        COMPILE, PRODUCT_RATE, VAL_CURVE, TRAIN_TIME, OTHER_LOSSES, *PER_STEP, *DYNAMICS,
+        COMPILE, PRODUCT_RATE, EVALUATED, VAL_CURVE, TRAIN_TIME, FINISHED_CURVE, FINISHED_TIME, OTHER_LOSSES, *PER_STEP,
+        *DYNAMICS,
     ),
     version=2,
     repeats="seeds",
@@ -108,25 +125,29 @@ def pretrain(trials: Sequence[Trial], axes: TrainingAxes, protocol: TrainingProt
 
     def look(done: int) -> None:
         if done in wanted or not done:
-            score = held_out_loss(model, text, filled, dtype, course.place.size)
+            score = held_out_loss(model, text, filled, dtype, course.place.size, most=GLANCE)
             course.seen.look(step=done, nats=score.nats, seconds=course.seconds)
-            if score.bits is not None:
-                course.seen.look(bits=score.bits)
             if observer:
                 observer.look(done)
+
+    def finished(done: int) -> None:
+        score = held_out_loss(model, text, filled, dtype, course.place.size)
+        course.seen.finish(step=done, seconds=course.seconds, **asdict(score))
 
     problem: Exception | None = None
     if not course.done:
         look(0)
     try:
-        for done in course.steps(look):
-            yield 0, Progress(done / axes.steps)
+        for _ in course.steps(look, finished):
+            yield 0, Progress(course.share)
     except (Diverged, OverBudget) as ended:
         problem = ended
-    looks = course.seen.looks
-    steps = tuple(map(int, looks["step"]))
-    yield 0, Measurement(VAL_CURVE.name, tuple(looks["nats"]), steps)
-    yield 0, Measurement(TRAIN_TIME.name, tuple(looks["seconds"]), steps)
+    looks, ends = course.seen.looks, course.seen.finished
+    yield 0, _curve(VAL_CURVE, looks, "nats")
+    yield 0, _curve(TRAIN_TIME, looks, "seconds")
+    if filled.finish_at and ends:
+        yield 0, _curve(FINISHED_CURVE, ends, "nats")
+        yield 0, _curve(FINISHED_TIME, ends, "seconds")
     for curve in course.curves():
         yield 0, curve
     first, last = looks["nats"][0], looks["nats"][-1]
@@ -137,9 +158,10 @@ def pretrain(trials: Sequence[Trial], axes: TrainingAxes, protocol: TrainingProt
         yield 0, problem
         return
     yield 0, Measurement(CLIPPED.name, (course.clipped,))
-    yield 0, Measurement(VAL_LOSS.name, (last,))
-    if "bits" in looks:
-        yield 0, Measurement(BITS_PER_BYTE.name, (looks["bits"][-1],))
+    yield 0, Measurement(VAL_LOSS.name, (ends["nats"][-1],))
+    yield 0, Measurement(EVALUATED.name, (float(ends["tokens"][-1]),))
+    if ends["bits"][-1] is not None:
+        yield 0, Measurement(BITS_PER_BYTE.name, (ends["bits"][-1],))
     throughput = filled.tokens / course.seconds
     yield 0, Measurement(THROUGHPUT.name, (throughput,))
     yield 0, Measurement(UTILISATION.name, (flops * throughput / rate,))
@@ -149,3 +171,7 @@ def pretrain(trials: Sequence[Trial], axes: TrainingAxes, protocol: TrainingProt
         yield 0, Measurement(OTHERS.name, (sum(others) / len(others),))
     for found in observer.measurements() if observer else ():
         yield 0, found
+
+
+def _curve(metric: Metric, seen: Mapping[str, Sequence[float]], of: str) -> Measurement:
+    return Measurement(metric.name, tuple(seen[of]), tuple(map(int, seen["step"])))

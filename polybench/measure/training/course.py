@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,21 +19,36 @@ from polybench.measure.training_metrics import COMPILE, GRADIENT_NORM, RATE, STE
 from polybench.record import Measurement
 from polybench.trial import Trial
 
+Look = Callable[[int], None]  # takes the number of steps done
+
 
 @dataclass
 class Seen:
-    """Numbers of every step, in nats, rate and seconds, and of every look at what was held out."""
+    """Numbers of every step, in nats, rate and seconds, and of every look at what was held out.
+
+    `aside` are seconds of the steps of branches, which count for their own budgets alone. `finished` are the
+    looks at trainings that have ended, those of branches too.
+    """
 
     losses: list[float] = field(default_factory=list)
     norms: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    aside: list[float] = field(default_factory=list)
     looks: dict[str, list[float]] = field(default_factory=dict)
+    finished: dict[str, list[Any]] = field(default_factory=dict)
     coefficients: dict[str, list[float]] = field(default_factory=dict)
 
     def look(self, **values: float) -> None:
-        for name, value in values.items():
-            self.looks.setdefault(name, []).append(value)
+        _add(self.looks, values)
+
+    def finish(self, **values: float | None) -> None:
+        _add(self.finished, values)
+
+
+def _add(to: dict[str, list[Any]], values: Mapping[str, float | None]) -> None:
+    for name, value in values.items():
+        to.setdefault(name, []).append(value)
 
 
 class Course:
@@ -78,9 +93,15 @@ class Course:
         return self.training.done
 
     @property
+    def share(self) -> float:
+        """How much of all steps is done, those of branches too."""
+        return (len(self.seen.losses) + len(self.seen.aside)) / self.axes.steps_taken
+
+    @property
     def seconds(self) -> float:
-        """Of all steps so far."""
-        return sum(self.seen.seconds)
+        """Of all steps behind the weights as they are: on a branch those up to it, and its own."""
+        own = self.done - len(self.seen.seconds)
+        return sum(self.seen.seconds) + (sum(self.seen.aside[-own:]) if own else 0.0)
 
     @property
     def clipped(self) -> float:
@@ -88,21 +109,29 @@ class Course:
         norms = self.seen.norms
         return sum(n > self.axes.clip for n in norms) / max(1, len(norms))
 
-    def steps(self, looked: Callable[[int], None] = lambda done: None) -> Iterator[int]:
-        """The number of each step once it is taken; `looked` is called before a checkpoint may hold it.
+    def steps(self, looked: Look = lambda done: None, finished: Look = lambda done: None) -> Iterator[int]:
+        """The number of each step once it is taken, those of branches too.
+
+        `looked` is called after each step but those of branches, `finished` at the end of the training and of
+        every branch, both before a checkpoint may hold the step.
 
         Raises:
             Diverged: a loss that is no finite number.
             OverBudget: the seconds of the protocol are spent before the last step.
         """
-        spent = self.seconds
+        spent = sum(self.seen.seconds) + sum(self.seen.aside)
         for step in self.training.steps():
             seen = self.seen
-            seen.losses.append(step.loss)
-            seen.norms.append(step.gradient_norm)
-            seen.rates.append(step.rate)
-            seen.seconds.append(step.seconds)
-            looked(self.done)
+            if step.aside:
+                seen.aside.append(step.seconds)
+            else:
+                seen.losses.append(step.loss)
+                seen.norms.append(step.gradient_norm)
+                seen.rates.append(step.rate)
+                seen.seconds.append(step.seconds)
+                looked(self.done)
+            if step.ends:
+                finished(self.done)
             every = self.protocol.checkpoint_every
             if self._kept and self.done % every == 0 and self.done < self.axes.steps and self.place.leads:
                 state = {"corpus": self.text.hash, "training": self.training.state(), "seen": asdict(seen)}

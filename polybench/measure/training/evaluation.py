@@ -19,21 +19,25 @@ from polybench.measure.training_axes import FilledAxes
 
 @dataclass(frozen=True)
 class HeldOutLoss:
-    """Nats a token, and bits a byte where it is known how many bytes a token stands for."""
+    """Nats a token, and bits a byte where it is known how many bytes a token stands for; over so many tokens."""
 
     nats: float
     bits: float | None
+    tokens: int
 
 
 @torch.no_grad()
-def held_out_loss(model: Decoder, text: Tokens, axes: FilledAxes, dtype: str, processes: int = 1) -> HeldOutLoss:
-    """The loss over `axes.eval_tokens` tokens of what a text holds out, the same ones for every model.
+def held_out_loss(
+    model: Decoder, text: Tokens, axes: FilledAxes, dtype: str, processes: int = 1, most: int | None = None
+) -> HeldOutLoss:
+    """The loss over what a text holds out, the same tokens for every model: `axes.evaluated` or `most` of them.
 
     Windows are spread evenly, so that a short evaluation sees every document's share.
     """
     stream_N, bytes_V = text.held_out_N, text.bytes_V
     T, device = axes.seq_len, model.embedding.weight.device
-    windows = max(1, min(axes.eval_tokens // T, (len(stream_N) - 1) // T))
+    wanted = axes.evaluated if most is None else min(most, axes.evaluated)
+    windows = max(1, min(wanted // T, (len(stream_N) - 1) // T))
     starts = _spread(stream_N, windows, T)
     rows = max(1, axes.batch // axes.accumulate // processes)  # as many as fit into memory in training
     nats, count, size = 0.0, 0, 0
@@ -44,7 +48,7 @@ def held_out_loss(model: Decoder, text: Tokens, axes: FilledAxes, dtype: str, pr
         count += y_BxT.numel()
         if bytes_V is not None:
             size += int(bytes_V[y_BxT.cpu().numpy()].sum())
-    return HeldOutLoss(nats / count, nats / math.log(2) / size if size else None)
+    return HeldOutLoss(nats / count, nats / math.log(2) / size if size else None, count)
 
 
 def sample(stream_N: Stream, axes: FilledAxes, device: torch.device) -> torch.Tensor:

@@ -2,11 +2,12 @@
 
 AdamW with betas (0.9, 0.95) and eps 1e-8, a linear warm-up and a cosine down to a tenth of the peak are the
 set-up of arXiv:2411.03884's code; warm-up, stable, decay is that of arXiv:2404.06395. The mean of the last weights
-is that of arXiv:1803.05407.
+is that of arXiv:1803.05407; that one plateau serves trainings of many lengths, arXiv:2405.18392.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -35,12 +36,17 @@ FLOOR = 0.1  # of the peak rate, where a cosine ends
 
 @dataclass(frozen=True)
 class Step:
-    """Training loss in nats a token before the update, gradient norm before clipping, rate, seconds."""
+    """Training loss in nats a token before the update, gradient norm before clipping, rate, seconds.
+
+    `aside` is a step of a branch, whose weights the plateau does not go on with; `ends` is the last of a budget.
+    """
 
     loss: float
     gradient_norm: float
     rate: float
     seconds: float
+    aside: bool = False
+    ends: bool = False
 
 
 def set_up(text: Tokens, axes: FilledAxes, activation: Chosen, device: str, dtype: str, seed: int) -> Decoder:
@@ -67,7 +73,11 @@ def repeatable(wanted: bool) -> None:
 
 
 class Training:
-    """A model, its optimizer and how far it is; `steps` goes on from there."""
+    """A model, its optimizer and how far it is; `steps` goes on from there.
+
+    It heads for one budget after the other. Where the rate leaves the plateau for a budget that is not the
+    last, all that the plateau goes on with is kept beside, and taken up again when that budget is finished.
+    """
 
     def __init__(
         self,
@@ -82,9 +92,10 @@ class Training:
     ):
         self.model, self.text, self.axes, self.rate, self.dtype = model, text, axes, rate, dtype
         self.place = place or Place()
-        self.done = 0
+        self.done = 0  # steps behind the weights as they are
+        self.finished = 0  # budgets
+        self.plateau: dict[str, Any] | None = None  # what a branch goes back to
         self.device = model.embedding.weight.device
-        self.averaged = math.ceil(axes.average * axes.steps)  # how many of the last steps
         self.means: list[Tensor] = []  # of the weights after these steps, as far as they are taken
         self.wrapped = wrap(self.place, model, parallel)
         self.run: Callable[..., Any] = torch.compile(self.wrapped) if axes.compile else self.wrapped
@@ -121,9 +132,9 @@ class Training:
         axes, clock = self.axes, clock_of(self.device.type, torch.get_num_threads(), self.place.size)
         # The optimizer's own: after an evaluation fully_shard shows some of the model's as whole ones without gradient.
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        while self.done < axes.steps:
+        while self._heads_on():
             started = clock()
-            factor = schedule(self.done, axes)
+            factor = schedule(self.done, axes, self.budget)
             for group in self.optimizer.param_groups:
                 group["lr"] = self.rate * group["scale"] * factor
             loss = mean(self.place, self._backward(self._starts[self.done]))
@@ -135,18 +146,37 @@ class Training:
                 raise Diverged(f"the loss became {value} at step {self.done + 1} of {axes.steps}")
             self.done += 1
             self._average(parameters)
-            yield Step(value, float(whole(norm)), self.rate * factor, clock() - started)
+            aside, ends = self.plateau is not None, self.done == self.budget
+            yield Step(value, float(whole(norm)), self.rate * factor, clock() - started, aside, ends)
+
+    @property
+    def budget(self) -> int:
+        """Steps of the training that is finished next."""
+        return self.axes.budgets[self.finished]
+
+    def _heads_on(self) -> bool:
+        """Whether a step is left; comes back from a branch that has ended, and leaves the plateau for one."""
+        last = self.axes.budgets[-1]
+        if self.done == self.budget and self.plateau is not None:
+            self._take_up(self.plateau)
+            self.plateau, self.means = None, []
+            self.finished += 1
+        if self.budget < last and self.plateau is None and self.done == self.axes.fork(self.budget):
+            self.plateau = copy.deepcopy(self._weights())  # the state is of the very tensors that train on
+        return self.done < last
 
     @torch.no_grad()
     def _average(self, parameters: list[Tensor]) -> None:
-        """Take this step's weights into the mean if it is one of the last; after the very last it is the model."""
-        count = self.done - (self.axes.steps - self.averaged)
+        """Take this step's weights into the mean if it is one of a budget's last; at its end the mean is the model."""
+        share = self.axes.average
+        averaged = max(1, round(share * self.budget)) if share else 0
+        count = self.done - (self.budget - averaged)
         if count == 1:
             self.means = [p.clone() for p in parameters]
         elif count > 1:
             for mean_of, p in zip(self.means, parameters, strict=True):
                 mean_of.lerp_(p, 1 / count)
-        if self.means and self.done == self.axes.steps:
+        if count > 0 and self.done == self.budget:
             for mean_of, p in zip(self.means, parameters, strict=True):
                 p.copy_(mean_of)
 
@@ -165,20 +195,23 @@ class Training:
         return total
 
     def state(self) -> dict[str, Any]:
-        """All that the next step depends on."""
-        return {
-            "done": self.done,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "means": self.means,
-        }
+        """All that the next step depends on, and those after it."""
+        return {**self._weights(), "means": self.means, "finished": self.finished, "plateau": self.plateau}
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on where `state` was taken. Raises RuntimeError or ValueError when it is another model's."""
+        self._take_up(state)
+        # What an earlier polybench kept has no branch.
+        self.finished, self.plateau = int(state.get("finished", 0)), state.get("plateau")
+        self.means = [mean_of.to(self.device) for mean_of in state.get("means", ())]
+
+    def _weights(self) -> dict[str, Any]:
+        return {"done": self.done, "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def _take_up(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.done = int(state["done"])
-        self.means = [mean_of.to(self.device) for mean_of in state.get("means", ())]
 
 
 def losses(run: Callable[..., Any], x_BxT: Tensor, y_BxT: Tensor, dtype: str) -> tuple[Tensor, Tensor]:
@@ -195,14 +228,13 @@ def batch(stream_N: Stream, starts_B: np.ndarray, time: int, device: torch.devic
     return both_BxT[:, :-1], both_BxT[:, 1:]
 
 
-def schedule(step: int, axes: FilledAxes) -> float:
-    """Share of the peak learning rate at a step."""
-    warm = max(1, round(axes.warm_up * axes.steps)) if axes.warm_up else 0
+def schedule(step: int, axes: FilledAxes, budget: int | None = None) -> float:
+    """Share of the peak learning rate at a step of a training that ends at `budget`, by default at all steps."""
+    warm, budget = axes.warm_steps, budget or axes.steps
     if step < warm:
         return (step + 1) / warm
     if axes.schedule == "wsd":
-        falling = max(1, round(axes.decay * axes.steps))
-        return min(1.0, (axes.steps - step) / falling)
+        return min(1.0, (budget - step) / (budget - axes.fork(budget)))
     progress = (step - warm) / max(1, axes.steps - warm)
     return FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * progress))
 
