@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +13,7 @@ import typer
 from polybench.cli.options import DeviceOption, Filter, Json, Overrides, ShardOption, SuiteArgument
 
 if TYPE_CHECKING:
+    from polybench.compare.expected import Expected
     from polybench.plan.jobs import Plan
     from polybench.plan.shard import Shard
     from polybench.plan.suite import Suite
@@ -52,23 +53,29 @@ def planned(suite: Suite, pattern: str | None, part: Shard | None) -> tuple[Plan
 
 def show(plan: Plan, device: str, suite: Suite, as_json: bool, trials: bool = False) -> None:
     """Print a plan: a table a benchmark, or JSON; how much it is in all goes to stderr."""
+    from polybench.compare.expected import expected
     from polybench.machine.environment import cores
     from polybench.plan.summary import summaries
 
     slots = cores() if device == "cpu" else 1
     seconds, found = plan.seconds(slots), summaries(plan, suite, slots)
+    tells = {one.benchmark: one for one in expected(plan.trials, suite)}
     if as_json:
         labels = [plan.labels.of_trial(t) for t in plan.trials]
         whole = {"trials": labels, "cells": plan.cells, "estimated_s": round(seconds, 1), "device": device}
-        print(json.dumps({**whole, "slots": slots, "benchmarks": [s.to_json() for s in found]}))
+        least = {name: {"metric": one.metric.name, "difference": one.difference} for name, one in tells.items()}
+        benchmarks = [{**s.to_json(), "expected": least.get(s.benchmark)} for s in found]
+        print(json.dumps({**whole, "slots": slots, "benchmarks": benchmarks}))
         return
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
-    print("\n".join(text(suite, found, width, trials)))
+    print("\n".join(text(suite, found, width, trials, tells)))
     total = f"{plan.cells} cells, {len(plan.trials)} trials, about {_time(seconds)} on {device} with {slots} at a time"
     print(total, file=sys.stderr)
 
 
-def text(suite: Suite, found: Sequence[Summary], width: int, trials: bool) -> Iterator[str]:
+def text(
+    suite: Suite, found: Sequence[Summary], width: int, trials: bool, tells: Mapping[str, Expected]
+) -> Iterator[str]:
     """Lines no wider than `width` unless one word is."""
     from polybench.report.formats.fitting import wrapped
 
@@ -80,11 +87,23 @@ def text(suite: Suite, found: Sequence[Summary], width: int, trials: bool) -> It
         rows = [(", ".join(v.axes), _values(v)) for v in one.varied]
         defaults = _named(one.defaults) if trials else f"{len(one.defaults)} more, which --trials shows"
         told = {"constant": _named(one.named), "defaults": defaults if one.defaults else ""}
+        told["tells apart"] = _tells(tells[one.benchmark], suite.reference) if one.benchmark in tells else ""
         rows += [(k, v) for k, v in {**told, "protocol": _named(one.protocol)}.items() if v]
         wide = max(len(name) for name, _ in rows)
         for name, values in rows:
             yield from wrapped(f"  {name:<{wide}}  {values}", width, " " * (wide + 4))
         yield from (f"    {label}" for label in (one.trials if trials else ()))
+
+
+def _tells(one: Expected, reference: str) -> str:
+    from polybench.compare.expected import POWER
+    from polybench.metric import significant
+
+    holm = f", Holm over {one.rivals}" if one.rivals > 1 else ""
+    return (
+        f"{one.metric.name} {significant(one.difference, 2)} {one.metric.unit} from {reference}'s, in {POWER:.0%} of "
+        f"runs: paired over {one.seeds} seeds{holm}, by the spread in {one.source}"
+    )
 
 
 def _values(varied: Varied) -> str:

@@ -1,14 +1,18 @@
-"""Quantities that follow from curves: loss at equal time and FLOPs, and the way to the reference's final loss."""
+"""Quantities that follow from curves: loss at equal time and FLOPs, and the way to the reference's final loss.
+
+They are read on the line between finished trainings where there are branches, else along one schedule.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 from polybench.compare.points import machines
-from polybench.measure.kinds.pretrain import OTHER_LOSSES, TRAIN_TIME, VAL_CURVE
+from polybench.measure.kinds.pretrain import FINISHED_CURVE, FINISHED_TIME, OTHER_LOSSES, TRAIN_TIME, VAL_CURVE
 from polybench.measure.training_metrics import DERIVED, EQUAL_FLOPS, EQUAL_TIME, FLOPS, STEPS_TO, TIME_TO, TOKENS_TO
 from polybench.metric import Metric
 from polybench.record import Measurement, Record, Status
@@ -35,27 +39,90 @@ def with_derived(run: Run) -> Run:
 def _side_by_side(records: Sequence[Record], reference: str) -> dict[str, list[Measurement]]:
     """What follows by trial from one seed of all activations of a place."""
     together = len(machines(records)) <= 1  # seconds of two machines are not the same seconds
-    goal = next((_values(r, VAL_CURVE.name)[-1] for r in records if r.trial.cell.activation == reference), None)
-    spent = {r.trial.id: flops for r in records if (flops := flops_at_looks(r))}
-    seconds = {r.trial.id: _values(r, TRAIN_TIME.name) for r in records}
+    kind = Finished if all(map(has_finished, records)) else OneSchedule
+    lines = {r.trial.id: kind.of(r) for r in records}
+    goal = next((lines[r.trial.id].losses[-1] for r in records if r.trial.cell.activation == reference), None)
+    spent = {name: line.flops for name, line in lines.items() if line.flops}
+    seconds = {name: line.seconds for name, line in lines.items()}
     equal = ((EQUAL_TIME, seconds if together else {}),
              (EQUAL_FLOPS, spent if len(spent) == len(records) else {}))  # fmt: skip
     added: dict[str, list[Measurement]] = {}
-    for record in records:
-        losses, times = _values(record, VAL_CURVE.name), _values(record, TRAIN_TIME.name)
+    for name, line in lines.items():
         values = {
-            metric: interpolated(min(xs[-1] for xs in costs.values()), costs[record.trial.id], losses)
-            for metric, costs in equal
-            if costs
+            metric: line.loss_at(min(xs[-1] for xs in costs.values()), costs[name]) for metric, costs in equal if costs
         }
-        steps, tokens = record.get(VAL_CURVE.name), tokens_at_looks(record)
-        if goal is not None and steps and steps.steps and tokens:
-            values[STEPS_TO] = first_at(goal, losses, steps.steps)
-            values[TOKENS_TO] = first_at(goal, losses, tokens)
+        if goal is not None and line.steps and line.tokens:
+            values[STEPS_TO] = line.way_to(goal, line.steps)
+            values[TOKENS_TO] = line.way_to(goal, line.tokens)
             if together:
-                values[TIME_TO] = first_at(goal, losses, times)
-        added[record.trial.id] = [Measurement(metric.name, (value,)) for metric, value in values.items()]
+                values[TIME_TO] = line.way_to(goal, line.seconds)
+        added[name] = [Measurement(metric.name, (value,)) for metric, value in values.items() if value is not None]
     return added
+
+
+@dataclass(frozen=True)
+class OneSchedule:
+    """What a training had spent and where its loss stood at each look: a line along its one schedule."""
+
+    losses: tuple[float, ...]
+    seconds: tuple[float, ...]
+    steps: tuple[float, ...]
+    tokens: tuple[float, ...]
+    flops: tuple[float, ...]
+
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        return cls._of(record, VAL_CURVE.name, TRAIN_TIME.name, tokens_at_looks(record))
+
+    @classmethod
+    def _of(cls, record: Record, losses: str, seconds: str, tokens: tuple[float, ...]) -> Self:
+        curve, cost = record.get(losses), record.get(FLOPS.name)
+        flops = tuple(t * cost.values[0] for t in tokens) if cost else ()
+        steps = tuple(map(float, curve.steps or ())) if curve else ()
+        return cls(_values(record, losses), _values(record, seconds), steps, tokens, flops)
+
+    def loss_at(self, x: float, xs: Sequence[float]) -> float | None:
+        """The loss where so much of `xs` was spent; None where no line leads there."""
+        return interpolated(x, xs, self.losses)
+
+    def way_to(self, goal: float, xs: Sequence[float]) -> float:
+        """How much of `xs` was spent when the line first came down to `goal`; infinite when it never does."""
+        return first_at(goal, self.losses, xs)
+
+
+class Finished(OneSchedule):
+    """Finished trainings of one plateau: a line between their ends, straight over the logarithm of what they spent.
+
+    Over that logarithm a loss is straighter than over steps.
+    """
+
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        curve = record.get(FINISHED_CURVE.name)
+        size = tokens_a_step(record.trial.cell)
+        tokens = tuple(float(s * size) for s in (curve.steps or ())) if curve and size else ()
+        return cls._of(record, FINISHED_CURVE.name, FINISHED_TIME.name, tokens)
+
+    def loss_at(self, x: float, xs: Sequence[float]) -> float | None:
+        if x < xs[0]:
+            return None
+        return interpolated(math.log(x), [math.log(each) for each in xs], self.losses)
+
+    def way_to(self, goal: float, xs: Sequence[float]) -> float:
+        return math.exp(first_at(goal, self.losses, [math.log(each) for each in xs]))
+
+
+def has_finished(record: Record) -> bool:
+    """Whether it holds trainings of several lengths that were each finished."""
+    curve, times = record.get(FINISHED_CURVE.name), record.get(FINISHED_TIME.name)
+    return bool(curve and times and len(curve.values) > 1 and min(times.values) > 0)
+
+
+def reading(metric: Metric, records: Iterable[Record]) -> str:
+    """Words for a loss that was read off trainings that had not ended there, and so hangs on their schedule."""
+    trained = [r for r in records if r.get(VAL_CURVE.name)]
+    derived = metric.name in {m.name for m in DERIVED}
+    return "along one schedule" if derived and not all(map(has_finished, trained)) else ""
 
 
 def _extended(run: Run, added: Mapping[str, Sequence[Measurement]], metrics: Mapping[str, Sequence[Metric]]) -> Run:
@@ -83,12 +150,6 @@ def tokens_at_looks(record: Record) -> tuple[float, ...]:
         return seen.values
     size = tokens_a_step(record.trial.cell)
     return tuple(float(s * size) for s in curve.steps) if curve and curve.steps and size else ()
-
-
-def flops_at_looks(record: Record) -> tuple[float, ...]:
-    """Training FLOPs up to each look; empty where the record does not say what a token costs."""
-    cost = record.get(FLOPS.name)
-    return tuple(t * cost.values[0] for t in tokens_at_looks(record)) if cost else ()
 
 
 def interpolated(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:

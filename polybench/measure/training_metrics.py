@@ -9,28 +9,33 @@ from polybench.metric import Metric, Question
 
 EQUAL_TIME = Metric(
     "equal_time_loss", "nat/token", "lower", "seed",
-    "Held-out loss at the time the fastest of the activations had finished, on the line between two looks.",
+    "Held-out loss at the time the fastest of the activations had finished: on the line between finished trainings "
+    "over the logarithm of time, without them (finish_at) between two looks along one schedule.",
     asked=Question("At equal time", "the lowest held-out loss"), title="held-out loss at equal training time",
     by_seed=True,
 )  # fmt: skip
 EQUAL_FLOPS = Metric(
     "equal_flops_loss", "nat/token", "lower", "seed",
-    "Held-out loss at the training FLOPs that the cheapest of the activations had spent when it had finished, on the "
-    "line between two looks.",
+    "Held-out loss at the training FLOPs that the cheapest of the activations had spent when it had finished: on the "
+    "line between finished trainings over the logarithm of FLOPs, without them (finish_at) between two looks along one "
+    "schedule.",
     asked=Question("At equal FLOPs", "the lowest held-out loss"), title="held-out loss at equal training FLOPs",
     by_seed=True,
 )  # fmt: skip
 TOKENS_TO = Metric(
     "tokens_to_reference", "token", "lower", "seed",
-    "Tokens until the held-out loss reaches the reference's final one of the same seed; inf if it never does.",
+    "Tokens until the held-out loss reaches the reference's final one of the same seed, on the same line as "
+    "equal_time_loss, whose first point is the least; inf if it never does.",
 )  # fmt: skip
 STEPS_TO = Metric(
     "steps_to_reference", "1", "lower", "seed",
-    "Optimizer steps until the held-out loss reaches the reference's final one; inf if it never does.",
+    "Optimizer steps until the held-out loss reaches the reference's final one, on the same line as equal_time_loss, "
+    "whose first point is the least; inf if it never does.",
 )  # fmt: skip
 TIME_TO = Metric(
     "time_to_reference", "s", "lower", "seed",
-    "Training time until the held-out loss reaches the reference's final one of the same seed; inf if never.",
+    "Training time until the held-out loss reaches the reference's final one of the same seed, on the same line as "
+    "equal_time_loss, whose first point is the least; inf if it never does.",
 )  # fmt: skip
 DERIVED = (EQUAL_TIME, EQUAL_FLOPS, STEPS_TO, TOKENS_TO, TIME_TO)
 

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 
 from polybench.compare.comparison import Comparison, of_losses
 from polybench.compare.comparisons import Comparisons
+from polybench.compare.derive import reading
 from polybench.compare.points import Point, by_place, matches, typical
 from polybench.corrections import holm_of, resolves
 from polybench.document import Finding
 from polybench.metric import Metric, Question, scale_for
 from polybench.plan.suite import Claim
 from polybench.plan.tuning import WORDS
+from polybench.report import transient
 from polybench.report.section import Section
 from polybench.report.wording import ABSENT, field_of, show
 
@@ -23,7 +25,7 @@ Winner = tuple[list[Point], Point, list[Comparison]]  # a cell's points, the bes
 
 
 def section(comparisons: Comparisons) -> Section:
-    """A sentence for each question the run can answer, then one for each claim of the suite.
+    """A sentence for each question the run can answer, of losses that were read early, and for each claim of the suite.
 
     Questions are answered for the first backend of a benchmark; the tables have them all.
     """
@@ -31,7 +33,7 @@ def section(comparisons: Comparisons) -> Section:
     asked = [(m, m.asked) for m in comparisons.metrics().values() if m.asked]
     for metric, question in sorted(asked, key=lambda pair: pair[1].rank):
         answers += _answers(comparisons, metric, question)
-    return Section(findings=(*answers, *_claims(comparisons)))
+    return Section(findings=(*answers, *transient.findings(comparisons), *_claims(comparisons)))
 
 
 def _answers(comparisons: Comparisons, metric: Metric, question: Question) -> list[Finding]:
@@ -42,10 +44,16 @@ def _answers(comparisons: Comparisons, metric: Metric, question: Question) -> li
     told, counted = _told_and_counted(winners)
     places = _places([group for group, _, _ in told])
     sentences = [
-        _sentence(question, metric, place, best, rivals, group)
+        _sentence(question, metric, _read(metric, group, place), best, rivals, group)
         for place, (group, best, rivals) in zip(places, told, strict=True)
     ]
-    return [*sentences, *([_count(question, metric, counted)] if counted else [])]
+    every = [point for group, _, _ in counted for point in group]
+    return [*sentences, *([_count(question, metric, counted, _read(metric, every))] if counted else [])]
+
+
+def _read(metric: Metric, group: Sequence[Point], place: str = "") -> str:
+    """A place, and how the losses of its points were read if they were not measured there."""
+    return ", ".join(filter(None, [place, reading(metric, (r for p in group for r in p.ok()))]))
 
 
 def _told_and_counted(winners: Sequence[Winner]) -> tuple[list[Winner], list[Winner]]:
@@ -58,12 +66,13 @@ def _told_and_counted(winners: Sequence[Winner]) -> tuple[list[Winner], list[Win
     return told, [w for w in winners if w not in told]
 
 
-def _count(question: Question, metric: Metric, winners: Sequence[Winner]) -> Finding:
+def _count(question: Question, metric: Metric, winners: Sequence[Winner], read: str) -> Finding:
     wins = Counter(best.cell.activation for _, best, rivals in winners if not rivals)
     open_ = sum(bool(rivals) for _, _, rivals in winners)
     parts = [f"{name} has {question.superlative} in {n}" for name, n in wins.most_common()]
     names = list(dict.fromkeys(group[0].benchmark for group, _, _ in winners))
     of = f" of {_and(names)}" if len(names) < 3 else ""
+    of += f", {read}" if read else ""
     exact = metric.varies_with == "nothing"  # then those that cannot be told apart are equal
     parts += [f"{'tied' if exact else 'not resolved'} in {open_}"] if open_ else []
     return Finding(question.text, f"Of {len(winners)} cells{of}: {', '.join(parts)}.", exact or open_ == 0)

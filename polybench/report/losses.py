@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from polybench.compare.comparison import Comparison
 from polybench.compare.comparisons import Comparisons
+from polybench.compare.derive import reading
 from polybench.compare.points import Point, by_place, of_seeds
 from polybench.corrections import holm_of
 from polybench.document import Column, Entry, Table
@@ -70,6 +71,7 @@ def _loss_table(comparisons: Comparisons, benchmark: str, cells: Cells, first: s
         Column("more seeds"),
         Column("diverged"),
     )
+    along = reading(metric, (r for c in cells for r in c.point.ok()))
     rows = []
     for c in cells:
         values, tested = of_seeds(c.point, metric.name), c.q is not None
@@ -88,7 +90,7 @@ def _loss_table(comparisons: Comparisons, benchmark: str, cells: Cells, first: s
     lost = {} if comparisons.derived(metric.name) else {c.activation: why for c in cells if (why := c.point.trouble())}
     return Table(
         key=f"{benchmark}-{metric.name.replace('_', '-')}",
-        title=f"{benchmark}: {metric.title or metric.name}, by seed",
+        title=f"{benchmark}: {metric.title or metric.name}{along and ', ' + along}, by seed",
         caption=f"{metric.definition} Cells and rule as in {first}."
         if first
         else _caption(reference, [comparisons.run.device, *shared], seeds),

@@ -8,6 +8,7 @@ from statistics import fmean
 
 from polybench.compare.comparison import exp
 from polybench.compare.comparisons import Comparisons
+from polybench.compare.derive import reading
 from polybench.compare.points import Point
 from polybench.compare.way import METRICS, Way, p_values, seconds_of, tokens_of, way_of
 from polybench.document import Column, Entry, Table
@@ -50,11 +51,12 @@ def _ways(comparisons: Comparisons, benchmark: str, points: Sequence[Point]) -> 
             p = ps.get(way.point)
             row += [spent, _sooner(way, reference, p), p_entry(p)]
     columns.append(Column("reached by"))
+    along = reading(TOKENS_TO, (r for p in points for r in p.ok()))
     for row, way in zip(rows, ways, strict=True):
         row.append(Entry(f"{way.reached} of {len(way.costs)}"))
     return Table(
         key=f"{benchmark}-way",
-        title=f"{benchmark}: the way to {reference}'s final held-out loss",
+        title=f"{benchmark}: the way to {reference}'s final held-out loss{along and ', ' + along}",
         caption=f"Means over seeds of what each activation had spent "
         f"when its held-out loss first came down to where {reference} of the same seed ended. Times sooner: what "
         f"{reference} spent in all over that (of steps it is as of tokens), with a {CONFIDENCE_SEED:.0%} t interval of "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polybench.compare import derive
-from polybench.record import Record
+from polybench.record import Measurement, Record
 
 LAWS = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 FALLING = [3.0, 2.9, 2.8, 2.7, 2.6, 2.5]
@@ -110,6 +111,59 @@ def test_a_run_without_curves_is_left_as_it_is() -> None:
 def test_without_a_finished_reference_there_is_no_way_to_it() -> None:
     one = derive.with_derived(run(curves({"relu": FALLING}, {"relu": 1})))
     assert [m.metric for m in one.records[0].measurements] == ["val_curve", "train_time", "equal_time_loss"]
+
+
+def finished(
+    loss_of: dict[str, list[float]], step_s: dict[str, float], at: Sequence[int] = (25, 50, 100), **axes: int
+) -> list[Record]:
+    """Records whose trainings were finished at these steps; along their schedule the loss is 1 higher until the end."""
+    records = []
+    for name, losses in loss_of.items():
+        seconds = [0, *(step_s[name] * s for s in at[-2:])]
+        looks = [9.0, losses[-2] + 1, losses[-1]]
+        values = {"val_curve": looks, "train_time": seconds, "flops_per_token": [1.0]}
+        one = record("pretrain", name, values, steps=[0, *at[-2:]], batch=2, seq_len=8, d_model=8, **axes)
+        ends = (
+            Measurement("finished_curve", tuple(losses), tuple(at)),
+            Measurement("finished_time", tuple(step_s[name] * s for s in at), tuple(at)),
+        )
+        records.append(replace(one, measurements=(*one.measurements, *ends)))
+    return records
+
+
+def derived_of(records: list[Record]) -> dict[str, dict[str, float]]:
+    found = derive.with_derived(run(records)).records
+    names = {m.name for m in derive.DERIVED}
+    return {
+        r.trial.cell.activation: {m.metric: m.values[0] for m in r.measurements if m.metric in names} for r in found
+    }
+
+
+def test_with_branches_losses_are_read_between_finished_trainings() -> None:
+    """Losses that fall by 0.2 a doubling: a straight line over the logarithm, whatever the schedules showed."""
+    falling = [3.4, 3.2, 3.0]
+    of = derived_of(finished({"swiglu": falling, "relu": falling, "polynorm": [3.5, 3.3, 3.1]},
+                             {"swiglu": 2**0.5, "relu": 1, "polynorm": 2}))  # fmt: skip
+    assert of["relu"]["equal_time_loss"] == pytest.approx(3.0)
+    assert of["swiglu"]["equal_time_loss"] == pytest.approx(3.1)
+    assert of["polynorm"]["equal_time_loss"] == pytest.approx(3.3)
+    assert all(of[name]["equal_flops_loss"] == pytest.approx(end) for name, end in (("relu", 3.0), ("polynorm", 3.1)))
+    assert of["polynorm"]["steps_to_reference"] == math.inf
+    assert of["relu"]["time_to_reference"] == pytest.approx(100)
+    sooner = derived_of(finished({"swiglu": falling, "relu": [3.3, 3.1, 2.9]}, {"swiglu": 1, "relu": 1}))["relu"]
+    assert sooner["steps_to_reference"] == pytest.approx(100 / 2**0.5)
+    assert sooner["tokens_to_reference"] == pytest.approx(1600 / 2**0.5)
+
+
+def test_no_loss_is_read_where_no_training_was_finished() -> None:
+    """relu is done before polynorm's least budget; and without branches everything is along one schedule."""
+    records = finished({"swiglu": [3.4, 3.2, 3.0], "polynorm": [3.5, 3.3, 3.1]}, {"swiglu": 1, "polynorm": 8})
+    of = derived_of(records)
+    assert "equal_time_loss" in of["swiglu"] and "equal_time_loss" not in of["polynorm"]
+    assert derive.reading(derive.EQUAL_TIME, records) == ""
+    one_schedule = curves({"relu": FALLING}, {"relu": 1})
+    assert derive.reading(derive.EQUAL_TIME, [*records, *one_schedule]) == "along one schedule"
+    assert derive.reading(derive.VAL_CURVE, one_schedule) == ""
 
 
 LINE = st.lists(st.tuples(st.floats(0, 100), st.floats(-5, 5)), min_size=1, max_size=8).map(lambda ps: (
