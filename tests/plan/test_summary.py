@@ -11,6 +11,7 @@ import pytest
 from builders import suite
 
 from polybench.cli.plan import text
+from polybench.compare.expected import expected
 from polybench.plan.check import load_suite
 from polybench.plan.jobs import plan
 from polybench.plan.suite import Suite
@@ -45,11 +46,14 @@ def test_a_summary_leaves_out_no_trial_and_no_axis(of: Suite) -> None:
 
 @pytest.mark.parametrize("of", SUITES.values(), ids=SUITES)
 @pytest.mark.parametrize("width", [60, 80, 120])
-def test_a_plan_is_shown_in_lines_that_fit(of: Suite, width: int) -> None:
-    found = summaries(plan(of, device(of)), of, slots=2)
-    for line in text(of, found, width, trials=False):
+def test_a_plan_is_shown_in_lines_that_fit(of: Suite, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    planned = plan(of, device(of))
+    found, tells = summaries(planned, of, slots=2), {one.benchmark: one for one in expected(planned.trials, of)}
+    for line in text(of, found, width, False, tells):
         assert len(line) <= width
-    whole = "\n".join(text(of, found, 10_000, trials=True))
+    whole = "\n".join(text(of, found, 10_000, True, tells))
+    assert whole.count("tells apart") == len(tells)
     for one in found:
         assert all(f"    {label}\n" in f"{whole}\n" for label in one.trials)
         assert all(name in whole for name, _ in one.defaults)
