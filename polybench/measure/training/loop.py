@@ -1,8 +1,7 @@
-"""One training, step by step: AdamW, gradients clipped, a warm-up and a cosine or a plateau with a decay.
+"""One training, step by step: AdamW, gradients clipped, and the branches in which its plateau is finished early.
 
-AdamW with betas (0.9, 0.95) and eps 1e-8, a linear warm-up and a cosine down to a tenth of the peak are the
-set-up of arXiv:2411.03884's code; warm-up, stable, decay is that of arXiv:2404.06395. The mean of the last weights
-is that of arXiv:1803.05407; that one plateau serves trainings of many lengths, arXiv:2405.18392.
+AdamW with betas (0.9, 0.95) and eps 1e-8 is the set-up of arXiv:2411.03884's code. The mean of the last weights is
+that of arXiv:1803.05407; that one plateau serves trainings of many lengths, arXiv:2405.18392.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ from polybench.measure.instruments.timer import clock_of
 from polybench.measure.model.build import Chosen, generator
 from polybench.measure.model.decoder import Decoder
 from polybench.measure.training.distributed import hold, mean, share, wrap
+from polybench.measure.training.schedule import schedule
 from polybench.measure.training_axes import FilledAxes
 from polybench.ranks import Place
 
 # Dimension key: B batch, T time, V vocabulary, N tokens of a stream.
 
 BETAS, EPS = (0.9, 0.95), 1e-8
-FLOOR = 0.1  # of the peak rate, where a cosine ends
 
 
 @dataclass(frozen=True)
@@ -95,8 +94,8 @@ class Training:
         self.done = 0  # steps behind the weights as they are
         self.finished = 0  # budgets
         self.plateau: dict[str, Any] | None = None  # what a branch goes back to
+        self.means: list[Tensor] = []  # of the weights after the last steps so far
         self.device = model.embedding.weight.device
-        self.means: list[Tensor] = []  # of the weights after these steps, as far as they are taken
         self.wrapped = wrap(self.place, model, parallel)
         self.run: Callable[..., Any] = torch.compile(self.wrapped) if axes.compile else self.wrapped
         self.optimizer = torch.optim.AdamW(
@@ -104,6 +103,7 @@ class Training:
         )
         order = generator(seed if axes.varies != "init" else 0, "data")
         size = (axes.steps, axes.batch)
+        self._budgets = axes.budgets
         self._starts = torch.randint(len(text.train_N) - axes.seq_len - 1, size, generator=order).numpy()
 
     def micro_batch(self) -> None:
@@ -152,11 +152,11 @@ class Training:
     @property
     def budget(self) -> int:
         """Steps of the training that is finished next."""
-        return self.axes.budgets[self.finished]
+        return self._budgets[self.finished]
 
     def _heads_on(self) -> bool:
         """Whether a step is left; comes back from a branch that has ended, and leaves the plateau for one."""
-        last = self.axes.budgets[-1]
+        last = self._budgets[-1]
         if self.done == self.budget and self.plateau is not None:
             self._take_up(self.plateau)
             self.plateau, self.means = None, []
@@ -226,17 +226,6 @@ def batch(stream_N: Stream, starts_B: np.ndarray, time: int, device: torch.devic
     rows_BxT = np.stack([stream_N[start : start + time + 1] for start in starts_B]).astype(np.int64)
     both_BxT = torch.from_numpy(rows_BxT).to(device)
     return both_BxT[:, :-1], both_BxT[:, 1:]
-
-
-def schedule(step: int, axes: FilledAxes, budget: int | None = None) -> float:
-    """Share of the peak learning rate at a step of a training that ends at `budget`, by default at all steps."""
-    warm, budget = axes.warm_steps, budget or axes.steps
-    if step < warm:
-        return (step + 1) / warm
-    if axes.schedule == "wsd":
-        return min(1.0, (budget - step) / (budget - axes.fork(budget)))
-    progress = (step - warm) / max(1, axes.steps - warm)
-    return FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def groups(model: nn.Module, weight_decay: float, coefficient_rate: float = 1.0) -> list[dict[str, Any]]:
