@@ -81,6 +81,7 @@ def text(suite: Suite, found: Sequence[Summary], width: int, trials: bool) -> It
         defaults = _named(one.defaults) if trials else f"{len(one.defaults)} more, which --trials shows"
         told = {"constant": _named(one.named), "defaults": defaults if one.defaults else ""}
         rows += [(k, v) for k, v in {**told, "protocol": _named(one.protocol)}.items() if v]
+        rows += [("then", one.then)] if one.then else []
         wide = max(len(name) for name, _ in rows)
         for name, values in rows:
             yield from wrapped(f"  {name:<{wide}}  {values}", width, " " * (wide + 4))
