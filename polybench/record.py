@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -84,7 +84,8 @@ class Record:
     Trials of one job share `started_at` (UTC, ISO 8601), which is how blocks are known to be paired.
     `facts` are exact strings that decide comparability, such as the hash of a corpus. `notes` tell
     what went wrong after everything was measured, so that the status need not. `machine` is the
-    fingerprint of where it was measured: times of two machines are not compared.
+    fingerprint of where it was measured: times of two machines are not compared. `same_as` is the id
+    of the trial that was carried out in place of this one, since both are one: no further evidence.
     """
 
     trial: Trial
@@ -97,13 +98,19 @@ class Record:
     artifacts: tuple[Artifact, ...] = ()
     notes: tuple[str, ...] = ()
     machine: str = ""
+    same_as: str = ""
 
     def get(self, metric: str) -> Measurement | None:
         return next((m for m in self.measurements if m.metric == metric), None)
 
+    def of(self, trial: Trial) -> Record:
+        """What it says of another trial, which is the same and was not carried out; its files and time stay here."""
+        return replace(self, trial=trial, same_as=self.trial.id, artifacts=(), duration_s=0.0)
+
     def to_json(self) -> dict[str, Any]:
         """Artifacts by name only: their data is for files."""
-        rare = {"artifacts": [a.name for a in self.artifacts], "notes": list(self.notes), "machine": self.machine}
+        rare = {"artifacts": [a.name for a in self.artifacts], "notes": list(self.notes), "machine": self.machine,
+                "same_as": self.same_as}  # fmt: skip
         return {
             **{key: value for key, value in rare.items() if value},
             "trial": self.trial.to_json(),
@@ -129,6 +136,7 @@ class Record:
             artifacts=tuple(map(Artifact, data.get("artifacts", ()))),
             notes=tuple(data.get("notes", ())),
             machine=data.get("machine", ""),
+            same_as=data.get("same_as", ""),
         )
 
 

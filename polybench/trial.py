@@ -104,6 +104,7 @@ class Trial:
 class Job:
     """Trials that one worker measures together, and how: several where blocks are interleaved, else one.
 
+    Of trials that are `as_one` the first is measured, and the others, which are the same but in name, get its record.
     `alone` keeps every other job away from the machine; jobs with another `process` never share
     one; `environment` are variables that process is started with; `seconds` is the planner's guess.
     """
@@ -115,6 +116,7 @@ class Job:
     process: str = ""
     environment: tuple[tuple[str, str], ...] = ()
     seconds: float = 1.0
+    as_one: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """All of it, so that another process, or another machine, does the same."""

@@ -89,6 +89,7 @@ def text(
         told = {"constant": _named(one.named), "defaults": defaults if one.defaults else ""}
         told["tells apart"] = _tells(tells[one.benchmark], suite.reference) if one.benchmark in tells else ""
         rows += [(k, v) for k, v in {**told, "protocol": _named(one.protocol)}.items() if v]
+        rows += [("then", one.then)] if one.then else []
         wide = max(len(name) for name, _ in rows)
         for name, values in rows:
             yield from wrapped(f"  {name:<{wide}}  {values}", width, " " * (wide + 4))

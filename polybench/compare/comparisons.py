@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from polybench.compare.comparison import Comparison, compare, corrected
+from polybench.compare.comparison import Comparison, compare, corrected, of_losses
 from polybench.compare.derive import with_derived
 from polybench.compare.grid import Grid
 from polybench.compare.points import Point, compared, points
@@ -79,7 +79,7 @@ class Comparisons:
                 for point in self.points()
                 if (known := self.run.metrics[point.cell.kind].get(metric)) and not known.curve
             ]
-            self._known[key] = {c.point: c for c in corrected(alone)}
+            self._known[key] = _judged(alone)
         return self._known[key]
 
     def to_reference(self, metric: str) -> Mapping[Point, Comparison]:
@@ -91,3 +91,11 @@ class Comparisons:
             for metric in self.run.metrics[point.cell.kind].values():
                 if not metric.curve:
                     yield self.against(activation or self.reference, metric.name)[point]
+
+
+def _judged(alone: Sequence[Comparison]) -> dict[Point, Comparison]:
+    """Corrected for what else is asked; a column is one family, where one training in two cells is asked once."""
+    asked = [c.point if of_losses(c.metric) else (c.point.evidence, c.change) for c in alone]
+    once = dict(zip(asked, alone, strict=True))
+    judged = dict(zip(once, corrected([*once.values()]), strict=True))
+    return {c.point: replace(judged[key], point=c.point) for key, c in zip(asked, alone, strict=True)}

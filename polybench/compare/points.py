@@ -51,6 +51,11 @@ class Point:
     records: tuple[Record, ...] = field(compare=False)  # the rest says which point of a run it is
     control: bool = False
 
+    @cached_property
+    def evidence(self) -> frozenset[str]:
+        """The trials that were carried out for it: two points that share them are asked one question."""
+        return frozenset(r.same_as or r.trial.id for r in self.records)
+
     def ok(self) -> list[Record]:
         return [r for r in self.records if r.status is Status.OK]
 
@@ -74,6 +79,14 @@ class Point:
         kinds = Counter(r.status for r in bad)
         counts = ", ".join(f"{n} of {len(self.records)} {s.words}" for s, n in kinds.items())
         return f"{counts}: {bad[0].error}" if bad[0].error else counts
+
+
+def by_trainings(groups: Iterable[list[Point]]) -> dict[frozenset[str], list[Point]]:
+    """By what was carried out for them: of two groups that are one but in name the first stays."""
+    found: dict[frozenset[str], list[Point]] = {}
+    for group in groups:
+        found.setdefault(frozenset().union(*(p.evidence for p in group)), group)
+    return found
 
 
 class OfPoint:

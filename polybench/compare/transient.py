@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.derive import has_finished, interpolated
 from polybench.compare.points import Point, by_place
+from polybench.compare.rates import tunings
 from polybench.measure.kinds.pretrain import FINISHED_CURVE, VAL_CURVE, VAL_LOSS
+from polybench.plan.tuning import best_rate
 from polybench.record import Record
 
 MOST_APART = 0.05  # doublings of the steps that seeds may end apart
@@ -50,11 +52,21 @@ class Transient:
 
 
 def transients(comparisons: Comparisons) -> Iterator[Transient]:
-    """Every place of the run whose trainings had not settled, in the order of the suite."""
-    for members in by_place(comparisons.points()).values():
+    """Every one of the `places` whose trainings had not settled."""
+    for members in places(comparisons):
         found = _of_place(members)
         if found and (found.late > MOST_LATE or (found.apart or 0.0) > MOST_APART):
             yield found
+
+
+def places(comparisons: Comparisons) -> Iterator[Sequence[Point]]:
+    """What is compared, in the order of the suite; then what was tuned, each activation at its best rate alone, since
+    lower rates never settle in time."""
+    yield from by_place(comparisons.points()).values()
+    for tried in tunings(comparisons).values():
+        best = {name: best_rate(losses) for name, losses in tried.losses.items()}
+        if members := [p for p in tried.points if p.cell.axis("lr") == best[p.cell.activation]]:
+            yield members
 
 
 def _of_place(members: Sequence[Point]) -> Transient | None:

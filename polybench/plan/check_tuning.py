@@ -11,9 +11,7 @@ from pydantic import ValidationError
 from polybench.kind import Kind
 from polybench.plan.located import Route
 from polybench.plan.suite import Suite, Tune
-from polybench.plan.tuning import OWN, SHARED, TUNING
-
-MOST_APART = 2.0  # neighbours of the grid; a coarser one can miss the best rate by more than activations differ
+from polybench.plan.tuning import MOST_APART, OWN, SHARED, TUNING
 
 
 def tuning_problems(item: dict[str, Any], kind: Kind, seeds: Any) -> Iterator[tuple[Route, str]]:
@@ -42,6 +40,8 @@ def tuning_problems(item: dict[str, Any], kind: Kind, seeds: Any) -> Iterator[tu
         elif high / low > MOST_APART * (1 + 1e-9):
             between = (low * high) ** 0.5
             yield ("tune", "lr"), f"{low:g} and {high:g} are more than a factor of 2 apart; try {between:.2g} between"
+    if twice := [s for s in tune.seeds if tune.seeds.count(s) > 1]:
+        yield ("tune", "seeds"), f"seed {twice[0]} stands in this list twice"
     compared = item.get("seeds") or seeds or Suite.model_fields["seeds"].default
     if shared := sorted({s for s in tune.seeds if isinstance(compared, list) and s in compared}):
         yield (

@@ -13,7 +13,7 @@ from polybench.plan.labels import Labels
 from polybench.plan.matrix import combinations
 from polybench.plan.shard import Shard
 from polybench.plan.suite import Benchmark, Suite
-from polybench.plan.tuning import Tuning, asks
+from polybench.plan.tuning import TUNING, Tuning, asks, but_rate
 from polybench.record import Record
 from polybench.trial import Cell, Job, Trial
 
@@ -73,7 +73,13 @@ def plan(suite: Suite, device: str, pattern: str | None = None, records: Sequenc
             raise NothingMeasured(f"--filter {pattern!r} matches no trial; `polybench plan --trials` shows them all")
         return replace(made, labels=whole.labels)
     made = _planned(suite, device, records, None)
-    return replace(made, labels=Labels.of(made.trials))
+    return replace(made, labels=Labels.of((*made.trials, *_of_later_seeds(suite, made))))
+
+
+def _of_later_seeds(suite: Suite, made: Plan) -> Iterable[Trial]:
+    """Tuning trials that may follow, so that names do not change when they do."""
+    tunes = {b.name + TUNING: b.tune.seeds for b in suite.benchmarks if b.tune}
+    return (replace(t, seed=seed) for t in made.trials for seed in tunes.get(t.benchmark, ()))
 
 
 def _planned(suite: Suite, device: str, records: Sequence[Record], wanted: Wanted | None) -> Plan:
@@ -133,29 +139,36 @@ def _tuned(
     """(jobs that tune, jobs that can run, jobs that wait for the tuning) of a benchmark with `tune`."""
     kind = kind_of(benchmark.kind)
     protocol = _protocol(kind, benchmark, suite)
-    tuning = Tuning.of(benchmark, kind.objective, records)
     first = suite.seeds_of(benchmark)[0]
-    cells = [t.cell for t in _trials(suite, benchmark, kind, device, first) if asks(t.cell)]
-    siblings: dict[Cell, list[Cell]] = defaultdict(list)
-    for cell in cells:
-        siblings[cell.place].append(cell)
-    groups = [[t] for t in dict.fromkeys(t for c in cells for t in tuning.trials(c, siblings[c.place]))]
+    cells = [t.cell for t in _trials(suite, benchmark, kind, device, first)]
+    tunings = Tuning.by_cell(benchmark, kind.objective, cells, records)
+    groups = [[t] for t in dict.fromkeys(t for tuning in tunings.values() for t in tuning.trials)]
     if not any(asks(j.trials[0].cell) for j in mine):
         groups = list(_filtered(groups, suite.reference, wanted, interleaved=False))
     now: list[Job] = []
     waiting: list[Job] = []
     for job in mine:
         (trial,) = job.trials
-        if not asks(trial.cell):
+        tuning = tunings.get(trial.cell)
+        if tuning is None:
             now.append(job)
-            continue
-        place = siblings[trial.cell.place]
-        if tuning.tried_all(trial.cell, place):
-            found = replace(trial, rate=tuning.rate(trial.cell, place))
-            now.append(replace(job, trials=(found,)))
+        elif tuning.ended:
+            now.append(replace(job, trials=(replace(trial, rate=tuning.rate(trial.cell)),)))
         else:
             waiting.append(job)
-    return [_job(kind, protocol.lean(), benchmark, group) for group in groups], now, waiting
+    return [_job(kind, protocol.lean(), benchmark, group) for group in groups], _as_one(now), waiting
+
+
+def _as_one(jobs: Sequence[Job]) -> list[Job]:
+    """Trials that ask for a rate by several words and get the same one are one training, in one job."""
+    alike: dict[object, list[Job]] = defaultdict(list)
+    for job in jobs:
+        (trial,) = job.trials
+        alike[trial.id if trial.rate is None else (but_rate(trial.cell), trial.rate, trial.seed)].append(job)
+    return [
+        replace(group[0], trials=tuple(t for job in group for t in job.trials), as_one=len(group) > 1)
+        for group in alike.values()
+    ]
 
 
 def _protocol(kind: Kind, benchmark: Benchmark, suite: Suite) -> Protocol:

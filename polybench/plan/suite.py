@@ -57,8 +57,12 @@ class Tune(_Part):
     """How the learning rate is found where the matrix says `lr: tuned` or `lr: shared`."""
 
     lr: list[PositiveFloat] = Field(min_length=2, description="rates to try, neighbours at most a factor of 2 apart")
-    seeds: list[NonNegativeInt] = Field([1000], min_length=1, description="of the tuning; the comparison has others")
-    extend: NonNegativeInt = Field(4, description="further rates beyond an edge while the best lies there")
+    seeds: list[NonNegativeInt] = Field(
+        [1000],
+        min_length=1,
+        description="of the tuning, all but the first for the best rates alone; the comparison has others",
+    )
+    extend: NonNegativeInt = Field(4, description="further rates beyond either edge while the best lies there")
 
 
 class Benchmark(_Part):

@@ -9,8 +9,8 @@ from typing import Any
 from polybench.kind import kind_of
 from polybench.plan.jobs import Plan
 from polybench.plan.matrix import RESERVED
-from polybench.plan.suite import Benchmark, Suite
-from polybench.plan.tuning import TUNING
+from polybench.plan.suite import Benchmark, Suite, Tune
+from polybench.plan.tuning import MOST_APART, TUNING
 from polybench.spec import Scalar
 from polybench.trial import Trial
 
@@ -27,7 +27,10 @@ class Varied:
 
 @dataclass(frozen=True)
 class Summary:
-    """One benchmark of a plan. `named` and `protocol` are what the suite says, `defaults` the axes it leaves alone."""
+    """One benchmark of a plan. `named` and `protocol` are what the suite says, `defaults` the axes it leaves alone.
+
+    `then` is what may follow once its losses are known, of which no trial is counted yet.
+    """
 
     benchmark: str
     kind: str
@@ -38,6 +41,7 @@ class Summary:
     named: Named
     defaults: Named
     protocol: Named
+    then: str = ""
 
     def to_json(self) -> dict[str, Any]:
         varied = [{"axes": list(v.axes), "values": [list(values) for values in v.values]} for v in self.varied]
@@ -77,7 +81,19 @@ def _summary(part: Plan, benchmark: Benchmark, slots: int) -> Summary:
         named=tuple({**words, **{k: v for k, v in shared.items() if k in own}}.items()),
         defaults=tuple((k, v) for k, v in shared.items() if k not in own),
         protocol=tuple(benchmark.protocol.items()),
+        then=_then(benchmark.tune) if benchmark.tune and trials[0].benchmark.endswith(TUNING) else "",
     )
+
+
+def _then(tune: Tune) -> str:
+    further = len(tune.seeds) - 1
+    parts = [
+        f"up to {tune.extend} rates beyond an edge while the best lies there" if tune.extend else "",
+        f"{further} more seed{'s' * (further > 1)} for the best rate and those within a factor of {MOST_APART:g} of it"
+        if further
+        else "",
+    ]
+    return "; ".join(filter(None, parts))
 
 
 def _fields(trial: Trial) -> dict[str, Scalar]:

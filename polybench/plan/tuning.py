@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from statistics import fmean
 from typing import Literal
 
 from polybench.plan.suite import Benchmark, Tune
 from polybench.record import Record, Status
+from polybench.spec import Scalar
 from polybench.trial import Cell, Trial
 
 TUNING = ".tuning"  # how the name of a benchmark ends that tunes the rate of another
+MOST_APART = 2.0  # neighbours of the grid; a coarser one can miss the best rate by more than activations differ
 Losses = Mapping[float, Sequence[float]]  # learning rate -> loss of each tuning seed; not finite: diverged or failed
 
 OWN, SHARED = "tuned", "shared"  # what the axis `lr` says instead of a number,
 WORDS = {OWN: "each at its own best rate", SHARED: "all at the shared rate"}  # and what is said of that
+
+_Tried = dict[float, int]  # learning rate -> with how many of the seeds it is tried
 
 
 def asks(cell: Cell) -> bool:
@@ -26,76 +32,133 @@ def asks(cell: Cell) -> bool:
 
 @dataclass(frozen=True)
 class Tuning:
-    """The tuning of one benchmark: what was asked, and the loss of every trial so far, infinite where it failed."""
+    """The tuning of all cells that share its trainings, and the loss of every trial so far, infinite where it failed.
+
+    The grid is tried with the first seed, and beyond an edge while the best rate lies there. The other seeds are
+    spent where rates are close: on the best one and those within a factor of `MOST_APART` of it, and so on while
+    another turns out best among them. Only a rate that was tried with every seed is taken.
+    """
 
     name: str
     tune: Tune
-    losses: dict[str, float]  # by the id of the trial
+    cells: tuple[Cell, ...]
+    losses: Mapping[str, float]  # by the id of the trial
 
     @classmethod
-    def of(cls, benchmark: Benchmark, objective: str, records: Iterable[Record]) -> Tuning:
+    def by_cell(
+        cls, benchmark: Benchmark, objective: str, cells: Iterable[Cell], records: Iterable[Record]
+    ) -> dict[Cell, Tuning]:
+        """The tuning of each of a benchmark's cells that ask for one."""
         assert benchmark.tune
         name = benchmark.name + TUNING
-        found = {r.trial.id: _loss(r, objective) for r in records if r.trial.benchmark == name}
-        return cls(name, benchmark.tune, found)
+        losses = {r.trial.id: _loss(r, objective) for r in records if r.trial.benchmark == name}
+        places: dict[Cell, list[Cell]] = defaultdict(list)
+        for cell in filter(asks, cells):
+            places[but_rate(_tuned_once(cell)).place].append(cell)
+        tunings = [cls(name, benchmark.tune, tuple(group), losses) for group in places.values()]
+        return {cell: tuning for tuning in tunings for cell in tuning.cells}
 
-    def trials(self, cell: Cell, siblings: Sequence[Cell]) -> list[Trial]:
-        """Every trial that the rate of this cell needs, as far as is known now; `siblings` are all in its place."""
-        return [
-            t for c in self._asked(cell, siblings) for rate in self._rates(cell, siblings) for t in self._at(c, rate)
-        ]
+    @cached_property
+    def trials(self) -> tuple[Trial, ...]:
+        """Every trial that the rates of these cells need, as far as is known now."""
+        tried = [(name, rate, rates[rate]) for name, rates in self._tried.items() for rate in sorted(rates)]
+        return tuple(t for name, rate, seeds in tried for t in self._at(name, rate, seeds))
 
-    def tried_all(self, cell: Cell, siblings: Sequence[Cell]) -> bool:
-        """Whether everything that the cell needs has been tried."""
-        return all(t.id in self.losses for t in self.trials(cell, siblings))
+    @property
+    def ended(self) -> bool:
+        """Whether everything that is needed has been tried."""
+        return all(t.id in self.losses for t in self.trials)
 
-    def rate(self, cell: Cell, siblings: Sequence[Cell]) -> float | None:
-        """The rate that a cell asks for; None where none ended well."""
-        return self._found(cell, siblings, self._rates(cell, siblings))
-
-    def _asked(self, cell: Cell, siblings: Sequence[Cell]) -> Sequence[Cell]:
-        """Whose losses decide: the activation's own, or those of all in its place."""
-        return [cell] if dict(cell.axes)["lr"] == OWN else siblings
-
-    def _rates(self, cell: Cell, siblings: Sequence[Cell]) -> list[float]:
-        """The grid, and one rate after the other beyond an edge while the best lies there, or lower where none is."""
-        rates = sorted(self.tune.lr)
-        for _ in range(self.tune.extend):
-            if any(t.id not in self.losses for c in self._asked(cell, siblings) for r in rates for t in self._at(c, r)):
-                break
-            found = self._found(cell, siblings, rates)
-            side = at_edge(found, rates) if found else "low"
-            if side == "low":
-                rates = [_rounded(rates[0] * rates[0] / rates[1]), *rates]
-            elif side == "high":
-                rates = [*rates, _rounded(rates[-1] * rates[-1] / rates[-2])]
-            else:
-                break
-        return rates
-
-    def _found(self, cell: Cell, siblings: Sequence[Cell], rates: Sequence[float]) -> float | None:
+    def rate(self, cell: Cell) -> float | None:
+        """The rate that a cell asks for, once the tuning has ended; None where none ended well."""
         losses = {
-            c.activation: {rate: [self.losses.get(t.id, math.inf) for t in self._at(c, rate)] for rate in rates}
-            for c in self._asked(cell, siblings)
+            name: {rate: self._of(name, rate, seeds) for rate, seeds in rates.items()}
+            for name, rates in self._tried.items()
         }
         return best_rate(losses[cell.activation]) if dict(cell.axes)["lr"] == OWN else shared_rate(losses)
 
-    def _at(self, cell: Cell, rate: float) -> list[Trial]:
-        axes = {**dict(cell.axes), "lr": rate}
-        if "varies" in axes:
-            axes["varies"] = "both"  # what a comparison splits by source is tuned once
-        fixed = replace(cell, axes=tuple(sorted(axes.items())))
-        return [Trial(self.name, fixed, seed) for seed in self.tune.seeds]
+    @cached_property
+    def _tried(self) -> dict[str, _Tried]:
+        """By activation all that its rates need, as far as the losses tell: while some are missing, no more."""
+        names = tuple(dict.fromkeys(c.activation for c in self.cells))
+        words = {dict(c.axes)["lr"] for c in self.cells}
+        # Whose mean loss decides: that of each alone, and that of all.
+        asked = [*([(name,) for name in names] if OWN in words else []), *([names] if SHARED in words else [])]
+        tried = {name: dict.fromkeys(self.tune.lr, 1) for name in names}
+        while all(self._known(name, rates) for name, rates in tried.items()):
+            steps = [(of, self._step({name: tried[name] for name in of})) for of in asked]
+            if not any(step for _, step in steps):
+                break
+            for of, step in steps:
+                for name in of:
+                    tried[name] |= {rate: max(seeds, tried[name].get(rate, 0)) for rate, seeds in step.items()}
+        return tried
+
+    def _step(self, tried: Mapping[str, _Tried]) -> _Tried:
+        """What is next for activations whose mean loss decides: a rate beyond the edge, or all seeds for some."""
+        every, common = len(self.tune.seeds), set.intersection(*map(set, tried.values()))
+        rates = {rate: min(of[rate] for of in tried.values()) for rate in sorted(common)}
+        whole, first = [r for r, seeds in rates.items() if seeds == every], self._means(tried, rates, 1)
+        best = _least(self._means(tried, whole, every)) or _least({r: first[r] for r in first if r not in whole})
+        side = at_edge(best, rates) if best else "low"
+        if side and sum(_beyond(side, rate, self.tune.lr) for rate in rates) < self.tune.extend:
+            return {_further(side, list(rates)): 1}
+        return {r: every for r in first if best and r not in whole and close(r, best)}
+
+    def _means(self, names: Iterable[str], rates: Iterable[float], seeds: int) -> dict[float, float]:
+        """Mean loss over activations and the first so many seeds, of the rates that all of them survived."""
+        losses = {rate: [x for name in names for x in self._of(name, rate, seeds)] for rate in rates}
+        return sound(losses)
+
+    def _known(self, name: str, rates: _Tried) -> bool:
+        return all(t.id in self.losses for rate, seeds in rates.items() for t in self._at(name, rate, seeds))
+
+    def _of(self, name: str, rate: float, seeds: int) -> list[float]:
+        return [self.losses.get(t.id, math.inf) for t in self._at(name, rate, seeds)]
+
+    def _at(self, name: str, rate: float, seeds: int) -> list[Trial]:
+        cell = _with(_tuned_once(self.cells[0].of(name)), lr=rate)
+        return [Trial(self.name, cell, seed) for seed in self.tune.seeds[:seeds]]
+
+
+def but_rate(cell: Cell) -> Cell:
+    """The cell without its learning rate: what cells have in common that differ in that alone."""
+    return replace(cell, axes=tuple((k, v) for k, v in cell.axes if k != "lr"))
+
+
+def _tuned_once(cell: Cell) -> Cell:
+    """What a comparison splits by source is tuned once, and its loss is read at the end alone."""
+    axes = tuple((k, "both" if k == "varies" else v) for k, v in cell.axes if k != "finish_at")
+    return replace(cell, axes=axes)
+
+
+def _with(cell: Cell, **axes: Scalar) -> Cell:
+    return replace(cell, axes=tuple(sorted({**dict(cell.axes), **axes}.items())))
+
+
+def _beyond(side: str, rate: float, grid: Sequence[float]) -> bool:
+    return rate < min(grid) if side == "low" else rate > max(grid)
+
+
+def _further(side: str, rates: Sequence[float]) -> float:
+    """One step beyond the ascending rates, as far as their last; six digits give it one name however reached."""
+    edge, before = rates[:2] if side == "low" else rates[:-3:-1]
+    return float(f"{edge * edge / before:.6g}")
+
+
+def close(rate: float, best: float) -> bool:
+    """Whether one is at most the widest step of a grid away from the other."""
+    return max(rate, best) <= min(rate, best) * MOST_APART * (1 + 1e-3)
+
+
+def _least(means: Mapping[float, float]) -> float | None:
+    """The rate of the least mean, the lower of two that tie."""
+    return min(means, key=means.__getitem__, default=None)
 
 
 def _loss(record: Record, objective: str) -> float:
     found = record.get(objective)
     return found.values[-1] if record.status is Status.OK and found and found.values else math.inf
-
-
-def _rounded(rate: float) -> float:
-    """Six digits, so that a rate has one name however it was reached."""
-    return float(f"{rate:.6g}")
 
 
 def sound(losses: Losses) -> dict[float, float]:
@@ -110,8 +173,7 @@ def sound(losses: Losses) -> dict[float, float]:
 
 def best_rate(losses: Losses) -> float | None:
     """The rate of the least mean loss, the lower one of two that tie; None where no rate is `sound`."""
-    means = sound(losses)
-    return min(means, key=means.__getitem__, default=None)
+    return _least(sound(losses))
 
 
 def at_edge(rate: float, tried: Iterable[float]) -> Literal["low", "high", ""]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from polybench.compare.comparison import Comparison, of_losses
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.derive import reading
-from polybench.compare.points import Point, by_place, matches, typical
+from polybench.compare.points import Point, by_place, by_trainings, matches, typical
 from polybench.corrections import holm_of, resolves
 from polybench.document import Finding
 from polybench.metric import Metric, Question, scale_for
@@ -38,7 +38,8 @@ def section(comparisons: Comparisons) -> Section:
 
 def _answers(comparisons: Comparisons, metric: Metric, question: Question) -> list[Finding]:
     plain = comparisons.grid.first_backend
-    groups = by_place(p for p in comparisons.points() if p.values(metric.name) and p.cell.backend == plain(p.benchmark))
+    measured = (p for p in comparisons.points() if p.values(metric.name) and p.cell.backend == plain(p.benchmark))
+    groups = by_trainings(by_place(measured).values())
     contested = [group for group in groups.values() if len(group) > 1]
     winners = [(group, *_winner(group, metric, comparisons)) for group in contested]
     told, counted = _told_and_counted(winners)

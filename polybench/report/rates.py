@@ -3,56 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 from statistics import fmean
 
 from polybench.compare.comparisons import Comparisons
-from polybench.compare.points import Group, Point
+from polybench.compare.points import Group
+from polybench.compare.rates import Beside, BySeed, Tried, beside_best, tunings
 from polybench.document import Column, Entry, Figure, Series, Table
-from polybench.kind import registered
 from polybench.metric import Metric
-from polybench.plan.tuning import TUNING, Losses, at_edge, best_rate, shared_rate, sound
+from polybench.plan.tuning import TUNING, Losses, at_edge, best_rate, close, shared_rate, sound
 from polybench.report import bands
 from polybench.report.section import Section
 from polybench.report.wording import (
-    field_of,
     head_columns,
     head_entries,
     held_constant,
     key_of,
     sentences,
+    show,
     title_of,
     varying_axes,
+    verdict_word,
 )
 from polybench.run.store import Run
+from polybench.stats import ALPHA, CONFIDENCE_SEED
 from polybench.trial import Cell
 
 _EDGES = {"low": "lowest tried", "high": "highest tried", "": ""}
-
-
-@dataclass(frozen=True)
-class Tried:
-    """All that was tried at one place."""
-
-    metric: Metric
-    points: tuple[Point, ...]
-
-    @cached_property
-    def losses(self) -> dict[str, dict[float, list[float]]]:
-        """The losses of the seeds by activation and rate, nan for a seed that was lost."""
-        tried: dict[str, dict[float, list[float]]] = defaultdict(dict)
-        for point in self.points:
-            kept = [fmean(m.values) for r in point.ok() if (m := r.get(self.metric.name))]
-            lost = [math.nan] * (len(point.records) - len(kept))
-            tried[point.cell.activation][float(point.cell.axis("lr"))] = [*kept, *lost]
-        return dict(tried)
+_ALL = "all, on average"  # the row of the shared rate
 
 
 def section(comparisons: Comparisons) -> Section:
-    """For each tuning benchmark the best rates, the mean loss at every rate that was tried, and pictures of both."""
+    """For each tuning benchmark the best rates, how the others differ from them, and a picture of the losses."""
     places = tunings(comparisons)
     benchmarks: dict[str, dict[Cell, Tried]] = defaultdict(dict)
     for (benchmark, place), tuning in places.items():
@@ -60,65 +43,47 @@ def section(comparisons: Comparisons) -> Section:
     return Section(
         tables=tuple(t for name, tried in benchmarks.items() for t in _tables(comparisons.stored, name, tried)),
         figures=tuple(_figures(comparisons, places)),
+        notes=tuple(_twice_told(comparisons.stored)),
     )
 
 
-def tunings(comparisons: Comparisons) -> dict[Group, Tried]:
-    """By benchmark and by cell without activation and rate, of the benchmarks that tune."""
-    places: dict[Group, list[Point]] = defaultdict(list)
-    for point in comparisons.whole.cells.values():
-        rate = dict(point.cell.axes).get("lr")
-        if point.benchmark.endswith(TUNING) and isinstance(rate, int | float):
-            places[point.benchmark, _anywhere(point.cell)].append(point)
-    objectives = {group: _objective(comparisons, group[1].kind) for group in places}
-    return {group: Tried(metric, tuple(places[group])) for group, metric in objectives.items() if metric}
-
-
-def _objective(comparisons: Comparisons, name: str) -> Metric | None:
-    """What the rates of a kind were chosen by; of a kind that is not here any more its loss."""
-    kind = registered(name)
-    chosen = comparisons.run.metrics[name].get(kind.objective) if kind else None
-    return chosen or comparisons.loss(name)
+def _twice_told(run: Run) -> Iterator[str]:
+    """Where one training stands in two cells, since their rates are one."""
+    twins = [r.trial for r in run.records if r.same_as]
+    for benchmark, count in Counter(t.benchmark for t in twins).items():
+        names = ", ".join(dict.fromkeys(t.cell.activation for t in twins if t.benchmark == benchmark))
+        yield (
+            f"{benchmark}: the tuned rate of {names} is the shared one, so one training serves both cells, "
+            f"{count} of them in all; the second cell is no further evidence."
+        )
 
 
 def _tables(run: Run, benchmark: str, places: Mapping[Cell, Tried]) -> Iterator[Table]:
-    first = next(iter(places.values())).metric
+    metric = next(iter(places.values())).metric
     varying, same = varying_axes(list(places))
     tried = sorted({rate for t in places.values() for losses in t.losses.values() for rate in losses})
-    names = head_columns(varying)
-    bests, every, notes = [], [], []
+    names, bests, every = head_columns(varying), [], []
     for place, tuning in places.items():
-        for activation, losses in tuning.losses.items():
-            head, best = head_entries(place.of(activation), varying), best_rate(losses)
-            bests.append((*head, *_best(losses)))
-            every.append((*head, *(_mean(losses.get(r), best=r == best) for r in tried)))
-        shared = shared_rate(tuning.losses)
-        told = f"{shared:g}" if shared else "none: no rate was survived by all of them"
-        common = set.intersection(*map(set, tuning.losses.values())) if tuning.losses else set()
-        edge = {"low": "lowest", "high": "highest", "": ""}[at_edge(shared, common) if shared else ""]
-        told += f", the {edge} that all of them tried" if edge else ""
-        where = _told([field_of(place, axis) for axis in varying])
-        notes.append(f"Shared rate, best on average over the activations{where}: {told}.")
-    seeds = max(len(p.records) for t in places.values() for p in t.points)
+        for name, by_seed, best in _rows(tuning):
+            head = head_entries(place.of(name), varying)
+            beside = beside_best(by_seed, best) if best else {}
+            bests.append((*head, *_best(by_seed, best, beside)))
+            every.append((*head, *(_entry(by_seed, rate, best, beside) for rate in tried)))
     yield Table(
         key=f"{benchmark}-rates".replace(".", "-"),
         title=f"Learning rates ({benchmark})",
-        caption=f"On {', '.join([run.device, *same])}. The best rate has the least mean {first.name} over "
-        f"{seeds} tuning seed{'s' * (seeds > 1)}, {_fresh(run, benchmark)}; a rate at which a seed diverged or failed "
-        "does not count. Sensitivity: the larger rise of the loss when the rate is halved or doubled, as far as these "
-        "were tried. At an edge, a better rate may lie beyond.",
+        caption=f"On {', '.join([run.device, *same])}. {_rule(run, benchmark, metric, places)}",
         columns=(
-            *names, Column("best rate"), Column("loss there", first.unit, first.definition),
-            Column("at half", first.unit), Column("at double", first.unit), Column("sensitivity", first.unit),
-            Column("edge"),
+            *names, Column("best rate"), Column("loss there", metric.unit, metric.definition),
+            Column("half the rate", metric.unit), Column("double the rate", metric.unit), Column("edge"),
         ),
         rows=tuple(bests),
-        notes=tuple(notes),
     )  # fmt: skip
     yield Table(
         key=benchmark.replace(".", "-"),
-        title=f"{benchmark}: loss at every learning rate",
-        caption=f"Mean {first.name} in {first.unit} over the tuning seeds. Bold: the best of its row.",
+        title=f"{benchmark}: every learning rate beside the best",
+        caption=f"{metric.name} in {metric.unit} less that at the best rate of the row, and words, as in the table "
+        "of learning rates.",
         columns=(*names, *(Column(f"{rate:g}") for rate in tried)),
         rows=tuple(every),
         notes=tuple(
@@ -130,6 +95,31 @@ def _tables(run: Run, benchmark: str, places: Mapping[Cell, Tried]) -> Iterator[
     )
 
 
+def _rows(tuning: Tried) -> Iterator[tuple[str, BySeed, float | None]]:
+    """Each activation with its losses and its best rate, and where there are several their means."""
+    for name, by_seed in tuning.by_seed.items():
+        yield name, by_seed, best_rate(tuning.losses[name])
+    if len(tuning.by_seed) > 1:
+        yield _ALL, tuning.mean_by_seed, shared_rate(tuning.losses)
+
+
+def _rule(run: Run, benchmark: str, metric: Metric, places: Mapping[Cell, Tried]) -> str:
+    """How the best was found, and what the words beside the other rates mean."""
+    seeds = max(len(p.records) for t in places.values() for p in t.points)
+    told = (
+        f"Differences from the best rate are paired by tuning seed and carry {CONFIDENCE_SEED:.0%} t intervals; told "
+        f"apart is what has a p of at most {ALPHA:.0%} after Holm over every pair of rates of the row, since the best "
+        "was seen first. It was chosen on these very seeds, which flatters it."
+        if seeds > 1
+        else "One seed tells no rate from another."
+    )
+    return (
+        f"The best rate has the least mean {metric.name} over {seeds} tuning seed{'s' * (seeds > 1)}, "
+        f"{_fresh(run, benchmark)}; a rate at which a seed diverged or failed, or that was not tried with every seed, "
+        f"does not count. {_ALL.capitalize()}: the shared rate. {told} At an edge, a better rate may lie beyond."
+    )
+
+
 def _fresh(run: Run, benchmark: str) -> str:
     """Whether the comparison has seeds that its rates were not chosen on, which would flatter the chosen."""
     seeds = [{r.trial.seed for r in run.records if r.trial.benchmark == name}
@@ -138,32 +128,37 @@ def _fresh(run: Run, benchmark: str) -> str:
     return f"of which {', '.join(map(str, both))} are compared too" if both else "none of which is compared"
 
 
-def _best(losses: Losses) -> tuple[Entry, ...]:
-    """Best rate, loss there, at half, at double, sensitivity, edge."""
-    rate, means = best_rate(losses), sound(losses)
-    if rate is None:
-        return (Entry("none"), *(Entry("–") for _ in range(5)))
-    half, double = (_at(losses, rate * factor) for factor in (0.5, 2.0))
-    rises = [fmean(values) - means[rate] for values in (half, double) if values]
-    risk = max(rises, default=math.nan) if all(map(math.isfinite, rises)) else math.inf
-    words = {math.inf: "diverges"} if math.isinf(risk) else {}
-    told = Entry("–") if math.isnan(risk) else Entry(words.get(risk, f"{risk:.3f}"), risk)
+def _best(by_seed: BySeed, best: float | None, beside: Mapping[float, Beside]) -> tuple[Entry, ...]:
+    """Best rate, loss there, how half and double of it differ, edge."""
+    if best is None:
+        return (Entry("none"), *(Entry("–") for _ in range(4)))
+    doubtful = [f"{r:g}" for r, b in beside.items() if close(r, best) and b.p is not None and not b.told]
+    words = f"{best:g}, not told from {' and '.join(doubtful)}" if doubtful else f"{best:g}"
+    loss = fmean(by_seed[best].values())
+    sides = (_at(by_seed, best * factor) for factor in (0.5, 2.0))
     return (
-        Entry(f"{rate:g}", rate), _mean(losses[rate]), _mean(half), _mean(double), told,
-        Entry(_EDGES[at_edge(rate, losses)]),
+        Entry(words, best), Entry(f"{loss:.4f}", loss), *(_entry(by_seed, rate, best, beside) for rate in sides),
+        Entry(_EDGES[at_edge(best, by_seed)]),
     )  # fmt: skip
 
 
-def _at(losses: Losses, rate: float) -> Sequence[float] | None:
-    """The losses at a rate, however it was rounded."""
-    return next((v for tried, v in losses.items() if math.isclose(tried, rate, rel_tol=1e-3)), None)
+def _at(by_seed: BySeed, rate: float) -> float | None:
+    """The rate that was tried there, however it was rounded."""
+    return next((tried for tried in by_seed if math.isclose(tried, rate, rel_tol=1e-3)), None)
 
 
-def _mean(values: Sequence[float] | None, best: bool = False) -> Entry:
-    if not values:
+def _entry(by_seed: BySeed, rate: float | None, best: float | None, beside: Mapping[float, Beside]) -> Entry:
+    """How a rate differs from the best one, or why that is not known."""
+    losses = [*by_seed.get(rate, {}).values()] if rate else []
+    if lost := sum(not math.isfinite(v) for v in losses):
+        return Entry(f"{lost} of {len(losses)} lost")
+    if rate == best and losses:
+        return Entry("0", 0.0, best=True)
+    found = beside.get(rate or 0.0)
+    if found is None:
         return Entry("–")
-    lost = sum(not math.isfinite(v) for v in values)
-    return Entry(f"{lost} of {len(values)} lost") if lost else Entry(f"{fmean(values):.4f}", fmean(values), best=best)
+    change, word = found.change, "" if found.p is None else verdict_word(found.p, better=found.change.value < 0)
+    return Entry(show(change, signed=True), change.value, change.low, change.high, outcome=word)
 
 
 def _figures(comparisons: Comparisons, places: Mapping[Group, Tried]) -> Iterator[Figure]:
@@ -199,11 +194,3 @@ def _figures(comparisons: Comparisons, places: Mapping[Group, Tried]) -> Iterato
 def _line(activation: str, losses: Losses, few: bool) -> Series:
     kept = {rate: losses[rate] for rate in sound(losses)}
     return bands.line(activation, kept, few, all(len(v) > 1 for v in kept.values()))
-
-
-def _anywhere(cell: Cell) -> Cell:
-    return replace(cell.place, axes=tuple((k, v) for k, v in cell.axes if k != "lr"))
-
-
-def _told(where: Sequence[str]) -> str:
-    return f" ({', '.join(where)})" if where else ""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 from polybench.compare.comparisons import Comparisons
-from polybench.compare.points import by_place
-from polybench.compare.transient import MOST_APART, MOST_LATE, Transient, transients
+from polybench.compare.transient import MOST_APART, MOST_LATE, Transient, places, transients
 from polybench.document import Finding
 from polybench.metric import significant
 
@@ -17,9 +16,9 @@ def findings(comparisons: Comparisons) -> Iterator[Finding]:
     benchmarks: dict[str, list[Transient]] = defaultdict(list)
     for found in transients(comparisons):
         benchmarks[found.benchmark].append(found)
-    places = [name for name, _ in by_place(comparisons.points())]
+    cells = Counter(members[0].benchmark for members in places(comparisons))
     for name, early in benchmarks.items():
-        yield Finding("Read in the transient", _sentence(name, early, places.count(name)), True)
+        yield Finding("Read in the transient", _sentence(name, early, cells[name]), True)
 
 
 def _sentence(benchmark: str, early: Sequence[Transient], cells: int) -> str:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "benchmark", "kind", "activation", "backend", "device", "dtype", "seed", "control",
-    "status", "error", "metric", "unit", "step", "value",
+    "status", "error", "same_as", "metric", "unit", "step", "value",
 )  # fmt: skip
 
 
@@ -32,6 +32,7 @@ def rows(run: Run) -> list[dict[str, Any]]:
             "control": record.trial.control,
             "status": record.status.value,
             "error": record.error,
+            "same_as": record.same_as,
         }
         axes = dict(cell.axes)
         if not record.measurements:

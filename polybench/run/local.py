@@ -16,7 +16,7 @@ from polybench.plan.labels import Labels
 from polybench.record import CHECKPOINT_FOLDER, Record, Status
 from polybench.run import store
 from polybench.run.executor import Executor, WorkerProcess
-from polybench.run.runner import Event, run
+from polybench.run.runner import Event, Planned, run
 from polybench.run.session import Session, done_already, planned
 from polybench.run.team import divided
 from polybench.trial import CHECKPOINTS, Job
@@ -57,6 +57,7 @@ def carry_out(
         store.write_header(session.path, header)
         if not todo.jobs:
             break
+        tell(Planned(todo, header["planned"]))
     finished = datetime.now(UTC).isoformat(timespec="seconds")
     after = {**capture(), "meanwhile": asdict(change(before, ticks()))}
     store.write_header(session.path, {**header, "finished_at": finished, "environment_after": after})

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from polybench.machine.environment import cores
-from polybench.run.runner import Advanced, Event, Finished, Started
+from polybench.run.runner import Advanced, Event, Finished, Planned, Started
 from polybench.run.session import Session
 
 Tell = Callable[[Event], None]
@@ -31,11 +31,15 @@ def _lines(session: Session) -> Tell:
     labels = session.todo.labels
 
     def tell(event: Event) -> None:
-        nonlocal count
-        if isinstance(event, Finished):
+        nonlocal count, total
+        if isinstance(event, Planned):
+            total = event.total
+        elif isinstance(event, Finished):
             for record in event.records:
                 count += 1
                 tail = f": {record.error}" if record.error else f" in {record.duration_s:.1f} s"
+                if record.same_as:
+                    tail = ", the same training as the one before"
                 status = record.status.words
                 print(
                     f"[{count}/{max(total, count)}] {labels.of_trial(record.trial)} {status}{tail}",
@@ -54,7 +58,6 @@ def _bar(session: Session) -> Iterator[Tell]:
 
     slots = cores() if session.header["device"] == "cpu" else 1
     work = session.todo.seconds(slots) or 1.0
-    share = {id(j): j.seconds / (1 if j.alone else slots) for j in session.todo.jobs}
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -63,6 +66,7 @@ def _bar(session: Session) -> Iterator[Tell]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         suite = progress.add_task("suite", total=work, left="")
         tasks: dict[int, int] = {}
+        share: dict[int, float] = {}  # seconds of a job, with others beside it
         behind = 0.0
         failed = 0
 
@@ -75,9 +79,14 @@ def _bar(session: Session) -> Iterator[Tell]:
             progress.update(suite, completed=done, left=left + trouble)
 
         def tell(event: Event) -> None:
-            nonlocal behind, failed
+            nonlocal behind, failed, work
+            if isinstance(event, Planned):
+                work = behind + event.todo.seconds(slots)
+                progress.update(suite, total=work)
+                return
             key = id(event.job)
             if isinstance(event, Started):
+                share[key] = event.job.seconds / (1 if event.job.alone else slots)
                 tasks[key] = progress.add_task(escape(session.todo.labels.of_job(event.job)), total=1.0, left="")
             elif isinstance(event, Advanced) and key in tasks:
                 task = progress.tasks[_at(progress, tasks[key])]
@@ -85,7 +94,7 @@ def _bar(session: Session) -> Iterator[Tell]:
                 left = (task.elapsed or 0.0) * (1 - done) / done
                 progress.update(tasks[key], completed=done, left=f"{_minutes(left)} left")  # type: ignore[arg-type]
             elif isinstance(event, Finished):
-                behind += share[key]
+                behind += share.pop(key)
                 failed += sum(r.status.broken for r in event.records)
                 if key in tasks:
                     progress.remove_task(tasks.pop(key))  # type: ignore[arg-type]

@@ -7,16 +7,25 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
 from polybench.errors import ResultsError
 from polybench.kind import Fact, Measured, Progress
 from polybench.message import Ending, Message, Said
+from polybench.plan.jobs import Plan
 from polybench.record import Artifact, Measurement, Record, Status
 from polybench.run.executor import Executor
 from polybench.trial import Job, Trial
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What is left, now that more is known of it; `total` are the trials of the whole run."""
+
+    todo: Plan
+    total: int
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,7 @@ class Finished:
     records: tuple[Record, ...]
 
 
-Event = Started | Advanced | Finished
+Event = Planned | Started | Advanced | Finished
 
 
 def run(
@@ -114,7 +123,8 @@ def records_of(
     job: Job, executor: Executor, advance: Callable[[float], None] = lambda done: None
 ) -> tuple[Record, ...]:
     """One record for each trial of the job, whatever happens to it."""
-    parts: list[_Part] = [_Part() for _ in job.trials]
+    alone = replace(job, trials=job.trials[:1]) if job.as_one else job
+    parts: list[_Part] = [_Part() for _ in alone.trials]
 
     def on_message(message: Message) -> None:
         if isinstance(message.item, Progress):
@@ -124,12 +134,13 @@ def records_of(
 
     started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     clock = time.monotonic()
-    ending = executor.run(job, on_message)
+    ending = executor.run(alone, on_message)
     duration = time.monotonic() - clock
-    return tuple(
+    records = [
         part.record(trial, ending, started_at, round(duration, 3))
-        for trial, part in zip(job.trials, parts, strict=True)
-    )
+        for trial, part in zip(alone.trials, parts, strict=True)
+    ]
+    return (*records, *(records[0].of(trial) for trial in job.trials[len(records) :]))
 
 
 class _Part:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import studies
 import toy_kind
-from builders import changed, exact, record, run, section, suite, times
+from builders import changed, exact, losses, record, run, section, suite, times
 
 from polybench.compare import comparisons as made
 from polybench.compare.comparison import Comparison, compare
@@ -20,7 +21,7 @@ from polybench.compare.points import Point, points
 from polybench.kind import kind_of
 from polybench.metric import Metric
 from polybench.registry import kinds
-from polybench.report import overview, tables
+from polybench.report import answer, overview, rates, tables
 from polybench.report.compose import SECTIONS, compose
 from polybench.report.section import Section
 from polybench.run.store import Run
@@ -64,6 +65,34 @@ def test_the_whole_run_is_there_beside_what_is_compared_of_it() -> None:
     assert {c.axis("varies") for b, c in asked if b == "small"} == {"both"}
     plain = Comparisons.of(run(times({"relu": 1.0, "swiglu": 1.0})))
     assert plain.grid is plain.whole and len(plain.grid.controls) == 1
+
+
+def both_words(differ: bool, names: Sequence[str] = ("relu", "swiglu")) -> Run:
+    """Tokens a second, of some activations at both rates, which are one training for each seed unless they differ."""
+    apart = {"relu": [2.0, 2.01, 2.02, 2.03], "swiglu": [1.0, 1.0, 1.0, 1.0], "polynorm": [1.09, 1.0, 1.1, 1.05]}
+    own = losses(apart, "tokens_per_s", lr="tuned")
+    twins = [studies.placed(r, "pretrain", lr="shared").trial for r in own]
+    shared = [replace(r, trial=t) if differ else r.of(t) for r, t in zip(own, twins, strict=True)]
+    shared = [r for r in shared if r.trial.cell.activation in names]
+    return run([*own, *shared], suite(benchmarks=[{"name": "pretrain", "kind": "pretrain"}]))
+
+
+def test_one_training_in_two_cells_is_asked_and_answered_once() -> None:
+    """As if the second cell were not there, in p values corrected over the column and in the answer."""
+    twice = both_words(differ=False)
+    once = replace(twice, records=tuple(r for r in twice.records if not r.same_as))
+    alone = {p.cell: c.q for p, c in Comparisons.of(once).to_reference("tokens_per_s").items()}
+    both = {p.cell: c for p, c in Comparisons.of(twice).to_reference("tokens_per_s").items()}
+    assert (len(both), len(alone)) == (5, 3)
+    for at, c in both.items():
+        assert c.cell == at and c.q == alone[studies.placed(c.point.records[0], "pretrain", lr="tuned").trial.cell]
+    apart = {p.cell: c.q for p, c in Comparisons.of(both_words(differ=True)).to_reference("tokens_per_s").items()}
+    assert any(q != both[at].q for at, q in apart.items())
+    for differ in (False, True):
+        whole = section(answer, both_words(differ, tuple(TOY)))
+        assert sum(f.question == "In training speed" for f in whole.findings) == 1 + differ
+    (note,) = section(rates, twice).notes
+    assert "8 of them" in note and "of relu, swiglu is" in note and "no further evidence" in note
 
 
 @pytest.mark.parametrize("part", [part for part in SECTIONS if part is not tables], ids=lambda part: part.__name__)

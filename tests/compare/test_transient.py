@@ -51,6 +51,18 @@ def test_what_was_published_too_early_is_called_so(name: str) -> None:
     assert f"{steps[-1]} steps" in text and "if seeds stay as many steps apart" in text
 
 
+def test_a_tuning_is_judged_at_its_best_rates() -> None:
+    records = [
+        replace(one, trial=replace(one.trial, benchmark="pretrain.tuning", cell=cell))
+        for seed in range(2)
+        for rate, late in ((0.001, 0.4), (0.002, 0.0))
+        for one in [trained("relu", seed, (0, 100, 200), (6.0, 4.0, 3.8 + late + 0.2 * seed), {})]
+        for cell in [replace(one.trial.cell, axes=(("lr", rate),))]
+    ]
+    (early,) = found(run(records))
+    assert early.benchmark == "pretrain.tuning" and early.spread == pytest.approx(0.2 / 2**0.5)
+
+
 def test_what_has_settled_is_left_alone() -> None:
     assert not found(load(PUBLISHED / "pretrain-cpu"))
 

@@ -59,6 +59,15 @@ def test_a_plan_is_shown_in_lines_that_fit(of: Suite, width: int, monkeypatch: p
         assert all(name in whole for name, _ in one.defaults)
 
 
+def test_what_may_follow_of_a_tuning_is_told_and_not_counted() -> None:
+    tune = {"lr": [0.001, 0.002], "seeds": [7, 8, 9], "extend": 3}
+    of = suite(benchmarks=[{"name": "p", "kind": "pretrain", "matrix": {"lr": "tuned"}, "tune": tune}])
+    tuning, compared = summaries(plan(of, "cpu"), of, slots=2)
+    assert len(tuning.trials) == 2 * len(of.activations) and not compared.then
+    told = "\n".join(text(of, [tuning], 10_000, trials=False))
+    assert "up to 3 rates beyond an edge" in told and "2 more seeds for the best rate" in told
+
+
 def test_axes_that_do_not_meet_in_every_combination_stand_together() -> None:
     sizes = {"layers": [1, 2], "d_model": 32, "include": [{"layers": 3, "d_model": 48}]}
     of = suite(benchmarks=[{"name": "p", "kind": "pretrain", "matrix": {**sizes, "lr": 0.01}}])

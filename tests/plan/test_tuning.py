@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bowls import GRID, Bowls, bowl, study
 from builders import suite
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from polybench.errors import SuiteError
-from polybench.message import Ending, Message
+from polybench.plan import tuning
 from polybench.plan.check import load_suite
 from polybench.plan.jobs import Plan, plan
+from polybench.plan.shard import Shard
 from polybench.plan.suite import Suite
 from polybench.record import Measurement, Record, Status
 from polybench.run import local, session, store
+from polybench.run.merge import adopt, merge
 from polybench.trial import Job, Trial
-
-GRID = [0.004, 0.008, 0.016]
-
-
-def study(**tune: Any) -> Suite:
-    asked = {"lr": GRID, "seeds": [100, 101], **tune}
-    matrix = {"corpus": "stdlib", "lr": ["tuned", "shared"]}
-    return suite(seeds=[0, 1], benchmarks=[{"name": "pre", "kind": "pretrain", "matrix": matrix, "tune": asked}])
-
-
-def bowl(middle: float) -> Any:
-    """A loss that is least at a rate, and 0.1 per factor of two worse on both sides of it."""
-    return lambda rate, seed: 3 + 0.1 * abs(math.log2(rate / middle)) + 0.001 * seed
 
 
 def done(trial: Trial, loss: float | None) -> Record:
@@ -38,8 +32,13 @@ def done(trial: Trial, loss: float | None) -> Record:
     return Record(trial, Status.OK, (Measurement("val_loss", (loss,)),))
 
 
-def carried_out(asked: Suite, losses: dict[str, Any], pattern: str | None = None) -> tuple[Plan, list[Record], int]:
-    """Run stage after stage on made-up losses; the last plan, every record, and the number of stages."""
+def carried_out(
+    asked: Suite, losses: dict[str, Any], pattern: str | None = None, unsure: bool = False
+) -> tuple[Plan, list[Record], int]:
+    """Run stage after stage on made-up losses; the last plan, every record, and the number of stages.
+
+    `unsure` lets a comparison have no rate.
+    """
     records: list[Record] = []
     for stage in range(1, 20):
         made = plan(asked, "cpu", pattern, records)
@@ -49,14 +48,40 @@ def carried_out(asked: Suite, losses: dict[str, Any], pattern: str | None = None
             return made, records, stage
         for trial in todo:
             rate = trial.rate if trial.rate is not None else dict(trial.cell.axes)["lr"]
-            assert isinstance(rate, float), "the comparison waits for its rate"
-            records.append(done(trial, losses[trial.cell.activation](rate, trial.seed)))
+            assert isinstance(rate, float) or unsure, "the comparison waits for its rate"
+            compared = trial.benchmark == "pre" and unsure
+            records.append(done(trial, 3.0 if compared else losses[trial.cell.activation](rate, trial.seed)))
     raise AssertionError("it never ends")
+
+
+def tried(records: list[Record], name: str) -> dict[float, set[int]]:
+    """The seeds of every rate that the tuning of an activation tried."""
+    seeds: dict[float, set[int]] = defaultdict(set)
+    for trial in (r.trial for r in records):
+        if trial.benchmark == "pre.tuning" and trial.cell.activation == name:
+            seeds[dict(trial.cell.axes)["lr"]].add(trial.seed)
+    return seeds
+
+
+def by_rate(records: list[Record], name: str) -> dict[float, list[float]]:
+    """The same losses as a report reads them."""
+    losses: dict[float, list[float]] = defaultdict(list)
+    for r in records:
+        if r.trial.benchmark == "pre.tuning" and r.trial.cell.activation == name:
+            losses[dict(r.trial.cell.axes)["lr"]].append(r.measurements[0].values[0] if r.measurements else math.nan)
+    return losses
 
 
 def rates(records: list[Record], name: str, lr: str) -> set[float | None]:
     return {r.trial.rate for r in records
             if r.trial.cell.activation == name and dict(r.trial.cell.axes)["lr"] == lr}  # fmt: skip
+
+
+def test_what_tunes_is_read_at_its_end_alone() -> None:
+    branching = study(more={"schedule": "wsd", "finish_at": "0.6+0.8"})
+    made, _, _ = carried_out(branching, dict.fromkeys(("relu", "polynorm", "swiglu"), bowl(0.008)))
+    said = {t.benchmark: dict(t.cell.axes).get("finish_at") for t in made.trials}
+    assert said == {"pre": "0.6+0.8", "pre.tuning": None}
 
 
 def test_each_gets_its_own_best_rate_and_all_the_one_that_is_best_on_average() -> None:
@@ -118,6 +143,74 @@ def test_a_rate_that_diverges_with_any_seed_is_not_taken() -> None:
     assert rates(records, "polynorm", "shared") == {0.004}
 
 
+def test_further_seeds_are_spent_on_the_best_rate_and_those_close_to_it() -> None:
+    losses = {"relu": bowl(0.004), "polynorm": bowl(0.008), "swiglu": bowl(0.016)}
+    grid = [0.001, 0.002, 0.004, 0.008, 0.016, 0.032]
+    _, records, _ = carried_out(study(lr=grid, seeds=[100, 101, 102], lr_words="tuned"), losses)
+    for name, middle in (("relu", 0.004), ("polynorm", 0.008), ("swiglu", 0.016)):
+        seeds = tried(records, name)
+        assert {rate for rate, of in seeds.items() if len(of) == 3} == {middle / 2, middle, middle * 2}
+        assert all(of == {100} for of in seeds.values() if len(of) < 3) and len(seeds) == len(grid)
+
+
+NAMES, RATES, SEEDS = ("relu", "polynorm", "swiglu"), [2.0**i / 1000 for i in range(-5, 10)], [100, 101, 102]
+LOSS = st.floats(2, 4) | st.sampled_from([None])
+
+
+@settings(max_examples=12, deadline=None, derandomize=True, database=None)
+@given(st.lists(LOSS, min_size=3 * 15 * 3, max_size=3 * 15 * 3), st.integers(0, 3))
+def test_whatever_the_losses_the_records_alone_tell_the_rates(found: list[float | None], extend: int) -> None:
+    """Every rate that is taken is the best of those with every seed, and so are its neighbours bounded."""
+    table = dict(zip(product(NAMES, RATES, SEEDS), found, strict=True))
+    losses = {name: lambda rate, seed, name=name: table[name, rate, seed] for name in NAMES}
+    made, records, _ = carried_out(study(lr=RATES[5:8], seeds=SEEDS, extend=extend), losses, unsure=True)
+    assert not made.later and {t.id for t in made.trials} == {r.trial.id for r in records}
+    of = {name: by_rate(records, name) for name in NAMES}
+    for name in NAMES:
+        assert rates(records, name, "tuned") == {tuning.best_rate(of[name])}
+        assert rates(records, name, "shared") == {tuning.shared_rate(of)}
+        best = tuning.best_rate(of[name])
+        for rate, kept in of[name].items():
+            assert len(kept) in (1, len(SEEDS))
+            assert best is None or len(kept) == len(SEEDS) or not tuning.close(rate, best) or not math.isfinite(kept[0])
+        assert len(of[name]) <= 3 + 2 * extend
+
+
+def test_where_both_rates_agree_one_training_serves_both() -> None:
+    losses = {"relu": bowl(0.008), "polynorm": bowl(0.008), "swiglu": bowl(0.016)}
+    made, records, _ = carried_out(study(), losses)
+    jobs = [job for job in made.jobs if job.trials[0].benchmark == "pre"]
+    both = {"tuned", "shared"}
+    for name in NAMES:
+        words = [{dict(t.cell.axes)["lr"] for t in j.trials} for j in jobs if j.trials[0].cell.activation == name]
+        assert sorted(map(sorted, words)) == sorted(
+            [["tuned"], ["shared"]] * 2 if name == "swiglu" else [sorted(both)] * 2
+        )
+    assert all(job.as_one == (len(job.trials) > 1) for job in jobs)
+    assert len({t.id for t in made.trials}) == len(made.trials) == len(records)
+    assert made.seconds(1) == pytest.approx(sum(j.seconds for j in made.jobs))
+    alone = carried_out(study(), losses, "pre/*lr=shared*")[0].jobs
+    assert {len(job.trials) for job in alone} == {1}
+
+
+def test_a_comparison_waits_for_all_tuning_of_its_place() -> None:
+    """Else the own rate would be trained before it is known whether the shared one is the same."""
+    made, records = plan(study(), "cpu"), []
+    losses = {"relu": bowl(0.008), "polynorm": bowl(0.008), "swiglu": bowl(0.064)}
+    while made.later:
+        assert not any(t.benchmark == "pre" for job in made.jobs for t in job.trials)
+        known = {r.trial.id for r in records}
+        fresh = [t for j in made.jobs for t in j.trials if t.id not in known]
+        records += [done(t, losses[t.cell.activation](dict(t.cell.axes)["lr"], t.seed)) for t in fresh]
+        made = plan(study(), "cpu", None, records)
+
+
+def test_names_of_tuning_trials_stay_when_further_seeds_follow() -> None:
+    before = plan(study(), "cpu")
+    after, _, _ = carried_out(study(), dict.fromkeys(NAMES, bowl(0.008)))
+    assert all(before.labels.of_trial(t) == after.labels.of_trial(t) for t in after.trials)
+
+
 def test_where_nothing_ends_well_the_comparison_runs_into_a_sentence() -> None:
     records: list[Record] = []
     losses = {"relu": lambda rate, seed: None, **dict.fromkeys(("polynorm", "swiglu"), bowl(0.008))}
@@ -136,7 +229,7 @@ def test_before_its_tuning_a_comparison_waits_and_is_counted() -> None:
     made = plan(study(), "cpu")
     assert {t.benchmark for j in made.jobs for t in j.trials} == {"pre.tuning"}
     assert {t.benchmark for j in made.later for t in j.trials} == {"pre"}
-    assert len(made.trials) == 3 * 3 * 2 + 3 * 2 * 2
+    assert len(made.trials) == 3 * 3 + 3 * 2 * 2
     assert made.seconds(1) == pytest.approx(sum(j.seconds for j in (*made.jobs, *made.later)))
 
 
@@ -158,23 +251,6 @@ def test_what_varies_by_source_is_tuned_once() -> None:
     assert {dict(t.cell.axes)["varies"] for t in tuning} == {"both"}
 
 
-class Bowls:
-    """An executor whose trainings end where the bowls say."""
-
-    def __init__(self, losses: dict[str, Any]):
-        self.losses = losses
-
-    def run(self, job: Job, on_message: Any) -> Ending:
-        (trial,) = job.trials
-        rate = trial.rate or dict(trial.cell.axes)["lr"]
-        loss = self.losses[trial.cell.activation](rate, trial.seed)
-        on_message(Message(0, Measurement("val_loss", (loss,))))
-        return Ending()
-
-    def stop(self) -> None:
-        pass
-
-
 def test_a_session_goes_through_all_stages_and_resumes_with_the_same_rates(tmp_path: Path) -> None:
     losses = {"relu": bowl(0.032), "polynorm": bowl(0.008), "swiglu": bowl(0.016)}
     current = session.begin(study(), tmp_path / "run", None, "made up")
@@ -191,12 +267,55 @@ def test_a_session_goes_through_all_stages_and_resumes_with_the_same_rates(tmp_p
     assert ids == {r.trial.id: (r.trial.rate, r.measurements) for r in found.records}
 
 
+def test_what_is_trained_once_is_recorded_twice_and_said_to_be_one(tmp_path: Path) -> None:
+    losses = {"relu": bowl(0.008), "polynorm": bowl(0.008), "swiglu": bowl(0.016)}
+    executor = Bowls(losses)
+    local.carry_out(session.begin(study(), tmp_path / "run", None, "made up"), make_executor=lambda: executor)
+    found = store.load(tmp_path / "run")
+    assert found.header["planned"] == len(found.records) == len(executor.trained) + 4
+    assert len({t.id for t in executor.trained}) == len(executor.trained)
+    by_id = {r.trial.id: r for r in found.records}
+    twins = [r for r in found.records if r.same_as]
+    assert {(r.trial.cell.activation, r.trial.seed) for r in twins} == set(product(("relu", "polynorm"), (0, 1)))
+    for twin in twins:
+        first = by_id[twin.same_as]
+        assert (first.trial.rate, first.trial.seed, first.measurements) == (0.008, twin.trial.seed, twin.measurements)
+        assert twin.duration_s == 0 and {dict(r.trial.cell.axes)["lr"] for r in (first, twin)} == {"tuned", "shared"}
+    assert not session.resume(tmp_path / "run", None, force=False).todo.jobs
+    lines = (tmp_path / "run" / "records.jsonl").read_text().splitlines()
+    lost = next(i for i, line in enumerate(lines) if '"same_as"' in line)
+    (tmp_path / "run" / "records.jsonl").write_text("\n".join(lines[:lost] + lines[lost + 1 :]) + "\n")
+    (again,) = session.resume(tmp_path / "run", None, force=False).todo.jobs
+    assert again.as_one and len(again.trials) == 2
+    assert Job.from_json(again.to_json()) == again
+
+
+def test_parts_and_their_merger_hold_both_names_of_one_training(tmp_path: Path) -> None:
+    losses = dict.fromkeys(NAMES, bowl(0.008))
+    executor = Bowls(losses)
+    parts = [tmp_path / "1", tmp_path / "2"]
+    for i, path in enumerate(parts, 1):
+        part = session.begin(study(seeds=[100]), path, None, "made up", Shard(i, 2))
+        local.carry_out(part, make_executor=lambda: executor)
+    merge(parts, tmp_path / "all")
+    again = [tmp_path / "3", tmp_path / "4"]
+    for i, path in enumerate(again, 1):
+        whole = session.resume(tmp_path / "all", None, force=False, remote=True)
+        local.carry_out(session.part_of(whole, Shard(i, 2), path), make_executor=lambda: executor)
+    found = adopt(tmp_path / "all", again)
+    assert found.header["planned"] == len(found.records) == 3 * 3 + 3 * 2 * 2 and not found.header["missing"]
+    assert len(executor.trained) == 3 * 3 + 3 * 2
+    assert sum(bool(r.same_as) for r in found.records) == 3 * 2
+    assert not session.resume(tmp_path / "all", None, force=False).todo.jobs
+
+
 WRONG = {
     "needs the benchmark's tune": {"matrix": {"lr": "tuned"}},
     "nothing asks for it": {"matrix": {"lr": 0.01}, "tune": {"lr": GRID}},
     "more than a factor of 2 apart": {"matrix": {"lr": "tuned"}, "tune": {"lr": [0.001, 0.003]}},
     "among those of the comparison": {"matrix": {"lr": "shared"}, "tune": {"lr": GRID, "seeds": [7, 1]}},
-    "stands in this list twice": {"matrix": {"lr": "tuned"}, "tune": {"lr": [0.001, 0.001]}},
+    "seed 7 stands in this list twice": {"matrix": {"lr": "tuned"}, "tune": {"lr": GRID, "seeds": [7, 7]}},
+    "0.001 stands in this list twice": {"matrix": {"lr": "tuned"}, "tune": {"lr": [0.001, 0.001]}},
     "trains nothing": {"kind": "memory", "tune": {"lr": GRID}},
     "is kept for the tuning": {"name": "x.tuning"},
     "ffn_width": {"matrix": {"ffn_width": 0}},

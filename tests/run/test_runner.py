@@ -44,6 +44,17 @@ def test_every_trial_gets_one_record() -> None:
     assert all(f.stopped for f in fakes)
 
 
+def test_of_trials_that_are_one_the_first_is_measured_for_all() -> None:
+    fake = Fake(lambda name: ([Message(0, VALUE), Message(0, Artifact("traces/a", b"data"))], Ending()))
+    first, twin = records_of(replace(job("a", "b"), as_one=True), fake)
+    assert fake.jobs == ["a"]
+    assert (first.same_as, twin.same_as) == ("", first.trial.id) and twin.trial == trial("b")
+    assert twin.measurements == first.measurements == (VALUE,)
+    assert first.artifacts and not twin.artifacts
+    assert (twin.started_at, twin.duration_s) == (first.started_at, 0.0)
+    assert Record.from_json(twin.to_json()) == twin and "same_as" not in first.to_json()
+
+
 def test_jobs_that_are_alone_run_first_in_order_and_one_at_a_time() -> None:
     jobs = [job("p"), job("a1", alone=True), job("q"), job("a2", alone=True)]
     _, events, fakes = carried(jobs)
