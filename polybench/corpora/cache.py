@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from polybench.files import replacing, write_whole
 if TYPE_CHECKING:
     import numpy as np
 
-_ARRAYS = ("train_N", "held_out_N", "bytes_V", "trained_D")
+_ARRAYS = ("train_N", "held_out_N", "bytes_V", "trained_D", "trained_S", "shared")
 _TOKENIZER = "tokenizer.json"  # absent of bytes
 
 
@@ -46,12 +47,14 @@ def look_up(name: str) -> Tokens | None:
     folder = cache_folder() / name
     try:
         arrays = {key: np.load(folder / f"{key}.npy", mmap_mode="r") for key in _ARRAYS}
+        shared = float(arrays["shared"])
     except (OSError, ValueError, EOFError):
         return None
     tokenizer = folder / _TOKENIZER
     return Tokens(
         arrays["train_N"], arrays["held_out_N"], np.array(arrays["bytes_V"]), name,
         tokenizer=str(tokenizer) if tokenizer.exists() else "bytes", trained_D=arrays["trained_D"],
+        trained_S=arrays["trained_S"], shared=None if math.isnan(shared) else shared,
     )  # fmt: skip
 
 

@@ -166,7 +166,7 @@ def test_what_is_no_text_is_told(tmp_path: Path) -> None:
     arrow.write_bytes(arrow.read_bytes()[:700])
     for corpus, told in wrong.items():
         with pytest.raises(Unsupported, match=re.escape(told)):
-            documents(corpus)
+            tokens(corpus, "bytes")
 
 
 @pytest.mark.parametrize(

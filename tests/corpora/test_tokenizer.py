@@ -159,6 +159,8 @@ def test_what_was_trained_on_is_not_held_out_of_another_corpus(corpus: str, tmp_
     (tmp_path / "other" / "train.jsonl").write_text('{"text": "to be trained on"}')
     other = held_out(f"jsonl:{tmp_path}/other", trained_on)
     assert np.array_equal(other.held_out_N, trained_on.held_out_N)
+    for i in range(len(TEXTS)):
+        (tmp_path / "other" / f"{i}.jsonl").unlink()
     (tmp_path / "other" / "val.jsonl").write_text(trained_json(trained_on.train_N))
     with pytest.raises(Unsupported, match=r"every held-out document of corpus .* is among those trained on"):
         held_out(f"jsonl:{tmp_path}/other", trained_on)

@@ -104,9 +104,11 @@ def pretrain(trials: Sequence[Trial], axes: TrainingAxes, protocol: TrainingProt
     course = Course(trial, filled, protocol)
     model, text = course.model, course.text
     yield 0, Fact("corpus", text.hash)
+    yield 0, Fact("held-out shingles in training text", text.shared_text)
     further_texts = {name: other_text(name, text) for name in axes.eval_corpora.split("+") if name}
     for name, other in further_texts.items():
         yield 0, Fact(f"corpus {name}", other.hash)
+        yield 0, Fact(f"held-out shingles of {name} in training text", other.shared_text)
     if trial.rate is not None:
         yield 0, Measurement(LEARNING_RATE.name, (trial.rate,))
     yield 0, Measurement(PARAMETERS.name, (float(sum(p.numel() for p in model.parameters())),))
