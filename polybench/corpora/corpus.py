@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polybench.corpora.cache import kept, recall, remember
+from polybench.corpora.finding import stamp
 from polybench.corpora.pretokenized import pretokenized
-from polybench.corpora.reading import stamp
+from polybench.corpora.reading import limited
 from polybench.corpora.sides import HELD_OUT_SHARE, Sides, as_given, distinct, divided, unlike
 from polybench.corpora.source import CorpusName, Documents, TokenFiles
 from polybench.corpora.stream import Tokens
@@ -37,7 +38,7 @@ def documents(corpus: str) -> list[bytes]:
     source = _source(corpus)
     if isinstance(source, TokenFiles):
         raise Unsupported(f"corpus {corpus} has tokens, not documents")
-    return distinct([*source.read(), *(source.held_out() if source.held_out else ())])
+    return distinct(text for side in _read(source, corpus) for text in side)
 
 
 def tokens(corpus: str, tokenizer: str) -> Tokens:
@@ -57,7 +58,7 @@ def tokens(corpus: str, tokenizer: str) -> Tokens:
     known = stamp(files, str(_LAYOUT), corpus, tokenizer) if source.files else ""
     found = recall(known)
     if found is None:
-        texts = _read(source)
+        texts = _read(source, corpus)
         made_by = f"file {coder(tokenizer, []).json}" if path else tokenizer
 
         def make() -> tuple[dict[str, np.ndarray], str]:
@@ -68,7 +69,7 @@ def tokens(corpus: str, tokenizer: str) -> Tokens:
         name = _digest(f"{_LAYOUT} {made_by}", *texts)
         found = kept(name, make)
         remember(known, name)
-    return found
+    return replace(found, sides=source.told)
 
 
 def held_out(corpus: str, tokenizer_of: Tokens) -> Tokens:
@@ -93,7 +94,7 @@ def held_out(corpus: str, tokenizer_of: Tokens) -> Tokens:
     known = stamp(source.files, str(_LAYOUT), corpus, "beside", tokenizer_of.hash) if source.files else ""
     found = recall(known)
     if found is None:
-        texts = _read(source)
+        texts = _read(source, corpus)
 
         def make() -> tuple[dict[str, np.ndarray], str]:
             held, shared = _sides(texts, corpus).held_out, None
@@ -110,7 +111,7 @@ def held_out(corpus: str, tokenizer_of: Tokens) -> Tokens:
         name = _digest(f"{_LAYOUT} beside {tokenizer_of.hash}", *texts)
         found = kept(name, make)
         remember(known, name)
-    return found
+    return replace(found, sides=source.told)
 
 
 def _source(corpus: str) -> Documents | TokenFiles:
@@ -120,9 +121,10 @@ def _source(corpus: str) -> Documents | TokenFiles:
         raise Unsupported(str(problem)) from None
 
 
-def _read(source: Documents) -> list[list[bytes]]:
+def _read(source: Documents, corpus: str) -> list[list[bytes]]:
     """The distinct documents: all of them, or those of either side that the source has itself."""
-    return [distinct(source.read()), *([distinct(source.held_out())] if source.held_out else [])]
+    sides = [source.read, *([source.held_out] if source.held_out else [])]
+    return [distinct(limited(read(), f"corpus {corpus}")) for read in sides]
 
 
 def _sides(texts: Sequence[list[bytes]], corpus: str) -> Sides:

@@ -8,6 +8,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from polybench.corpora.cache import cache_folder
+from polybench.corpora.reading import not_empty
 from polybench.corpora.source import TokenFiles
 from polybench.corpora.stream import Mapped, Stream, Tokens, joined
 from polybench.corpora.token_file import Content, TokenFile, check_ids, content, cut
@@ -27,7 +28,9 @@ def pretokenized(source: TokenFiles, tokenizer: str, held_out_share: float, layo
     Raises:
         Unsupported: a damaged file, an id beyond the vocabulary, or a tokenizer that would have to be trained.
     """
-    train, held_out = (list(map(TokenFile.of, files)) for files in (source.train, source.held_out))
+    train, held_out = (
+        [TokenFile.of(file, source.dtype) for file in not_empty(files)] for files in (source.train, source.held_out)
+    )
     known = [content(it, cache_folder() / "shards") for it in (*train, *held_out)]
     vocabulary, path, lengths_V = source.vocabulary, "", None
     if tokenizer.startswith("file:"):
@@ -45,7 +48,9 @@ def pretokenized(source: TokenFiles, tokenizer: str, held_out_share: float, layo
     if lengths_V is not None:
         lengths_V = _resized(lengths_V, vocabulary)
     streams = (_whole(train), _whole(held_out)) if held_out else _parted(train, held_out_share)
-    return Tokens(*streams, lengths_V, _hash(known, len(train), vocabulary, layout), vocabulary, path)
+    return Tokens(
+        *streams, lengths_V, _hash(known, len(train), vocabulary, layout), vocabulary, path, sides=source.told
+    )
 
 
 def _resized(lengths_V, vocabulary: int):  # type: ignore[no-untyped-def]

@@ -138,7 +138,7 @@ def _distinct(hash_S: np.ndarray, document_S: np.ndarray, bound: int) -> tuple[n
 
 @cache
 def _random() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Odd numbers that never change: of each byte, nought where it is of no word, of a place in a word, in a shingle."""
+    """Odd numbers that never change: of a byte, nought where it is of no word; of a place in a word; in a shingle."""
     import numpy as np
 
     odd = _mixed(np.arange(1, 257 + _LONG + WORDS, dtype=np.uint64)) | np.uint64(1)

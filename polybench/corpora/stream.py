@@ -34,7 +34,7 @@ class Tokens:
     the vocabulary. `tokenizer` is `bytes`, the path of a tokenizer.json, or nothing where others tokenized;
     `trained_D` are the first eight bytes of the SHA-256 of every training document, where these are known, and
     `trained_S` hashes of their shingles; `shared` is the share of the held-out shingles that is among them, None where
-    nobody looked.
+    nobody looked. `sides` says which files were held out by their names.
     """
 
     train_N: Stream
@@ -46,6 +46,7 @@ class Tokens:
     trained_D: np.ndarray | None = None
     trained_S: np.ndarray | None = None
     shared: float | None = None
+    sides: str = ""
 
     @property
     def vocabulary(self) -> int:

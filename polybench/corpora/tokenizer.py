@@ -104,7 +104,7 @@ class Coder:
 
     @cached_property
     def end(self) -> int:
-        """The id that ends a document: a well-known token's, if no text is encoded to it, else one more than there are."""
+        """The id that ends a document: a well-known token's that no text is encoded to, else one more than the last."""
         for name in _ENDS:
             id = self._inner.token_to_id(name)
             if id is not None and id not in self.encode_text(name):

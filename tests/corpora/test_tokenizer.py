@@ -245,5 +245,5 @@ def test_a_hostile_tokenizer_ends_in_a_sentence(corpus: str, tmp_path: Path, tol
 def test_a_tokenizer_of_no_such_size_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "t.json").open("wb") as stream:
         stream.truncate(1 << 40)
-    with pytest.raises(Unsupported, match="more than 256 MiB, which no tokenizer.json has"):
+    with pytest.raises(Unsupported, match=r"more than 256 MiB, which no tokenizer\.json has"):
         coder(f"file:{tmp_path}/t.json", [])
