@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
 
+from polybench.corpora.reading import readable
 from polybench.errors import Unsupported
 
 # Words in the names of files and folders that say which split it is.
@@ -78,7 +79,8 @@ def stamp(files: Iterable[Path], *more: str) -> str:
     """A hash of where files are, their sizes and times of change: equal as long as none was written to."""
     digest = hashlib.sha256(json.dumps(more).encode())
     for file in files:
-        s = file.stat()
+        with readable(file):
+            s = file.stat()
         digest.update(f"\n{file.resolve()}\0{s.st_size} {s.st_mtime_ns} {s.st_ctime_ns}".encode("utf-8", "replace"))
     return digest.hexdigest()[:16]
 
