@@ -16,11 +16,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from polybench.declarations import declared
 from polybench.errors import RegistryError, did_you_mean
 
 ENTRY_POINT_GROUP = "polybench"
 _PACKAGE = Path(__file__).parent
-_VERB = "register"
 
 
 @dataclass(frozen=True)
@@ -149,8 +149,11 @@ def _installed() -> Iterator[Extension]:
         if not paths:
             why = f"its module {point.value!r} cannot be found"
             yield Extension(activations.name, point.name, point.value, origin, error=why)
-        for path, module in paths:
-            yield from _read(path, module, origin, point.name)
+        found = [entry for path, module in paths for entry in _read(path, module, origin, point.name)]
+        if paths and not found:
+            why = f'{point.value} registers nothing; write @activations.register("name", ...) above a class'
+            yield Extension(activations.name, point.name, point.value, origin, error=why)
+        yield from found
 
 
 def _locate(module: str) -> list[tuple[Path, str]]:
@@ -181,50 +184,8 @@ def _read(path: Path, module: str, origin: str, label: str = "") -> Iterator[Ext
         beside = next((r.name for r in REGISTRIES if Path(r.folder).name == path.parent.name), activations.name)
         yield Extension(beside, label or path.stem, module, origin, error=f"{path.name}: {problem}")
         return
-    for node in tree.body:
-        if not isinstance(node, ast.ClassDef | ast.FunctionDef):
-            continue
-        for call in node.decorator_list:
-            registry = _registry_of(call)
-            if registry and isinstance(call, ast.Call) and call.args and isinstance(call.args[0], ast.Constant):
-                yield Extension(
-                    registry=registry,
-                    name=str(call.args[0].value),
-                    module=module,
-                    origin=origin,
-                    summary=(ast.get_docstring(node) or "").partition("\n")[0],
-                    facts={k.arg: v for k in call.keywords if k.arg and (v := _literal(k.value)) is not None},
-                    options=_options(node),
-                )
-
-
-def _registry_of(call: ast.expr) -> str:
-    """`activations` for a decorator written `@activations.register(...)`, else nothing."""
-    if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == _VERB:
-        owner = call.func.value
-        name = owner.id if isinstance(owner, ast.Name) else owner.attr if isinstance(owner, ast.Attribute) else ""
-        name = _FORMER.get(name, name)
-        return name if any(r.name == name for r in REGISTRIES) else ""
-    return ""
-
-
-def _options(node: ast.ClassDef | ast.FunctionDef) -> dict[str, tuple[str, Any]]:
-    if isinstance(node, ast.ClassDef):
-        methods = (n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__")
-        init = next(methods, None)
-        if init is None:
-            return {}
-        node = init
-    pairs = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
-    return {
-        arg.arg: (ast.unparse(arg.annotation) if arg.annotation else "", _literal(default))
-        for arg, default in pairs
-        if default is not None
-    }
-
-
-def _literal(node: ast.expr) -> Any:
-    try:
-        return ast.literal_eval(node)
-    except ValueError:
-        return None
+    for one in declared(tree, {r.name: r.name for r in REGISTRIES} | _FORMER):
+        error = f"{path.name}, {one.error}" if one.error else ""
+        yield Extension(
+            one.registry, one.name or label or path.stem, module, origin, one.summary, one.facts, one.options, error
+        )

@@ -90,7 +90,8 @@ def test_it_gets_every_kind_and_report(installed: dict[str, str], tmp_path: Path
 
 
 def test_a_broken_package_breaks_nothing_else(tmp_path: Path) -> None:
-    for name, source in (("broken", "def ("), ("twin", "@activations.register('relu')\nclass R: 'Another.'")):
+    sources = {"broken": "def (", "twin": "@activations.register('relu')\nclass R: 'Another.'", "silent": "x = 1"}
+    for name, source in sources.items():
         folder = tmp_path / name
         folder.mkdir()
         (folder / f"{name}_module.py").write_text(source, encoding="utf-8")
@@ -98,13 +99,13 @@ def test_a_broken_package_breaks_nothing_else(tmp_path: Path) -> None:
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n", encoding="utf-8")
         (info / "entry_points.txt").write_text(f"[polybench]\n{name} = {name}_module\n", encoding="utf-8")
-    both = {
-        name: {**os.environ, "PYTHONPATH": f"{tmp_path / name}{os.pathsep}{HERE.parent}"} for name in ("broken", "twin")
-    }
-    listed = polybench(both["broken"], tmp_path, "list")
-    assert listed.returncode == 0
-    assert "broken: broken_module.py" in listed.stdout
-    clash = polybench(both["twin"], tmp_path, "list")
+    each = {name: {**os.environ, "PYTHONPATH": f"{tmp_path / name}{os.pathsep}{HERE.parent}"} for name in sources}
+    told = {"broken": "broken: broken_module.py", "silent": "broken: silent_module registers nothing"}
+    for name, words in told.items():
+        listed = polybench(each[name], tmp_path, "list")
+        assert listed.returncode == 0
+        assert words in " ".join(listed.stdout.split())
+    clash = polybench(each["twin"], tmp_path, "list")
     assert clash.returncode == 2
     assert "polybench/activations/relu.py" in clash.stderr
     assert "twin (twin_module)" in clash.stderr

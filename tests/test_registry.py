@@ -32,3 +32,49 @@ def test_a_plug_in_that_says_the_former_name_is_found(former: str, now: Registry
     (entry,) = registry._read(tmp_path / "mine.py", "mine", "a plug-in")
     assert (entry.registry, entry.name, entry.error) == (now.name, "mine", "")
     assert getattr(registry, former) is now
+
+
+WAYS = {
+    "its own name": "from polybench.registry import activations as acts\n@acts.register('mine', branches=2)\nBODY",
+    "the module": "from polybench import registry as r\n@r.activations.register('mine', branches=2)\nBODY",
+    "the whole module": "import polybench.registry\n@polybench.registry.activations.register('mine', branches=2)\nBODY",
+    "a keyword": "IMPORT\n@activations.register(name='mine', branches=2)\nBODY",
+    "another variable": "IMPORT\na = activations\n@a.register('mine', branches=2)\nBODY",
+    "the verb alone": "IMPORT\nput = activations.register\n@put('mine', branches=2)\nBODY",
+    "constants": "IMPORT\nN, M = 1, 2\nNAME = 'mine'\nTWO = 2\n@activations.register(NAME, branches=TWO)\nBODY",
+    "a condition": "IMPORT\nif True:\n try:\n  @activations.register('mine', branches=2)\n  class Mine:\n   'Mine.'\n"
+    "   def __init__(self, *, p: int = 3): ...\n except ImportError: pass",
+    "a call": "IMPORT\nBODY\nactivations.register('mine', branches=2)(Mine)",
+    "a call that is kept": "IMPORT\nBODY\nMine = activations.register('mine', branches=2)(Mine)",
+}
+IMPORT = "from polybench.registry import activations"
+BODY = "class Mine:\n 'Mine.'\n def __init__(self, *, p: int = 3): ...\n"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_whatever_registers_when_it_is_run_is_found_when_it_is_read(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = WAYS[way].replace("IMPORT", IMPORT).replace("BODY", BODY)
+    (tmp_path / "mine.py").write_text(source, encoding="utf-8")
+    (entry,) = registry._read(tmp_path / "mine.py", "mine", "a plug-in")
+    assert (entry.registry, entry.name, entry.summary, entry.error) == ("activations", "mine", "Mine.", "")
+    assert (entry.facts, entry.options) == ({"branches": 2}, {"p": ("int", 3)})
+    monkeypatch.setattr(registry.activations, "_loaded", {})
+    exec(source, {"__name__": "mine"})
+    assert registry.activations._loaded["mine"].facts == {"branches": 2}
+
+
+def test_a_name_that_only_running_tells_is_told(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import os\n\n@activations.register(os.name)\nclass Mine: ...\n", encoding="utf-8"
+    )
+    (entry,) = registry._read(tmp_path / "mine.py", "mine", "a plug-in", "label")
+    assert (entry.name, entry.error) == ("label", "mine.py, line 3: it must be registered under a name written out")
+
+
+def test_what_is_below_a_function_or_of_others_registers_nothing(tmp_path: Path) -> None:
+    below = "def later():\n @activations.register('a')\n class A: ...\n"
+    text = f"{below}@others.register('b')\nclass B: ...\n@x\nclass C: ..."
+    (tmp_path / "mine.py").write_text(text, encoding="utf-8")
+    assert not list(registry._read(tmp_path / "mine.py", "mine", "a plug-in"))

@@ -13,6 +13,7 @@ from typing import Self
 
 from polybench.compare.points import machines
 from polybench.measure.kinds.pretrain import FINISHED_CURVE, FINISHED_TIME, OTHER_LOSSES, TRAIN_TIME, VAL_CURVE
+from polybench.measure.training_axes import corpora_of
 from polybench.measure.training_metrics import DERIVED, EQUAL_FLOPS, EQUAL_TIME, FLOPS, STEPS_TO, TIME_TO, TOKENS_TO
 from polybench.metric import Metric
 from polybench.record import Measurement, Record, Status
@@ -192,7 +193,7 @@ def _with_named_losses(run: Run) -> Run:
 
 def _named(record: Record) -> list[Measurement]:
     losses = record.get(OTHER_LOSSES.name)
-    corpora = str(dict(record.trial.cell.axes).get("eval_corpora", "")).split("+")
+    corpora = corpora_of(str(dict(record.trial.cell.axes).get("eval_corpora", "")))
     if losses is None or len(corpora) != len(losses.values):
         return []
     return [Measurement(f"{NAMED}{name}", (loss,)) for name, loss in zip(corpora, losses.values, strict=True)]

@@ -1,62 +1,44 @@
-"""From documents to tokens: a held-out split by document, a tokenizer, and a cache by content.
+"""From documents to tokens: two sides, a tokenizer, and a cache by content.
 
-No byte of a held-out document ever reaches training or the tokenizer's training. Equal documents
-count once, so that none of them can stand on both sides.
+No byte of a held-out document ever reaches training or the tokenizer's training.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polybench.corpora.cache import kept, recall, remember
+from polybench.corpora.finding import stamp
 from polybench.corpora.pretokenized import pretokenized
-from polybench.corpora.reading import stamp
+from polybench.corpora.reading import limited
+from polybench.corpora.sides import HELD_OUT_SHARE, Sides, as_given, distinct, divided, unlike
 from polybench.corpora.source import CorpusName, Documents, TokenFiles
 from polybench.corpora.stream import Tokens
-from polybench.corpora.tokenizer import Tokenizer, coder
+from polybench.corpora.tokenizer import Bytes, Coder, Tokenizer, coder
 from polybench.errors import Unsupported
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["HELD_OUT_SHARE", "Tokenizer", "Tokens", "documents", "held_out", "split", "tokens"]
+__all__ = ["Tokenizer", "Tokens", "documents", "held_out", "tokens"]
 
-HELD_OUT_SHARE = 0.1  # of the bytes, in whole documents
-_LAYOUT = 3  # bump when the split or the cached arrays change their meaning
+_LAYOUT = 4  # bump when the sides or the cached arrays change their meaning
 
 
 def documents(corpus: str) -> list[bytes]:
     """Distinct documents of a corpus of text, in the order of their hashes.
 
     Raises:
-        Unsupported: the text is not there, damaged, too little, or a corpus of token shards.
+        Unsupported: the text is not there, damaged, or a corpus of token shards.
     """
     source = _source(corpus)
     if isinstance(source, TokenFiles):
         raise Unsupported(f"corpus {corpus} has tokens, not documents")
-    train, held = _sides(source, corpus)
-    return _in_order(train + held)
-
-
-def split(texts: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
-    """(training, held out): whole documents from the front are held out until they make a tenth.
-
-    A document of more than two tenths is trained on, so that one giant does not become the test.
-    """
-    wanted = HELD_OUT_SHARE * sum(map(len, texts))
-    fitting = [i for i, text in enumerate(texts) if len(text) <= 2 * wanted]
-    held: set[int] = set()
-    size = 0
-    for i in fitting or [min(range(len(texts)), key=lambda i: len(texts[i]))]:
-        if size >= wanted or len(held) == len(texts) - 1:
-            break
-        size += len(texts[i])
-        held.add(i)
-    return [t for i, t in enumerate(texts) if i not in held], [texts[i] for i in sorted(held)]
+    return distinct(text for side in _read(source, corpus) for text in side)
 
 
 def tokens(corpus: str, tokenizer: str) -> Tokens:
@@ -76,25 +58,24 @@ def tokens(corpus: str, tokenizer: str) -> Tokens:
     known = stamp(files, str(_LAYOUT), corpus, tokenizer) if source.files else ""
     found = recall(known)
     if found is None:
-        train, held = _sides(source, corpus)
+        texts = _read(source, corpus)
         made_by = f"file {coder(tokenizer, []).json}" if path else tokenizer
-        name = _digest(f"{_LAYOUT} {made_by}", *([train, held] if source.held_out else [_in_order(train + held)]))
 
         def make() -> tuple[dict[str, np.ndarray], str]:
-            made = coder(tokenizer, train)
-            held_N = made.encode(held)
-            arrays = {"train_N": made.encode(train), "held_out_N": held_N, "bytes_V": made.lengths(held, held_N)}
-            return {**arrays, "trained_D": _marks(train)}, made.json
+            sides = _sides(texts, corpus)
+            made = coder(tokenizer, sides.train)
+            return _arrays(made, sides.train, sides.held_out, sides.trained_S, sides.shared), made.json
 
+        name = _digest(f"{_LAYOUT} {made_by}", *texts)
         found = kept(name, make)
         remember(known, name)
-    return found
+    return replace(found, sides=source.told)
 
 
 def held_out(corpus: str, tokenizer_of: Tokens) -> Tokens:
     """The held-out side of another corpus, by the tokenizer of `tokenizer_of`; `train_N` is a part of it, of no use.
 
-    Documents that `tokenizer_of` was trained on are left out. `hash` tells text and tokenizer.
+    Documents that repeat the text `tokenizer_of` was trained on are left out. `hash` tells text and tokenizer.
 
     Raises:
         Unsupported: as `tokens`; or one is text and the other tokens whose tokenizer is not known.
@@ -104,7 +85,8 @@ def held_out(corpus: str, tokenizer_of: Tokens) -> Tokens:
         if tokenizer_of.trained_D is not None:
             raise Unsupported(f"corpus {corpus} has tokens, of which nobody knows whether they are by this tokenizer")
         same = f"file:{tokenizer_of.tokenizer}" if tokenizer_of.tokenizer else "bytes"
-        return pretokenized(replace(source, vocabulary=tokenizer_of.vocabulary), same, HELD_OUT_SHARE, _LAYOUT)
+        found = pretokenized(replace(source, vocabulary=tokenizer_of.vocabulary), same, HELD_OUT_SHARE, _LAYOUT)
+        return replace(found, shared=None)  # what that is the share of is its own training text
     if not tokenizer_of.tokenizer:
         raise Unsupported(
             f"corpus {corpus} is text, but the tokens trained on are by an unknown tokenizer; "
@@ -113,25 +95,24 @@ def held_out(corpus: str, tokenizer_of: Tokens) -> Tokens:
     known = stamp(source.files, str(_LAYOUT), corpus, "beside", tokenizer_of.hash) if source.files else ""
     found = recall(known)
     if found is None:
-        held = _sides(source, corpus)[1]
-        if tokenizer_of.trained_D is not None:
-            trained = set(tokenizer_of.trained_D.tolist())
-            held = [text for text, mark in zip(held, _marks(held).tolist(), strict=True) if mark not in trained]
-        if not held:
-            raise Unsupported(f"every held-out document of corpus {corpus} is among those trained on")
-        name = _digest(f"{_LAYOUT} beside {tokenizer_of.hash}", held)
+        texts = _read(source, corpus)
 
         def make() -> tuple[dict[str, np.ndarray], str]:
+            held, shared = _sides(texts, corpus).held_out, None
+            if tokenizer_of.trained_D is not None and tokenizer_of.trained_S is not None:
+                trained = set(tokenizer_of.trained_D.tolist())
+                held = [text for text, mark in zip(held, _marks(held).tolist(), strict=True) if mark not in trained]
+                if not held:
+                    raise Unsupported(f"every held-out document of corpus {corpus} is among those trained on")
+                held, shared = unlike(held, tokenizer_of.trained_S, corpus)
             same = tokenizer_of.tokenizer
             made = coder(same if same == "bytes" else f"file:{same}", [])
-            held_N = made.encode(held)
-            bytes_V = made.lengths(held, held_N)
-            arrays = {"train_N": held_N[:1], "held_out_N": held_N, "bytes_V": bytes_V, "trained_D": _marks(held[:1])}
-            return arrays, made.json
+            return _arrays(made, [], held, None, shared), made.json
 
+        name = _digest(f"{_LAYOUT} beside {tokenizer_of.hash}", *texts)
         found = kept(name, make)
         remember(known, name)
-    return found
+    return replace(found, sides=source.told)
 
 
 def _source(corpus: str) -> Documents | TokenFiles:
@@ -141,30 +122,35 @@ def _source(corpus: str) -> Documents | TokenFiles:
         raise Unsupported(str(problem)) from None
 
 
-def _sides(source: Documents, corpus: str) -> tuple[list[bytes], list[bytes]]:
-    """(training, held out), by the source's own files or else by `split`."""
-    texts = _distinct(source.read())
-    if source.held_out is None:
-        if len(texts) < 2:
-            raise Unsupported(
-                f"corpus {corpus} has {len(texts)} document; one to train on and one to hold out are needed"
-            )
-        return split(texts)
-    held = _distinct(source.held_out())
-    again = set(held)
-    train = [text for text in texts if text not in again]
-    if not train or not held:
-        raise Unsupported(f"corpus {corpus} has {len(train)} documents to train on and {len(held)} held out")
-    return train, held
+def _read(source: Documents, corpus: str) -> list[list[bytes]]:
+    """The distinct documents: all of them, or those of either side that the source has itself."""
+    sides = [source.read, *([source.held_out] if source.held_out else [])]
+    return [distinct(limited(read(), f"corpus {corpus}")) for read in sides]
 
 
-def _distinct(texts: Iterable[bytes]) -> list[bytes]:
-    found = {hashlib.sha256(text).digest(): text for text in texts if text.strip()}
-    return [found[key] for key in sorted(found)]
+def _sides(texts: Sequence[list[bytes]], corpus: str) -> Sides:
+    return divided(texts[0], corpus) if len(texts) == 1 else as_given(texts[0], texts[1], corpus)
 
 
-def _in_order(texts: Sequence[bytes]) -> list[bytes]:
-    return sorted(texts, key=lambda text: hashlib.sha256(text).digest())
+def _arrays(
+    made: Bytes | Coder,
+    train: Sequence[bytes],
+    held: Sequence[bytes],
+    trained_S: np.ndarray | None,
+    shared: float | None,
+) -> dict[str, np.ndarray]:
+    """What is kept; arrays of no training text hold something that is never asked for, since none may be empty."""
+    import numpy as np
+
+    held_N = made.encode(held)
+    return {
+        "train_N": made.encode(train) if train else held_N[:1],
+        "held_out_N": held_N,
+        "bytes_V": made.lengths(held, held_N),
+        "trained_D": _marks(train or held[:1]),
+        "trained_S": np.zeros(1, np.uint64) if trained_S is None else trained_S,
+        "shared": np.array(np.nan if shared is None else shared),
+    }
 
 
 def _marks(texts: Sequence[bytes]) -> np.ndarray:

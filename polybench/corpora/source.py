@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
 
-from polybench.corpora.reading import matching
+from polybench.corpora.finding import Parts, matching
 from polybench.errors import RegistryError, Unsupported
 from polybench.registry import corpora
 
@@ -17,21 +18,34 @@ from polybench.registry import corpora
 class Documents:
     """Documents that are read when they are needed, and the files that they depend on.
 
-    A source of `held_out` documents of its own is split as it says; any other by `corpus.split`.
+    A source of `held_out` documents of its own has the sides that it says, and `told` says what was taken for them;
+    any other is divided by `sides.divided`.
     """
 
     files: Sequence[Path]
     read: Callable[[], Iterable[bytes]]
     held_out: Callable[[], Iterable[bytes]] | None = None
+    told: str = ""
+
+    @classmethod
+    def of(cls, parts: Parts, read: Callable[[Sequence[Path]], Iterable[bytes]]) -> Documents:
+        """What `read` finds in the files of either side."""
+        held_out = (lambda: read(parts.held_out)) if parts.held_out else None
+        return cls((*parts.train, *parts.held_out), lambda: read(parts.train), held_out, parts.told)
 
 
 @dataclass(frozen=True)
 class TokenFiles:
-    """Files of token ids; `held_out` may be empty. `vocabulary` 0 is to be found from the largest id."""
+    """Files of token ids; `held_out` may be empty, and `told` says what was taken for it.
+
+    `vocabulary` 0 is to be found from the largest id. `dtype` is the type of an id where the files do not say it.
+    """
 
     train: tuple[Path, ...]
     held_out: tuple[Path, ...]
     vocabulary: int = 0
+    dtype: str = ""
+    told: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,6 +71,8 @@ class CorpusName:
         meaning, pattern = facts.get("option") or ("", "")
         written = f"{name}: path/or/glob" + (f", or path#{meaning}" if meaning else "")
         path, sharp, option = rest.rpartition("#") if meaning and "#" in rest else (rest, "", "")
+        if sharp and (Path(rest).exists() or (("/" in option or has_magic(option)) and glob(rest, recursive=True))):
+            path, sharp, option = rest, "", ""  # what is there under that very name is a path
         if bool(facts.get("takes_path")) != bool(path):
             raise ValueError(
                 f"corpus {name!r} {f'is written {written}' if facts.get('takes_path') else 'takes no path'}"

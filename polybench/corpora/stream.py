@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import numpy as np
 
-# Dimension key: N tokens of a stream; V size of the vocabulary; D documents.
+# Dimension key: N tokens of a stream; V size of the vocabulary; D documents; S shingles.
 
 _LOOKS = 16  # slices after which mapped pages are given back; one slice can map 2 MiB, a large folio (Linux 6.18)
 
@@ -32,7 +32,9 @@ class Tokens:
 
     `bytes_V` is how many bytes each token stands for, None where nobody knows; `ids` is then the size of
     the vocabulary. `tokenizer` is `bytes`, the path of a tokenizer.json, or nothing where others tokenized;
-    `trained_D` are the first eight bytes of the SHA-256 of every training document, where these are known.
+    `trained_D` are the first eight bytes of the SHA-256 of every training document, where these are known, and
+    `trained_S` hashes of their shingles; `shared` is the share of the held-out shingles that is among them, None where
+    nobody looked. `sides` says which files were held out by their names.
     """
 
     train_N: Stream
@@ -42,10 +44,18 @@ class Tokens:
     ids: int = 0
     tokenizer: str = ""
     trained_D: np.ndarray | None = None
+    trained_S: np.ndarray | None = None
+    shared: float | None = None
+    sides: str = ""
 
     @property
     def vocabulary(self) -> int:
         return self.ids if self.bytes_V is None else len(self.bytes_V)
+
+    @property
+    def shared_text(self) -> str:
+        """`shared`, for people."""
+        return "not looked at" if self.shared is None else f"{self.shared:.2%}"
 
     @property
     def tokenizer_json(self) -> str:

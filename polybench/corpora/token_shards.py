@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from polybench.corpora.reading import is_held_out, matching
+import re
+
+from polybench.corpora.finding import matching, sided
 from polybench.corpora.source import TokenFiles
-from polybench.errors import Unsupported
 from polybench.registry import corpora
 
 
 @corpora.register(
     "tokens", source="nanoGPT, llm.c and modded-nanogpt .bin, or NumPy .npy", takes_path=True,
-    option=("vocabulary size", r"[1-9][0-9]*"), endings=(".bin", ".npy"),
+    option=("type,vocabulary size", r"u?int(8|16|32|64)(,[1-9][0-9]*)?|[1-9][0-9]*"), endings=(".bin", ".npy"),
 )  # fmt: skip
-def tokens(path: str, vocabulary: str = "0") -> TokenFiles:
-    """Token shards of nanoGPT, llm.c, modded-nanogpt or NumPy, memory-mapped; tokens:path#50304 says how many ids."""
-    files = matching(path, corpora.entry("tokens").facts["endings"])
-    held = tuple(f for f in files if is_held_out(f))
-    train = tuple(f for f in files if f not in held)
-    if not train:
-        raise Unsupported(f"all files of {path!r} are called validation, as {held[0].name}; none is to train on")
-    return TokenFiles(train, held, int(vocabulary))
+def tokens(path: str, option: str = "") -> TokenFiles:
+    """Token files of nanoGPT, llm.c, modded-nanogpt or NumPy, mapped; #50304 says how many ids, #int32 their type."""
+    parts = sided(path, matching(path, corpora.entry("tokens").facts["endings"]))
+    dtype, vocabulary = re.fullmatch(r"(\D+\d+)?,?(\d+)?", option).groups()  # type: ignore[union-attr]
+    return TokenFiles(parts.train, parts.held_out, int(vocabulary or 0), dtype or "", parts.told)

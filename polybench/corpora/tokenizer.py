@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -22,6 +25,10 @@ _END = "<|end|>"  # of a document, of a BPE trained here
 # What ends a document in the tokenizers of others: GPT-2 and Pythia; Llama 3; Llama 2, T5; Gemma; BERT; Qwen, SmolLM.
 _ENDS = (_END, "<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "[SEP]", "<|im_end|>")
 _BATCH = 4 << 20  # bytes of text that are encoded at a time
+_TASTE = 256  # characters of a text that are tried first
+_MOST_IDS = 32  # tokens a byte; a sane tokenizer makes about one of the worst, and normal forms up to eighteen of one
+_MOST_GROWTH = 64  # times as long as it was may a text become before it is cut
+_MOST_JSON = 256 << 20  # bytes; the largest vocabularies take about 40 MB
 _LEARN = 32 << 20  # bytes of text that a BPE is trained on at most; documents come in the order of their hashes
 
 
@@ -73,16 +80,19 @@ class Bytes:
 class Coder:
     """A tokenizer of the tokenizers package, from its JSON; it adds a document's end and nothing else."""
 
-    def __init__(self, json: str, origin: str = "the tokenizer"):
-        self.json, self.origin = json, origin
+    def __init__(self, described: str, origin: str = "the tokenizer"):
+        self.json, self.origin = described, origin
 
     @cached_property
     def _inner(self) -> Any:
         package = tokenizers()
-        try:
+        with _told(f"{self.origin} is no tokenizer.json"):
+            growth = math.prod(_growth(json.loads(self.json)))
+        if growth > _MOST_GROWTH:
+            raise Unsupported(f"{self.origin} makes texts {growth} times as long before it cuts them, which none needs")
+        with _told(f"{self.origin} is no tokenizer.json"):
             inner = package.Tokenizer.from_str(self.json)
-        except Exception as problem:  # the package raises nothing narrower
-            raise Unsupported(f"{self.origin} is no tokenizer.json: {problem}") from None
+        inner.encode_special_tokens = True  # what a text says is text, also where it says <|endoftext|>
         inner.no_truncation()
         inner.no_padding()
         inner.decoder = inner.decoder or package.decoders.ByteLevel()
@@ -94,9 +104,12 @@ class Coder:
 
     @cached_property
     def end(self) -> int:
-        """The id that ends a document: a well-known token, else one more than there are."""
-        found = (self._inner.token_to_id(name) for name in _ENDS)
-        return int(next((id for id in found if id is not None), self._size))
+        """The id that ends a document: a well-known token's that no text is encoded to, else one more than the last."""
+        for name in _ENDS:
+            id = self._inner.token_to_id(name)
+            if id is not None and id not in self.encode_text(name):
+                return int(id)
+        return self._size
 
     @property
     def vocabulary(self) -> int:
@@ -104,7 +117,7 @@ class Coder:
 
     def encode_text(self, text: str) -> list[int]:
         """Ids of a text without an end."""
-        return list(self._inner.encode(text, add_special_tokens=False).ids)
+        return self._ids([text])[0]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids; the end of a document and other special tokens are no text."""
@@ -117,9 +130,21 @@ class Coder:
         dtype = np.uint16 if self.vocabulary <= 1 << 16 else np.uint32
         parts = []
         for batch in _batches(texts):
-            found = self._inner.encode_batch([t.decode("utf-8", "replace") for t in batch], add_special_tokens=False)
-            parts += [np.array([*e.ids, self.end], dtype=dtype) for e in found]
+            found = self._ids([t.decode("utf-8", "replace") for t in batch])
+            parts += [np.array([*ids, self.end], dtype=dtype) for ids in found]
         return np.concatenate(parts)
+
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Of each text; first of a few letters of some, so that a tokenizer that makes much of little ends in time."""
+        for some in ([t[:_TASTE] for t in texts[:8]], texts):
+            with _told(f"{self.origin} cannot encode text"):
+                found = [e.ids for e in self._inner.encode_batch(some, add_special_tokens=False)]
+            for text, ids in zip(some, found, strict=True):
+                if len(ids) > _MOST_IDS * (len(text.encode("utf-8", "replace")) + 1):
+                    raise Unsupported(
+                        f"{self.origin} makes {len(ids)} tokens of {len(text)} characters, more than {_MOST_IDS} a byte"
+                    )
+        return found
 
     def lengths(self, texts: Sequence[bytes], stream_N: np.ndarray) -> np.ndarray:
         """Bytes that each token stands for, (V,): by the byte-level alphabet, where that adds up to the text.
@@ -139,8 +164,6 @@ class Coder:
 
     def alphabet_lengths(self) -> np.ndarray | None:
         """Bytes of each token, (V,), of a byte-level alphabet, in which one character stands for one byte."""
-        import json
-
         import numpy as np
 
         described = json.loads(self.json)
@@ -164,14 +187,16 @@ def coder(tokenizer: str, train: Sequence[bytes]) -> Bytes | Coder:
     return Coder(_bpe(train, int(tokenizer.partition("-")[2])))
 
 
-def of_json(json: str, origin: str) -> Bytes | Coder:
+def of_json(described: str, origin: str) -> Bytes | Coder:
     """The tokenizer that `Tokens.tokenizer_json` told of; `origin` says where that is. Coders raise Unsupported."""
-    return Bytes() if json == "bytes" else Coder(json, origin)
+    return Bytes() if described == "bytes" else Coder(described, origin)
 
 
 def of_file(path: Path) -> Coder:
     """The tokenizer in a tokenizer.json. Raises Unsupported when it cannot be read."""
     try:
+        if path.stat().st_size > _MOST_JSON:
+            raise Unsupported(f"{path} has more than {_MOST_JSON >> 20} MiB, which no tokenizer.json has")
         return Coder(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as problem:
         raise Unsupported(f"{path} cannot be read as a tokenizer.json: {problem}") from None
@@ -184,6 +209,29 @@ def tokenizers() -> Any:
     except ImportError:
         raise Unsupported("BPE and tokenizer.json need the tokenizers package: pip install tokenizers") from None
     return tokenizers
+
+
+def _growth(described: Any) -> Iterator[int]:
+    """How many times as long each step that replaces text may make it, of a described tokenizer or a part of it."""
+    if isinstance(described, dict):
+        if described.get("type") in ("Replace", "Prepend"):
+            pattern = described.get("pattern", {}).get("String") or "."
+            yield -(-len(described.get("content") or described.get("prepend") or "") // len(pattern)) or 1
+        described = list(described.values())
+    if isinstance(described, list):
+        for part in described:
+            yield from _growth(part)
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Whatever the package raises as one sentence; its panics are no Exception."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as problem:
+        raise Unsupported(f"{what}: {problem}") from None
 
 
 def _bpe(train: Sequence[bytes], size: int) -> str:

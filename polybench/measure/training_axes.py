@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, fields, replace
 from typing import Annotated, Any, Literal, Self
 
@@ -46,8 +47,13 @@ def _known_corpus(text: str) -> str:
     return str(name)
 
 
+def corpora_of(text: str) -> list[str]:
+    """Corpora joined by +, which a path may hold too: what stands behind one that joins looks like a name."""
+    return re.split(r"\+(?=[A-Za-z][\w-]*(?:[:+]|$))", text) if text else []
+
+
 def _known_corpora(text: str) -> str:
-    return "+".join(map(_known_corpus, text.split("+"))) if text else ""
+    return "+".join(map(_known_corpus, corpora_of(text)))
 
 
 def _known_shares(said: Any) -> str:

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from polybench.metric import Metric, Question
 
+# Facts of the text: the share of held-out shingles that is in training text too, and which files are on which side.
+SHARED, SIDES = "held-out shingles in training text", "sides of the text"
+DIVIDED = "divided here"  # where no file's name says its side
+
 EQUAL_TIME = Metric(
     "equal_time_loss", "nat/token", "lower", "seed",
     "Held-out loss at the time the fastest of the activations had finished: on the line between finished trainings "

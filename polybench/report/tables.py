@@ -11,6 +11,7 @@ from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import Point, by_place
 from polybench.document import Column, Entry, Table
 from polybench.measure.speed_metrics import THROTTLED, TIMED_BY, TOTAL
+from polybench.measure.training_metrics import DIVIDED, SHARED, SIDES
 from polybench.metric import Metric, Scale, scale_for
 from polybench.report.section import Section
 from polybench.report.wording import (
@@ -147,6 +148,10 @@ def _caption(comparisons: Comparisons, shared: Sequence[str], metrics: Sequence[
         parts.append(f"Differences of losses also survive Holm ({ALPHA:.0%}) over their cell, or are not resolved.")
     if any(m.varies_with != "nothing" and m.better != "neither" and not of_losses(m) for m in metrics):
         parts.append(f"Ratios also survive Benjamini-Hochberg ({ALPHA:.0%}) over their column, or are not resolved.")
+    shared = sorted({r.facts[SHARED] for p in rows for r in p.records if SHARED in r.facts})
+    parts += [f"Held-out runs of 13 words that training text has too: {', '.join(shared)}."] if shared else []
+    sides = sorted({r.facts[SIDES] for p in rows for r in p.records if r.facts.get(SIDES, DIVIDED) != DIVIDED})
+    parts += [f"By the names of its files: {'; '.join(sides)}."] if sides else []
     parts.append("Bold: best, with an interval that excludes the second.")
     return " ".join(parts)
 

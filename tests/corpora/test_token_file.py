@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from polybench.corpora import token_shingles
 from polybench.corpora.corpus import held_out, tokens
+from polybench.corpora.source import CorpusName
 from polybench.corpora.stream import Joined
+from polybench.corpora.token_file import _looks_like
 from polybench.errors import Unsupported
 from polybench.kind import kind_of
 
@@ -198,3 +202,107 @@ def test_memory_stays_flat_on_a_shard_of_a_gigabyte(tmp_path: Path) -> None:
     length, growth = map(float, done.stdout.split())
     assert length == 450_000_000
     assert growth < 50
+
+
+WIDE = np.random.default_rng(1).integers(0, 5000, 60_000)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint32", "int64", "uint64"])
+def test_ids_that_are_wider_than_they_say_are_refused_until_their_type_is_said(tmp_path: Path, dtype: str) -> None:
+    """60,000 uniform ids below 5,000 would be read as 120,000 or 240,000 ids, half of them 0, and learned well."""
+    file = tmp_path / "a.bin"
+    file.write_bytes(WIDE.astype(dtype).tobytes())
+    like = dtype.removeprefix("u")
+    with pytest.raises(Unsupported, match=rf"a\.bin looks like {like}, .* name it as tokens:{file}#{like}"):
+        tokens(f"tokens:{file}", "bytes")
+    np.save(tmp_path / "a.npy", WIDE)
+    right = tokens(f"tokens:{tmp_path}/a.npy", "bytes")
+    for option in (f"#{dtype}", f"#{like}"):
+        made = tokens(f"tokens:{file}{option}", "bytes")
+        assert np.array_equal(made.train_N[:], right.train_N[:])
+        assert np.array_equal(made.held_out_N[:], right.held_out_N[:])
+    assert tokens(f"tokens:{file}#{dtype},6000", "bytes").vocabulary == 6000
+    assert len(tokens(f"tokens:{file}#uint16", "bytes").train_N) > 54_000
+
+
+def test_padding_and_the_other_byte_order_are_seen_too(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(np.r_[WIDE, -100, -1].astype("<i4").tobytes())
+    (tmp_path / "b.bin").write_bytes(WIDE.astype(">i4").tobytes())
+    (tmp_path / "c.bin").write_bytes((WIDE + 100_000).astype("<i4").tobytes())
+    for name, told in (("a", "int32"), ("b", "big-endian 32-bit ids; turn them round"), ("c", "int32")):
+        with pytest.raises(Unsupported, match=f"looks like {told}"):
+            tokens(f"tokens:{tmp_path}/{name}.bin", "bytes")
+
+
+@given(st.integers(2, 65_536), st.integers(32, 400), st.randoms(use_true_random=False))
+@settings(max_examples=200, deadline=None)
+def test_uint16_never_looks_like_anything_else(vocabulary: int, count: int, random: object) -> None:
+    ids = np.random.default_rng(random.getrandbits(32)).integers(0, vocabulary, count)  # type: ignore[attr-defined]
+    data = ids.astype("<u2").tobytes()
+    assert _looks_like(data, len(data)) == ""
+
+
+@pytest.mark.parametrize(
+    ("write", "option", "told"),
+    [
+        (llm_c, "int32", "says itself that its ids are uint16; leave #int32 away"),
+        (npy, "uint16", "says itself that its ids are int64; leave #uint16 away"),
+        (raw, "int64", "has 10006 bytes, so its last int64 at byte 10000 is cut off"),
+    ],
+)
+def test_a_type_that_cannot_be_is_told(
+    tmp_path: Path, write: Callable[[Path, np.ndarray], Path], option: str, told: str
+) -> None:
+    file = write(tmp_path / ("a.npy" if write is npy else "a.bin"), np.r_[IDS, 1, 2, 3])
+    with pytest.raises(Unsupported, match=re.escape(told)):
+        tokens(f"tokens:{file}#{option}", "bytes")
+    assert tokens(f"tokens:{llm_c(tmp_path / 'b.bin', IDS)}#uint16,1000", "bytes").vocabulary == 1000
+
+
+@pytest.mark.parametrize("option", ["int", "int33", "int32,", ",5", "int32,0", "5,int32", "int3250304"])
+def test_an_option_is_a_type_and_a_size_and_nothing_else(tmp_path: Path, option: str) -> None:
+    file = raw(tmp_path / "a.bin", IDS)
+    with pytest.raises(ValueError, match="is written tokens: path/or/glob, or path#type,vocabulary size"):
+        CorpusName.parse(f"tokens:{file}#{option}")
+
+
+def documents(count: int, ids: np.random.Generator, end: int = 50256) -> list[np.ndarray]:
+    return [np.r_[ids.integers(0, 1000, 199), end] for _ in range(count)]
+
+
+@pytest.mark.parametrize("copied", [0, 3, 10])
+def test_what_of_held_out_tokens_is_trained_on_is_told(tmp_path: Path, copied: int) -> None:
+    """Of ten documents held out some are in training too, at another place of another file."""
+    ids = np.random.default_rng(2)
+    held, others = documents(10, ids), documents(40, ids)
+    llm_c(tmp_path / "train_1.bin", np.concatenate([*others[:20], *held[:copied]]))
+    llm_c(tmp_path / "train_2.bin", np.concatenate(others[20:]))
+    llm_c(tmp_path / "val.bin", np.concatenate(held))
+    made = tokens(f"tokens:{tmp_path}", "bytes")
+    assert made.shared == pytest.approx(copied / 10, abs=0.001)
+    assert made.shared_text == f"{made.shared:.2%}"
+    assert held_out(f"tokens:{tmp_path}", made).shared_text == "not looked at"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("polybench.corpora.pretokenized.shared", None)  # not worked out again
+        assert tokens(f"tokens:{tmp_path}", "bytes").shared == made.shared
+
+
+def test_a_part_of_many_shingles_tells_about_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = np.random.default_rng(3)
+    held, others = documents(100, ids), documents(100, ids)
+    train_N, held_N = np.concatenate([*others, *held[:30]]), np.concatenate(held)
+    whole = token_shingles.shared(train_N, held_N, 50256)
+    assert whole == pytest.approx(0.3, abs=0.001)  # windows that begin with one token twice do not count
+    monkeypatch.setattr(token_shingles, "_CHUNK", 100)
+    assert token_shingles.shared(train_N, held_N, 50256) == whole
+    monkeypatch.setattr(token_shingles, "_ENOUGH", len(held_N) // 8)
+    part = token_shingles.shared(train_N, held_N, 50256)
+    assert part == pytest.approx(0.3, abs=0.03)
+    assert part != whole
+
+
+def test_where_documents_cannot_be_told_nothing_is_said(tmp_path: Path) -> None:
+    raw(tmp_path / "a.bin", IDS)
+    assert tokens(f"tokens:{tmp_path}/a.bin", "bytes").shared_text == "not looked at"
+    assert token_shingles.shared(np.full(1000, 7), np.full(1000, 7), 50256) is None
+    assert token_shingles.shared(IDS[:5], IDS[:5], 50256) is None

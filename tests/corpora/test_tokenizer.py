@@ -159,6 +159,8 @@ def test_what_was_trained_on_is_not_held_out_of_another_corpus(corpus: str, tmp_
     (tmp_path / "other" / "train.jsonl").write_text('{"text": "to be trained on"}')
     other = held_out(f"jsonl:{tmp_path}/other", trained_on)
     assert np.array_equal(other.held_out_N, trained_on.held_out_N)
+    for i in range(len(TEXTS)):
+        (tmp_path / "other" / f"{i}.jsonl").unlink()
     (tmp_path / "other" / "val.jsonl").write_text(trained_json(trained_on.train_N))
     with pytest.raises(Unsupported, match=r"every held-out document of corpus .* is among those trained on"):
         held_out(f"jsonl:{tmp_path}/other", trained_on)
@@ -181,3 +183,67 @@ def test_shards_take_vocabulary_and_bytes_from_a_tokenizer_json(corpus: str, tmp
     assert np.array_equal(beside.held_out_N, text.held_out_N)
     with pytest.raises(Unsupported, match="nobody knows"):
         held_out(f"tokens:{tmp_path}/*.bin", text)
+
+
+ENDS = ["<|end|>", "<|endoftext|>", "</s>", "[SEP]"]
+
+
+@pytest.mark.parametrize("made_by", ["bpe-300", "bpe-400", *ENDS])
+def test_what_a_text_says_is_never_the_end_of_a_document(
+    made_by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """200 documents that write the special token out: as many ends as documents, and every byte is counted."""
+    monkeypatch.setenv("POLYBENCH_CACHE", str(tmp_path / "cache"))
+    word = made_by if made_by in ENDS else "<|end|>"
+    texts = [f"{i * 7919 % 1000} markup {word} of page {i}, {word}" + f" x{i}" * (i % 30) for i in range(200)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in texts))
+    made = tokens(f"jsonl:{tmp_path}/a.jsonl", byte_level(tmp_path / "t.json", word) if word == made_by else made_by)
+    streams = made.train_N[:], made.held_out_N[:]
+    end = streams[0][-1]
+    assert sum(int((s == end).sum()) for s in streams) == 200
+    assert made.bytes_V is not None
+    assert sum(made.bytes_V[s].sum() for s in streams) == size(texts)
+    assert len(set(made.bytes_V.tolist())) > 2  # exact, not the mean
+
+
+def test_a_known_end_that_is_an_ordinary_token_ends_no_document(tmp_path: Path) -> None:
+    """A word of the vocabulary that is called </s> may come of any text."""
+    vocabulary = {c: i for i, c in enumerate(sorted(pre.ByteLevel.alphabet()))}
+    made = tokenizers.Tokenizer(models.WordLevel({**vocabulary, "</s>": len(vocabulary)}, unk_token="a"))
+    made.pre_tokenizer = pre.WhitespaceSplit()
+    made.save(str(tmp_path / "t.json"))
+    read = coder(f"file:{tmp_path}/t.json", [])
+    assert read.encode_text("a </s> b")[1] == len(vocabulary) != read.end == len(vocabulary) + 1
+
+
+def described(**parts: object) -> str:
+    made = tokenizers.Tokenizer(models.BPE({"a": 0, "b": 1}, [], unk_token="a"))
+    return json.dumps({**json.loads(made.to_str()), **parts})
+
+
+def replaces(content: str, times: int) -> dict[str, object]:
+    one = {"type": "Replace", "pattern": {"String": "a"}, "content": content}
+    return {"type": "Sequence", "normalizers": [one] * times}
+
+
+HOSTILE = {
+    "makes texts 1000000000000 times as long": described(normalizer=replaces("a" * 10, 12)),
+    "makes 12800 tokens of 256 characters, more than 32 a byte": described(normalizer=replaces("a" * 50, 1)),
+    "is no tokenizer.json: ": '{"normalizer": ' + "[" * 100_000,
+    "is no tokenizer.json:": described(normalizer={"type": "Precompiled", "precompiled_charsmap": "AAAA"}),
+}
+
+
+@pytest.mark.parametrize("told", HOSTILE)
+def test_a_hostile_tokenizer_ends_in_a_sentence(corpus: str, tmp_path: Path, told: str) -> None:
+    (tmp_path / "t.json").write_text(HOSTILE[told])
+    (tmp_path / "text" / "a.txt").write_text("a" * 500)
+    with pytest.raises(Unsupported, match=f"t.json {told}"):
+        coder(f"file:{tmp_path}/t.json", []).encode([b"a" * 5000])
+
+
+def test_a_tokenizer_of_no_such_size_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "t.json").open("wb") as stream:
+        stream.truncate(1 << 40)
+    with pytest.raises(Unsupported, match=r"more than 256 MiB, which no tokenizer\.json has"):
+        coder(f"file:{tmp_path}/t.json", [])

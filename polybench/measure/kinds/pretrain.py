@@ -7,16 +7,19 @@ from dataclasses import asdict
 
 from polybench.errors import Diverged, OverBudget
 from polybench.kind import Fact, Item, Progress
-from polybench.measure.training_axes import GLANCE, TrainingAxes, TrainingProtocol, training_seconds
+from polybench.measure.training_axes import GLANCE, TrainingAxes, TrainingProtocol, corpora_of, training_seconds
 from polybench.measure.training_metrics import (
     CLIPPED,
     COMPILE,
     DERIVED,
+    DIVIDED,
     DYNAMICS,
     FLOPS,
     LEARNING_RATE,
     PER_STEP,
     PRODUCT_RATE,
+    SHARED,
+    SIDES,
     UTILISATION,
 )
 from polybench.metric import Metric, Price, Question
@@ -104,9 +107,12 @@ def pretrain(trials: Sequence[Trial], axes: TrainingAxes, protocol: TrainingProt
     course = Course(trial, filled, protocol)
     model, text = course.model, course.text
     yield 0, Fact("corpus", text.hash)
-    further_texts = {name: other_text(name, text) for name in axes.eval_corpora.split("+") if name}
+    yield 0, Fact(SHARED, text.shared_text)
+    yield 0, Fact(SIDES, text.sides or DIVIDED)
+    further_texts = {name: other_text(name, text) for name in corpora_of(axes.eval_corpora)}
     for name, other in further_texts.items():
         yield 0, Fact(f"corpus {name}", other.hash)
+        yield 0, Fact(f"{SHARED} of {name}", other.shared_text)
     if trial.rate is not None:
         yield 0, Measurement(LEARNING_RATE.name, (trial.rate,))
     yield 0, Measurement(PARAMETERS.name, (float(sum(p.numel() for p in model.parameters())),))
