@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -38,7 +39,7 @@ def matching(path: str, endings: tuple[str, ...]) -> list[Path]:
         Unsupported: there is none.
     """
     found: set[Path] = set()
-    for one in [Path(path)] if Path(path).exists() else map(Path, glob(path, recursive=True)):
+    for one in [Path(path)] if os.path.exists(path) else map(Path, glob(path, recursive=True)):
         if one.is_file():
             found.add(one)
         elif one.is_dir() and (one == Path(path)):
@@ -92,7 +93,7 @@ def _is_data(file: Path) -> bool:
 
 def _base(path: str) -> Path:
     """The folder that a path or glob names for certain."""
-    if Path(path).exists():
+    if os.path.exists(path):
         return Path(path) if Path(path).is_dir() else Path(path).parent
     parts = Path(path).parts
     return Path(*parts[: next((i for i, part in enumerate(parts) if has_magic(part)), len(parts) - 1)])

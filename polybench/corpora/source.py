@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ class CorpusName:
         meaning, pattern = facts.get("option") or ("", "")
         written = f"{name}: path/or/glob" + (f", or path#{meaning}" if meaning else "")
         path, sharp, option = rest.rpartition("#") if meaning and "#" in rest else (rest, "", "")
-        if sharp and (Path(rest).exists() or (("/" in option or has_magic(option)) and glob(rest, recursive=True))):
+        if sharp and (os.path.exists(rest) or (("/" in option or has_magic(option)) and glob(rest, recursive=True))):
             path, sharp, option = rest, "", ""  # what is there under that very name is a path
         if bool(facts.get("takes_path")) != bool(path):
             raise ValueError(
