@@ -121,11 +121,11 @@ def _ends(comparison: Comparison) -> tuple[float, float]:
 def _caption(comparisons: Comparisons, shared: Sequence[str], metrics: Sequence[Metric], rows: Sequence[Point]) -> str:
     parts = [f"Kind {rows[0].cell.kind} on {', '.join([comparisons.run.device, *shared])}."]
     ways = {m.varies_with for m in metrics if m.better != "neither"}
-    repeats = max(len(p.records) for p in rows)
+    repeats, grid = max(len(p.records) for p in rows), comparisons.grid
     if "sample" in ways:
         timed = [m for p in rows for r in p.records for m in r.measurements if m.metric == TOTAL.name]
         counts = sorted({len(m.values) for m in timed})
-        margin = comparisons.grid.margin(rows[0].benchmark)
+        margin = grid.margin(rows[0].benchmark)
         blocks = " to ".join(map(str, sorted({counts[0], counts[-1]}))) if counts else "no"
         parts.append(
             f"Medians over {repeats} launch{'es' * (repeats > 1)} of {blocks} blocks; ratios are taken inside a block "
@@ -144,7 +144,12 @@ def _caption(comparisons: Comparisons, shared: Sequence[str], metrics: Sequence[
     if "nothing" in ways:
         parts.append("Bytes and counts are exact.")
     if any(map(of_losses, metrics)):
-        parts.append(f"Differences of losses also survive Holm ({ALPHA:.0%}) over their cell, or are not resolved.")
+        parts.append(
+            f"Differences of losses also survive their looks and Holm ({ALPHA:.0%}) over their cell, or are not "
+            "resolved."
+        )
+        margins = {m.unit: grid.loss_margin(rows[0].benchmark, m) for m in metrics if m.varies_with == "seed"}
+        parts += [f"Same: shown to be within {margin:g} {unit}." for unit, margin in margins.items() if margin]
     if any(m.varies_with != "nothing" and m.better != "neither" and not of_losses(m) for m in metrics):
         parts.append(f"Ratios also survive Benjamini-Hochberg ({ALPHA:.0%}) over their column, or are not resolved.")
     parts.append("Bold: best, with an interval that excludes the second.")
