@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from polybench.looks import level
+from polybench.looks import share
 from polybench.stats import (
     ALPHA,
     CONFIDENCE_SEED,
@@ -40,25 +40,23 @@ class MoreSeeds:
         return f"about {self.count} more seed{'s' * (self.count > 1)}{' to show it is the same' * self.same}"
 
 
-def more_seeds(
-    differences: Sequence[float], tests: int = 1, margin: float = 0.0, counts: tuple[int, ...] = ()
-) -> MoreSeeds | None:
+def more_seeds(differences: Sequence[float], tests: int = 1, margin: float = 0.0, look: int = 2) -> MoreSeeds | None:
     """How many more pairs would settle it with a power of 80 %, if mean and spread stay; None beyond 1000.
 
     By telling the mean from 0 or, where there is a margin, by showing that it lies within, whichever is sooner; at
-    the strictest step of Holm over so many `tests`, and as a further look after those of `counts`.
+    the strictest step of Holm over so many `tests`, and as the next `look`.
     """
     n = len(differences)
     if n < 2:
         return None
     mean, spread = abs(statistics.fmean(differences)), statistics.stdev(differences)
+    error = ALPHA / tests * share(look)
 
     def apart(total: int) -> float:
-        error = 2 * level(ALPHA / tests / 2, (*counts, total))
         return t_power(total - 1, _errors(mean, spread, total), 1 - error)
 
     def within(total: int) -> float:
-        confidence = max(CONFIDENCE_SEED, 1 - 2 * level(ALPHA / tests, (*counts, total)))
+        confidence = max(CONFIDENCE_SEED, 1 - 2 * error)  # of a one-sided test
         near, far = (t_power(total - 1, _errors(margin + m, spread, total), confidence) for m in (-mean, mean))
         return near + far - 1
 

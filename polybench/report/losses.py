@@ -11,10 +11,10 @@ from polybench.compare.comparison import Comparison
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.derive import reading
 from polybench.compare.points import Point, by_place, of_seeds
-from polybench.compare.seeds import counted
+from polybench.compare.seeds import look_of
 from polybench.corrections import holm_of
 from polybench.document import Column, Entry, Table
-from polybench.looks import FIRST, both_sides
+from polybench.looks import FIRST, LATER, over_looks
 from polybench.record import Status
 from polybench.report.section import Section
 from polybench.report.wording import (
@@ -116,7 +116,7 @@ def _caption(reference: str, shared: Sequence[str], seeds: int, margin: float, l
     return (
         f"On {', '.join(shared)}. Differences from {reference} are paired by seed and carry {CONFIDENCE_SEED:.0%} t "
         f"intervals. This is look {len(looks) + 1}, at {seeds} seed{'s' * (seeds > 1)}{before}: every p counts its "
-        f"looks, of which the first may spend {FIRST:.0%} of the error and each later one as much of what is left, "
+        f"looks, of which the first may spend {FIRST:.0%} of the error and all later ones {LATER:.0%}, "
         "so that seeds can be added where the table advises it. Better or worse is what has an interval that excludes "
         f"0 and a t p of at most {ALPHA:.0%} after Holm over the activations of the cell. {equal}All else is not "
         "resolved; of what lost seeds by divergence nothing is said. The exact sign-flip p stands beside it for those "
@@ -133,7 +133,7 @@ def _sign_flips(comparisons: Comparisons, cells: Cells) -> dict[Point, float]:
         differences = {c: comparisons.grid.differences(c.point, c.against, c.metric) for c in family}
         looks = comparisons.grid.looks(family[0].benchmark)
         corrected = holm_of({
-            c: 1.0 if c.diverged else both_sides(sign_flip(list(d.values())), counted(d, looks))
+            c: 1.0 if c.diverged else over_looks(sign_flip(list(d.values())), look_of(d, looks))
             for c, d in differences.items()
             if len(d) <= MOST_PAIRS
         })  # fmt: skip

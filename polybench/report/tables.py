@@ -92,7 +92,8 @@ def _best(comparisons: Sequence[Comparison]) -> set[Point]:
     """In each group of comparable cells the best one, if its interval excludes the second's."""
     best: set[Point] = set()
     judged = [c for c in comparisons if c.metric.better != "neither"]
-    sound = [c for c in judged if c.value is not None and math.isfinite(c.value) and not c.point.trouble()]
+    sound = [c for c in judged if c.value is not None and math.isfinite(c.value)]
+    sound = [c for c in sound if not (c.point.trouble() or c.diverged)]
     for group in by_place(sound).values():
         if len(group) < 2:
             continue

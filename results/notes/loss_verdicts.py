@@ -14,7 +14,7 @@ import random
 import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from itertools import product
 from math import sqrt
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from polybench.compare.points import by_place
 from polybench.corrections import holm, resolves
 from polybench.measure.kinds.pretrain import VAL_LOSS
 from polybench.run.store import load
-from polybench.stats import ALPHA, paired, t_quantile, t_test
+from polybench.stats import ALPHA, t_quantile, t_test
 
 PUBLISHED = Path(__file__).parent.parent / "published"
 SD, MARGIN, ROUNDS, MOST = 0.006, 0.01, 3, 300
@@ -57,21 +57,18 @@ def _until_the_interval_clears_zero(values: Sequence[float], confidence: float) 
     return next((m - n for m in wide), None)
 
 
-@dataclass
 class Seeds:
-    """Differences from the reference, drawn as far as they are asked for."""
+    """Differences from the reference, drawn as far as they are asked for; `spread` is the sd of one."""
 
-    truth: Sequence[float]
-    draw: random.Random
-
-    def __post_init__(self) -> None:
-        self.found: list[dict[int, float]] = [{} for _ in self.truth]
+    def __init__(self, truth: Sequence[float], spread: float, draw: random.Random):
+        self.truth, self.spread, self.draw = truth, spread, draw
+        self.found: list[dict[int, float]] = [{} for _ in truth]
 
     def upto(self, count: int) -> Differences:
         for seed in range(len(self.found[0]), count):
-            shared = self.draw.gauss(0, SD / sqrt(2))
+            shared = self.draw.gauss(0, self.spread / sqrt(2))
             for true, own in zip(self.truth, self.found, strict=True):
-                own[seed] = true + self.draw.gauss(0, SD / sqrt(2)) - shared
+                own[seed] = true + self.draw.gauss(0, self.spread / sqrt(2)) - shared
         return [{s: d[s] for s in range(count)} for d in self.found]
 
 
@@ -80,23 +77,23 @@ def wrong(word: str, true: float) -> bool:
     return abs(true) >= MARGIN - 1e-9 if word == "same" else told is not None and told * true <= 0
 
 
-def rounds(rule: Rule, truth: Sequence[float], first: int, advised: Callable[..., int], draw: random.Random) -> list[bool]:
-    """Whether anything false was said by the end of each round in which the advice is followed."""
-    seeds, looks, count, said, ever = Seeds(truth, draw), list[frozenset[int]](), first, [], False
+def rounds(rule: Rule, seeds: Seeds, first: int, most: bool) -> list[bool]:
+    """Whether anything false was said by the end of each round in which the least or the most advice is followed."""
+    looks, count, said, ever = list[frozenset[int]](), first, list[bool](), False
     for _ in range(ROUNDS):
         words = rule(seeds.upto(count), looks)
-        ever |= any(wrong(word, true) for (word, _), true in zip(words, truth, strict=True))
+        ever |= any(wrong(word, true) for (word, _), true in zip(words, seeds.truth, strict=True))
         said.append(ever)
-        more = [n for word, n in words if word == "unresolved" and n]
+        more = [n for word, n in words if word == "unresolved" and n and count + n <= MOST]
         if more:
             looks.append(frozenset(range(count)))
-            count = min(MOST, count + advised(more)) if count < MOST else count + 1
+            count += max(more) if most else min(more)
     return said
 
 
 def followed(rule: Rule, true: float, first: int, draw: random.Random) -> tuple[int, bool] | None:
     """The advice of a first activation beside others alike, and whether it was decided when that was followed."""
-    seeds = Seeds((true,) * 4, draw)
+    seeds = Seeds((true,) * 4, SD, draw)
     word, more = rule(seeds.upto(first), ())[0]
     if word != "unresolved" or more is None or first + more > MOST:
         return None
@@ -120,15 +117,16 @@ def percent(share: float) -> str:
 
 
 def family_errors(count: int, draw: random.Random) -> None:
-    print("| truth, nat | seeds at first | advice followed | rule | one look | two | three |\n|---|---:|---|---|---:|---:|---:|")
-    truths = {"0, 0, 0, 0": (0.0,) * 4, "0, 0, 0.01, 0.01": (0.0, 0.0, MARGIN, MARGIN), "0.01, four times": (MARGIN,) * 4}
-    for name, truth in truths.items():
-        for first in (3, 8):
-            for called, advised in (("the least", min), ("the most", max)):
-                for rule in (before, now):
-                    said = [rounds(rule, truth, first, advised, draw) for _ in range(count)]
-                    shares = " | ".join(percent(statistics.fmean(at)) for at in zip(*said, strict=True))
-                    print(f"| {name} | {first} | {called} | {rule.__name__} | {shares} |", flush=True)
+    print("| true differences, nat | sd | seeds at first | advice followed | rule | one look | two | three |")
+    print("|---|---:|---:|---|---|---:|---:|---:|")
+    for truth in ((0.0,) * 4, (0.0, 0.0, MARGIN, MARGIN), (MARGIN,) * 4):
+        for spread, first, most in product((SD, 5 * SD), (3, 8), (False, True)):
+            for rule in (before, now) if not any(truth) else (now,):
+                said = [rounds(rule, Seeds(truth, spread, draw), first, most) for _ in range(count)]
+                shares = " | ".join(percent(statistics.fmean(at)) for at in zip(*said, strict=True))
+                told = ", ".join(f"{t:g}" for t in truth)
+                which = "the most" if most else "the least"
+                print(f"| {told} | {spread:g} | {first} | {which} | {rule.__name__} | {shares} |", flush=True)
 
 
 def power_of_advice(count: int, draw: random.Random) -> None:
@@ -143,7 +141,7 @@ def power_of_advice(count: int, draw: random.Random) -> None:
 
 
 def splits(count: int, draw: random.Random) -> None:
-    print("| run | cells | pairs a split | called better or worse | splits with any | called same | 0 in the 95 % interval |")
+    print("| run | cells | pairs | called better or worse | splits with any | called same | 0 in the interval |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     for name in ("pretrain-cpu", "scaling-cpu"):
         places = by_place(Comparisons.of(load(PUBLISHED / name)).to_reference(VAL_LOSS.name).values())
