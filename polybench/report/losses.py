@@ -106,7 +106,7 @@ def _loss_table(comparisons: Comparisons, benchmark: str, cells: Cells, first: s
 
 
 def _caption(reference: str, shared: Sequence[str], seeds: int, margin: float, looks: Sequence[int]) -> str:
-    before = f", after {' and '.join(map(str, looks))}" if looks else ""
+    before = f", and before at {' and '.join(map(str, looks))}" if looks else ""
     equal = (
         f"Same is what has an interval within {margin:g} nat/token of 0 and a p of two one-sided t tests of at most "
         f"{ALPHA:.0%}, after the same corrections. "
@@ -115,13 +115,13 @@ def _caption(reference: str, shared: Sequence[str], seeds: int, margin: float, l
     )
     return (
         f"On {', '.join(shared)}. Differences from {reference} are paired by seed and carry {CONFIDENCE_SEED:.0%} t "
-        f"intervals. This is look {len(looks) + 1}, at {seeds} seed{'s' * (seeds > 1)}{before}: every p counts its "
-        f"looks, of which the first may spend {FIRST:.0%} of the error and all later ones {LATER:.0%}, "
-        "so that seeds can be added where the table advises it. Better or worse is what has an interval that excludes "
-        f"0 and a t p of at most {ALPHA:.0%} after Holm over the activations of the cell. {equal}All else is not "
+        f"intervals. Judged at {seeds} seed{'s' * (seeds > 1)}{before}, and every p counts how often: the first time "
+        f"may spend {FIRST:.0%} of the error, all later ones together {LATER:.0%}, so that seeds can be added as the "
+        f"table advises. Better or worse is what has an interval that excludes 0 and a t p of at most {ALPHA:.0%} "
+        f"after Holm over the activations of the cell. {equal}All else is not "
         "resolved; of what lost seeds by divergence nothing is said. The exact sign-flip p stands beside it for those "
         f"who doubt that the differences are normal: of {seeds} seeds it is at least {2.0 ** (1 - seeds):.2g} before "
-        f"any correction. More seeds: about how many would settle it at a next look with a power of {POWER:.0%}, at "
+        f"any correction. More seeds: about how many would settle it the next time with a power of {POWER:.0%}, at "
         "the strictest step of Holm, if mean and spread stay."
     )
 

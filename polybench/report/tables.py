@@ -149,8 +149,8 @@ def _caption(comparisons: Comparisons, shared: Sequence[str], metrics: Sequence[
             f"Differences of losses also survive their looks and Holm ({ALPHA:.0%}) over their cell, or are not "
             "resolved."
         )
-        margins = {m.unit: grid.loss_margin(rows[0].benchmark, m) for m in metrics if m.varies_with == "seed"}
-        parts += [f"Same: shown to be within {margin:g} {unit}." for unit, margin in margins.items() if margin]
+        margin = max(grid.loss_margin(rows[0].benchmark, m) for m in metrics)
+        parts += [f"Same: shown to be within {margin:g} nat/token."] if margin else []
     if any(m.varies_with != "nothing" and m.better != "neither" and not of_losses(m) for m in metrics):
         parts.append(f"Ratios also survive Benjamini-Hochberg ({ALPHA:.0%}) over their column, or are not resolved.")
     parts.append("Bold: best, with an interval that excludes the second.")

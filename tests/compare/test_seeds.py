@@ -16,6 +16,7 @@ from polybench.compare.comparison import Comparison
 from polybench.compare.seeds import look_of
 from polybench.run.store import Run
 from polybench.stats import ALPHA
+from polybench.stopping import POWER
 
 LOOK = frozenset
 BASE = [3.0, 3.4, 3.2, 3.1, 3.3, 3.25]
@@ -82,7 +83,7 @@ def test_looks_are_counted_by_the_seeds_of_a_comparison() -> None:
 @pytest.mark.parametrize("most", [False, True], ids=["the least advice", "the most"])
 def test_following_the_advice_three_times_costs_no_error(notes: ModuleType, most: bool) -> None:
     """Four activations that equal the reference, judged three times, as reports advised; without counting it costs."""
-    draw, families = random.Random(1), 400
+    draw, families = random.Random(1), 250
 
     def said(rule: object) -> float:
         seeds = (notes.Seeds((0.0,) * 4, 0.03, draw) for _ in range(families))
@@ -99,5 +100,5 @@ def test_what_is_a_margin_away_is_called_the_same_as_rarely_as_promised(notes: M
 
 def test_advice_that_is_followed_decides(notes: ModuleType) -> None:
     draw = random.Random(3)
-    tries = [t for _ in range(80) if (t := notes.followed(notes.now, 0.004, 4, draw))]
-    assert statistics.fmean(decided for _, decided in tries) >= 0.75
+    tries = [t for _ in range(80) if (t := notes.followed(notes.now, 0.004, 8, draw))]
+    assert statistics.fmean(decided for _, decided in tries) >= POWER

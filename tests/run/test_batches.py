@@ -62,7 +62,7 @@ def test_runs_with_other_seeds_merge_into_one_of_several_looks(tmp_path: Path) -
     assert merged.suite.seeds == [0, 1, 2, 3, 4] and merged.header["looks"] == {"pretrain": [[0, 1, 2]]}
     assert merged.header["planned"] == len(merged.records) == 15
     (table,) = section(loss_tables, merged).tables
-    assert "This is look 2, at 5 seeds, after 3" in table.caption
+    assert "Judged at 5 seeds, and before at 3, and every p counts how often" in table.caption
     again = merge([tmp_path / "m", kept(tmp_path / "c", [5, 6], started_at="2026-03")], tmp_path / "n")
     assert again.header["looks"] == {"pretrain": [[0, 1, 2], [0, 1, 2, 3, 4]]}
     assert "looks" not in merge([first, kept(tmp_path / "d", [0, 1, 2])], tmp_path / "o").header
