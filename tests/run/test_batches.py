@@ -10,6 +10,7 @@ from builders import MACHINE, losses, run, save, section, suite
 
 from polybench.errors import ResultsError
 from polybench.report import losses as loss_tables
+from polybench.report import provenance
 from polybench.run import session, store
 from polybench.run.batches import looks_of
 from polybench.run.merge import merge
@@ -62,6 +63,7 @@ def test_runs_with_other_seeds_merge_into_one_of_several_looks(tmp_path: Path) -
     assert merged.suite.seeds == [0, 1, 2, 3, 4] and merged.header["looks"] == {"pretrain": [[0, 1, 2]]}
     assert merged.header["planned"] == len(merged.records) == 15
     (table,) = section(loss_tables, merged).tables
+    assert any("pretrain was judged before at 3 seeds" in note for note in section(provenance, merged).notes)
     assert "Judged at 5 seeds, and before at 3, and every p counts how often" in table.caption
     again = merge([tmp_path / "m", kept(tmp_path / "c", [5, 6], started_at="2026-03")], tmp_path / "n")
     assert again.header["looks"] == {"pretrain": [[0, 1, 2], [0, 1, 2, 3, 4]]}
