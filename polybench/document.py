@@ -24,7 +24,7 @@ class Entry:
     low: float | None = None
     high: float | None = None
     best: bool = False
-    outcome: str = ""  # better, worse, same, unresolved, unstable, or nothing
+    outcome: str = ""  # a verdict, such as better or not resolved, or nothing
 
     @property
     def shown(self) -> str:

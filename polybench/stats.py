@@ -166,6 +166,22 @@ def t_test(differences: Sequence[float]) -> float:
     return float(2 * stdtr(n - 1, -abs(mean) / (spread / math.sqrt(n))))
 
 
+def t_within(differences: Sequence[float], margin: float) -> float:
+    """p of two one-sided t tests that the mean is not within the margin (Schuirmann 1987); 1 for a single pair.
+
+    The source is doi:10.1007/BF01068419: both ends of the margin are tested, and the larger p counts.
+    """
+    n = len(differences)
+    if n < 2:
+        return 1.0
+    room, spread = margin - abs(statistics.fmean(differences)), statistics.stdev(differences)
+    if spread == 0:
+        return 0.0 if room > 0 else 1.0
+    from scipy.special import stdtr
+
+    return float(stdtr(n - 1, -room / (spread / math.sqrt(n))))
+
+
 def sign_flip(differences: Sequence[float]) -> float:
     """Two-sided p of the exact sign-flip test; its least value is 2^(1 - n).
 
@@ -214,6 +230,13 @@ def clopper_pearson(hits: int, trials: int, confidence: float = CONFIDENCE_SEED)
     low = 0.0 if hits == 0 else float(betaincinv(hits, trials - hits + 1, tail))
     high = 1.0 if hits == trials else float(betaincinv(hits + 1, trials - hits, 1 - tail))
     return low, high
+
+
+def t_power(degrees: float, shift: float, confidence: float) -> float:
+    """How often a t statistic whose centre is `shift` standard errors off 0 exceeds the two-sided quantile upwards."""
+    from scipy.special import nctdtr
+
+    return 1 - float(nctdtr(degrees, shift, t_quantile(degrees, confidence)))
 
 
 @lru_cache(maxsize=1 << 14)

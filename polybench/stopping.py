@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from polybench.looks import share
 from polybench.stats import (
+    ALPHA,
     CONFIDENCE_SEED,
     CONFIDENCE_TIME,
     LEAST_BLOCKS,
@@ -17,23 +19,66 @@ from polybench.stats import (
     STANDS_OUT,
     Estimate,
     of_launches,
+    t_power,
     t_quantile,
     variance_of_median,
 )
 
-_MOST_LAUNCHES, _MOST_FOLD = 60, 1000.0  # more than this nobody measures
+POWER = 0.8  # of what is advised
+MOST_SEEDS, _MOST_LAUNCHES, _MOST_FOLD = 1000, 60, 1000.0  # more than this nobody measures
+_SURE = 1000.0  # standard errors, where hardly a test misses anything
 
 
-def more_seeds(differences: Sequence[float], confidence: float = CONFIDENCE_SEED, most: int = 1000) -> int | None:
-    """How many more pairs of this mean and spread would make the interval exclude zero; None beyond `most`."""
+@dataclass(frozen=True)
+class MoreSeeds:
+    """How many more seeds would settle a comparison, and whether by showing that it is the same."""
+
+    count: int
+    same: bool = False
+
+    def __str__(self) -> str:
+        return f"about {self.count} more seed{'s' * (self.count > 1)}{' to show it is the same' * self.same}"
+
+
+def more_seeds(differences: Sequence[float], tests: int = 1, margin: float = 0.0, look: int = 2) -> MoreSeeds | None:
+    """How many more pairs would settle it with a power of 80 %, if mean and spread stay; None beyond 1000.
+
+    By telling the mean from 0 or, where there is a margin, by showing that it lies within, whichever is sooner; at
+    the strictest step of Holm over so many `tests`, and as the next `look`.
+    """
     n = len(differences)
-    if n < 2 or statistics.fmean(differences) == 0:
+    if n < 2:
         return None
     mean, spread = abs(statistics.fmean(differences)), statistics.stdev(differences)
-    for total in range(n + 1, most + 1):
-        if t_quantile(total - 1, confidence) * spread / math.sqrt(total) < mean:
-            return total - n
-    return None
+    error = ALPHA / tests * share(look)
+
+    def apart(total: int) -> float:
+        return t_power(total - 1, _errors(mean, spread, total), 1 - error)
+
+    def within(total: int) -> float:
+        confidence = max(CONFIDENCE_SEED, 1 - 2 * error)  # of a one-sided test
+        near, far = (t_power(total - 1, _errors(margin + m, spread, total), confidence) for m in (-mean, mean))
+        return near + far - 1
+
+    found = (_least(apart, n + 1) if mean else None, _least(within, n + 1) if mean < margin else None)
+    ways = [MoreSeeds(total - n, same) for same, total in zip((False, True), found, strict=True) if total]
+    return min(ways, key=lambda way: way.count, default=None)
+
+
+def _errors(distance: float, spread: float, total: int) -> float:
+    """A distance in standard errors of so many pairs; so far that no test misses it where nothing varies."""
+    return min(_SURE, distance * math.sqrt(total) / spread) if spread else _SURE
+
+
+def _least(power: Callable[[int], float], low: int) -> int | None:
+    """The least number of seeds from `low` on that has the power, which grows with it."""
+    high = MOST_SEEDS
+    if power(high) < POWER:
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if power(middle) >= POWER else (middle + 1, high)
+    return low
 
 
 def decided(change: Estimate, margin: float) -> bool:

@@ -355,6 +355,12 @@ def test_every_interval_of_the_readme_stands_in_the_report_of_a_published_run() 
     assert not sorted(shown - known)
 
 
+def test_the_table_of_equal_losses_is_the_one_of_the_notes() -> None:
+    notes = (ROOT / "results" / "notes" / "loss-verdicts.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| run \| cells .*?\n\n", TEXT[ROOT / "docs" / "measuring.md"], re.M | re.S)
+    assert len(table) == 1 and table[0] in notes
+
+
 def generator() -> ModuleType:
     spec = importlib.util.spec_from_file_location("readme", ROOT / ".ci" / "readme.py")
     assert spec

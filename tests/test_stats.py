@@ -7,11 +7,12 @@ import statistics
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from polybench import corrections, stats, stopping
+from polybench.looks import share
 from polybench.stats import Estimate
 
 LAWS = settings(max_examples=80, deadline=None, derandomize=True, database=None)
@@ -179,19 +180,38 @@ def test_the_difference_of_two_runs_is_odd(old: list[list[float]], new: list[lis
 
 
 @LAWS
-@given(st.lists(st.floats(-1, 1), min_size=2, max_size=9))
-def test_so_many_more_seeds_settle_it_and_one_fewer_does_not(differences: list[float]) -> None:
-    more, n = stopping.more_seeds(differences), len(differences)
-    mean, spread = abs(statistics.fmean(differences)), statistics.stdev(differences)
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=9), st.integers(1, 6), st.sampled_from([0.0, 0.3]))
+def test_so_many_more_seeds_have_the_power_and_one_fewer_does_not(
+    differences: list[float], tests: int, margin: float
+) -> None:
+    """By scipy's noncentral t, at the level of a second look and of the strictest step of Holm."""
+    n, mean, spread = len(differences), abs(statistics.fmean(differences)), statistics.stdev(differences)
+    assume(spread > 0.1)
 
-    def half(total: int) -> float:
-        return float(scipy_stats.t.ppf(0.975, total - 1)) * spread / math.sqrt(total)
+    def power(total: int, same: bool) -> float:
+        own = stats.ALPHA / tests * share(2) / (1 if same else 2)
+        critical = scipy_stats.t.ppf(1 - min(own, 0.025), total - 1)
 
+        def beyond(distance: float) -> float:
+            return float(scipy_stats.nct.sf(critical, total - 1, distance / spread * math.sqrt(total)))
+
+        return beyond(margin - mean) + beyond(margin + mean) - 1 if same else beyond(mean)
+
+    more, ways = stopping.more_seeds(differences, tests, margin), (False, True)[: 2 if margin else 1]
     if more is None:
-        assert mean == 0 or half(1000) >= mean * (1 - 1e-9)
+        assert all(power(stopping.MOST_SEEDS, same) < stopping.POWER + 1e-6 for same in ways)
     else:
-        assert half(n + more) < mean * (1 + 1e-9)
-        assert more == 1 or half(n + more - 1) >= mean * (1 - 1e-9)
+        assert power(n + more.count, more.same) > stopping.POWER - 1e-6
+        assert more.count == 1 or all(power(n + more.count - 1, same) < stopping.POWER + 1e-6 for same in ways)
+
+
+@LAWS
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=9), st.floats(0.01, 1))
+def test_two_one_sided_tests_are_scipys(differences: list[float], margin: float) -> None:
+    assume(statistics.stdev(differences) > 1e-3)
+    above = scipy_stats.ttest_1samp(differences, -margin, alternative="greater").pvalue
+    below = scipy_stats.ttest_1samp(differences, margin, alternative="less").pvalue
+    assert stats.t_within(differences, margin) == pytest.approx(max(above, below), abs=1e-9)
 
 
 @LAWS

@@ -39,6 +39,7 @@ def evaluate(
 
     Ends with 2 where a task or the model cannot be had, and with 3 where evaluating itself failed.
     """
+    from polybench.compare.comparisons import Comparisons
     from polybench.files import make_folder
     from polybench.machine.environment import choose_device
     from polybench.measure.tasks import Tasks
@@ -82,7 +83,7 @@ def evaluate(
     if run is None:
         made: tuple[Table, ...] = (table_of(scored[0].trial, scored[0].scores),)
     else:
-        made = side_by_side(scored, run.suite.reference)
+        made = side_by_side(scored, run.suite.reference, Comparisons.of(run).grid)
     if as_json:
         values = [{"trial": s.trial.to_json(), "scores": [asdict(v) for v in s.scores]} for s in scored]
         print(json.dumps({"models": values, "tables": [asdict(t) for t in made], "notes": notes}, indent=1))

@@ -97,8 +97,8 @@ def text(
 
 
 def _tells(one: Expected, reference: str) -> str:
-    from polybench.compare.expected import POWER
     from polybench.metric import significant
+    from polybench.stopping import POWER
 
     holm = f", Holm over {one.rivals}" if one.rivals > 1 else ""
     return (

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from polybench.compare.grid import Grid, seed_differences
-from polybench.compare.points import OfPoint, Point, typical
+from polybench.compare.points import OfPoint, Point, lost, typical
+from polybench.compare.seeds import Looks, finite, told
 from polybench.corrections import benjamini_hochberg, holm, resolves
 from polybench.metric import Metric
-from polybench.stats import ALPHA, Estimate, of_launches, p_beyond, paired, t_test
-from polybench.stopping import more_seeds, more_to_settle
+from polybench.stats import Estimate, of_launches, p_beyond, paired
+from polybench.stopping import more_to_settle
 from polybench.trial import Cell
 
-Outcome = Literal["better", "worse", "same", "unresolved", "unstable", "none"]
+Outcome = Literal["better", "worse", "same", "unresolved", "unstable", "diverged", "none"]
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,11 @@ class Comparison(OfPoint):
     """One cell and metric beside another activation's: typical values and their ratio or difference.
 
     `change` is value / against (ratio) or value - against (difference); None where there is nothing
-    to compare. `outcome` has the metric's good direction applied already. `p` is that of no difference
-    beyond the margin, `q` the same corrected for all it is compared with: of losses by Holm over the
-    activations of the cell, else by Benjamini-Hochberg over the column of its table; `settle` says what
-    would decide an unresolved one.
+    to compare. `outcome` has the metric's good direction applied already, `alone` is what it was before any
+    correction. `p` is that of no difference beyond the margin, `q` the same corrected for all it is compared
+    with: of losses by Holm over the activations of the cell, else by Benjamini-Hochberg over the column of
+    its table. `same_p` and `same_q` are those of a difference of losses beyond their margin. `settle` says
+    what would decide an unresolved one, `diverged` which seeds were lost, so that there is no verdict.
     """
 
     point: Point
@@ -41,6 +43,10 @@ class Comparison(OfPoint):
     note: str = ""
     q: float | None = None
     settle: str = ""
+    same_p: float | None = None
+    same_q: float | None = None
+    diverged: str = ""
+    alone: Outcome = "none"
 
 
 def corrected(alone: Sequence[Comparison]) -> list[Comparison]:
@@ -51,15 +57,24 @@ def corrected(alone: Sequence[Comparison]) -> list[Comparison]:
             # A loss is asked about once a cell, and its verdict must not hang on what other cells hold.
             cell = c.cell.place if of_losses(c.metric) else None
             families[c.benchmark, c.metric.name, cell].append(i)
-    judged = list(alone)
+    judged = [replace(c, alone=c.outcome) for c in alone]
     for (_, _, cell), places in families.items():
         adjusted = (holm if cell else benjamini_hochberg)([alone[i].p or 0.0 for i in places])
-        for i, q in zip(places, adjusted, strict=True):
-            lost = alone[i].outcome in ("better", "worse") and not resolves(q)
-            outcome: Outcome = "unresolved" if lost else alone[i].outcome
-            settle = alone[i].settle if outcome == "unresolved" else ""
-            judged[i] = replace(alone[i], q=q, outcome=outcome, settle=settle)
+        equal = holm([1.0 if (p := alone[i].same_p) is None else p for i in places])
+        for i, q, same_q in zip(places, adjusted, equal, strict=True):
+            judged[i] = _judged(judged[i], q, same_q if alone[i].same_p is not None else None)
     return judged
+
+
+def _judged(c: Comparison, q: float, same_q: float | None) -> Comparison:
+    """With its corrected p values: told apart, else the same, else not resolved; two questions, corrected each."""
+    outcome: Outcome = c.outcome
+    if outcome in ("better", "worse") and not resolves(q):
+        outcome = "unresolved"
+    if outcome == "unresolved" and resolves(same_q):
+        outcome = "same"
+    settle = c.settle if outcome == "unresolved" else ""
+    return replace(c, q=q, same_q=same_q, outcome=outcome, settle=settle)
 
 
 def of_losses(metric: Metric) -> bool:
@@ -72,7 +87,13 @@ def compare(grid: Grid, point: Point, other: Point | None, metric: Metric, again
     value, reference = typical(point, metric), typical(other, metric) if other else None
     margin = grid.margin(point.benchmark)
     blank = Comparison(point, metric, against, value, reference, None, "none", note=point.trouble())
-    if other is None or value is None or reference is None or point.cell == other.cell:
+    if other is None or point.cell == other.cell or (value is None and reference is None):
+        return blank
+    if (gone := lost(point, other)) and metric.varies_with == "seed" and metric.better != "neither":
+        # Those that are left chose themselves, so they are shown and not judged, and count as tested.
+        shown = _of_seeds(blank, seed_differences(point, other, metric), grid)
+        return replace(shown, outcome="diverged", diverged=gone, p=1.0, same_p=None, settle="")
+    if value is None or reference is None:
         return blank
     if metric.varies_with == "nothing":
         return _exact(blank)
@@ -88,8 +109,7 @@ def compare(grid: Grid, point: Point, other: Point | None, metric: Metric, again
             settle = f"only {len(launches)} of {asked} launches has both"
             return replace(times, outcome="unresolved", p=None, settle=settle)
         return times
-    differences = seed_differences(point, other, metric)
-    return _of_seeds(blank, differences, margin, grid.rivals(point)) if differences else blank
+    return _of_seeds(blank, seed_differences(point, other, metric), grid)
 
 
 def _of_times(
@@ -136,27 +156,45 @@ def _blocks(launches: list[list[float]], limit: float, excess: float | None) -> 
     return f"about {more.count} more {more.what if more.count > 1 else more.what.removesuffix('s')}{per}"
 
 
-def _of_seeds(blank: Comparison, differences: list[float], margin: float, rivals: int) -> Comparison:
-    """Paired differences or log-ratios, a seed each; what would settle it must pass the strictest step of Holm."""
-    metric, point, ratio = blank.metric, blank.point, blank.metric.effect == "ratio"
-    if not all(map(math.isfinite, differences)):
+def _of_seeds(blank: Comparison, by_seed: Mapping[int, float], grid: Grid) -> Comparison:
+    """Paired differences or log-ratios; what would settle a difference must pass the strictest step of Holm."""
+    metric, point, differences = blank.metric, blank.point, list(by_seed.values())
+    if not differences:
+        return blank
+    if not finite(by_seed):
         missed = sum(not math.isfinite(v) for v in point.values(metric.name))
         if all(map(math.isfinite, (blank.value or 0.0, blank.reference or 0.0))):  # means, so all of both are
             return replace(blank, outcome=_beside_nothing(differences, metric))
         note = f"{metric.name} not reached by {missed} of {len(point.values(metric.name))} seeds"
         return replace(blank, outcome="unresolved", note=note)
-    estimate = paired(differences)
-    outcome = decide(estimate, math.log1p(margin) if ratio else 0.0, metric)
-    shown = replace(blank, change=estimate.map(exp) if ratio else estimate, outcome=outcome)
-    if len(differences) < 2:
+    if metric.effect == "ratio":
+        return _of_rates(blank, differences, math.log1p(grid.margin(point.benchmark)))
+    return of_losses_by_seed(
+        blank, by_seed, grid.looks(point.benchmark), grid.loss_margin(point.benchmark, metric), grid.rivals(point)
+    )
+
+
+def of_losses_by_seed(
+    blank: Comparison, by_seed: Mapping[int, float], looks: Looks, margin: float, tests: int
+) -> Comparison:
+    """Differences, of so many that are tested together; those of every look before count."""
+    found = told(by_seed, looks, margin, tests)
+    outcome = decide(found.change, 0.0, blank.metric)
+    shown = replace(blank, change=found.change, outcome=outcome, settle=found.settle)
+    if not found.change.known:
+        return shown
+    return replace(shown, p=found.p, same_p=found.same_p if margin and blank.metric.better != "neither" else None)
+
+
+def _of_rates(blank: Comparison, log_ratios: list[float], limit: float) -> Comparison:
+    """Of what is compared by ratio, tokens a second among them, against the margin of times."""
+    estimate = paired(log_ratios)
+    outcome = decide(estimate, limit, blank.metric)
+    shown = replace(blank, change=estimate.map(exp), outcome=outcome)
+    if not estimate.known:
         return replace(shown, settle="needs 2 more seeds at least")
-    if ratio:
-        limit = math.log1p(margin)
-        tested = metric.better != "neither"
-        return replace(shown, p=p_beyond(lambda confidence: paired(differences, confidence), limit) if tested else None)
-    more = more_seeds(differences, 1 - ALPHA / rivals)
-    settle = f"about {more} more seed{'s' if more > 1 else ''}" if more else "over 1000 more seeds"
-    return replace(shown, p=t_test(differences), settle=settle)
+    tested = blank.metric.better != "neither"
+    return replace(shown, p=p_beyond(lambda confidence: paired(log_ratios, confidence), limit) if tested else None)
 
 
 def decide(change: Estimate, margin: float, metric: Metric, same: float | None = None) -> Outcome:

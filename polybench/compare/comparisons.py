@@ -35,9 +35,10 @@ class Comparisons:
         chosen = {r.trial.id for r in ready.records}
         others = tuple(r for r in run.records if r.trial.id not in chosen)
         every = points(replace(ready, records=(*ready.records, *others)))
-        whole = grid = Grid(every, run.suite)
+        looks = run.header.get("looks")
+        whole = grid = Grid(every, run.suite, looks)
         if others:
-            grid = Grid((p for p in every if p.records[0].trial.id in chosen), run.suite)
+            grid = Grid((p for p in every if p.records[0].trial.id in chosen), run.suite, looks)
         return cls(run, ready, grid, whole)
 
     @property

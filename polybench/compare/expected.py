@@ -12,14 +12,15 @@ from polybench.compare.grid import seed_differences
 from polybench.compare.points import Point, by_place, compared, points
 from polybench.errors import ResultsError
 from polybench.kind import registered
+from polybench.looks import share
 from polybench.metric import Metric
 from polybench.plan.suite import Suite
 from polybench.plan.tuning import TUNING
 from polybench.run.store import ROOT, Run, find, load
-from polybench.stats import ALPHA, t_quantile
+from polybench.stats import ALPHA, t_power
+from polybench.stopping import POWER
 from polybench.trial import Cell, Trial
 
-POWER = 0.8
 _MOST = 1e3  # standard errors: no test of two pairs or more needs so many
 
 
@@ -57,18 +58,15 @@ def expected(trials: Sequence[Trial], suite: Suite, root: Path = ROOT) -> Iterat
 
 
 def least_found(spread: float, pairs: int, questions: int) -> float:
-    """The mean of so many paired differences of this sd that a t test at `ALPHA` over the questions finds.
+    """The mean of so many paired differences of this sd that a first look finds, at `ALPHA` over the questions.
 
     With a probability of `POWER`, by the noncentral t distribution.
     """
-    from scipy.special import nctdtr
-
-    degrees = pairs - 1
-    limit = t_quantile(degrees, 1 - ALPHA / questions)
+    confidence = 1 - ALPHA * share(1) / questions
     low, high = 0.0, _MOST
     while high - low > 1e-4 * high:
         middle = (low + high) / 2
-        low, high = (low, middle) if 1 - nctdtr(degrees, middle, limit) > POWER else (middle, high)
+        low, high = (low, middle) if t_power(pairs - 1, middle, confidence) > POWER else (middle, high)
     return high * spread / math.sqrt(pairs)
 
 
@@ -93,7 +91,7 @@ def _spread(run: Run, cells: set[Cell], reference: str, metric: Metric) -> float
     for members in by_place(there).values():
         base = next((p for p in members if p.cell.activation == reference), None)
         for point in members:
-            differences = seed_differences(point, base, metric) if base and point != base else []
+            differences = list(seed_differences(point, base, metric).values()) if base and point != base else []
             if len(differences) > 1 and all(map(math.isfinite, differences)):
                 squares += statistics.variance(differences) * (len(differences) - 1)
                 degrees += len(differences) - 1

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from polybench.compare.points import Point, by_place, machines
+from polybench.compare.seeds import Looks
 from polybench.metric import Metric
 from polybench.plan.suite import Benchmark, Suite
 from polybench.stats import Estimate, launch_excess, of_launches
@@ -16,8 +17,12 @@ from polybench.trial import Cell
 class Grid:
     """Points of a run by benchmark and cell, and what all activations of one place have in common."""
 
-    def __init__(self, members: Iterable[Point], suite: Suite):
+    def __init__(
+        self, members: Iterable[Point], suite: Suite, looks: Mapping[str, Sequence[Sequence[int]]] | None = None
+    ):
+        """`looks` are the seeds that benchmarks had when they were judged before, as a header keeps them."""
         self.suite = suite
+        self._looks = {name: tuple(map(frozenset, seeds)) for name, seeds in (looks or {}).items()}
         self.cells: dict[tuple[str, Cell], Point] = {}
         self.controls: dict[tuple[str, Cell], Point] = {}
         for point in members:
@@ -42,6 +47,17 @@ class Grid:
         known = self._benchmarks.get(benchmark)
         return float(known.protocol.get("margin", self.suite.margin) if known else self.suite.margin)
 
+    def loss_margin(self, benchmark: str, metric: Metric) -> float:
+        """Within how many nats a token two losses are the same; 0, so never, of what is in another unit."""
+        if metric.unit != "nat/token":
+            return 0.0
+        known = self._benchmarks.get(benchmark)
+        own = known.loss_margin if known else None
+        return self.suite.loss_margin if own is None else own
+
+    def looks(self, benchmark: str) -> Looks:
+        return self._looks.get(benchmark, ())
+
     def twin(self, point: Point, activation: str) -> Point | None:
         """The same cell for another activation."""
         return self.cells.get((point.benchmark, point.cell.of(activation)))
@@ -50,10 +66,10 @@ class Grid:
         """How many others it is compared with in its cell, one at least."""
         return max(1, len(self._places[point.benchmark, point.cell.place]) - 1)
 
-    def differences(self, point: Point, against: str, metric: Metric) -> list[float]:
-        """value - other of every seed that both activations finished; none without the other."""
+    def differences(self, point: Point, against: str, metric: Metric) -> dict[int, float]:
+        """value - other by seed, of every one that both activations finished; none without the other."""
         other = self.twin(point, against)
-        return seed_differences(point, other, metric) if other else []
+        return seed_differences(point, other, metric) if other else {}
 
     def ratios(self, point: Point, base: Point, metric: str) -> list[list[float]]:
         """Log-ratios block by block, worked out once."""
@@ -96,23 +112,24 @@ def block_ratios(point: Point, other: Point, metric: str) -> list[list[float]]:
     return launches
 
 
-def seed_differences(point: Point, other: Point, metric: Metric) -> list[float]:
-    """value - other, or their log-ratio, of every seed that both finished on the same data, times on one machine.
+def seed_differences(point: Point, other: Point, metric: Metric) -> dict[int, float]:
+    """value - other, or their log-ratio, by seed: of all that both finished on the same data, times on one machine.
 
     Beside a value of exactly 0 a log-ratio is infinite, unless both are 0 and so equal.
     """
     by_seed = {r.trial.seed: r for r in other.ok()}
-    differences = []
+    differences: dict[int, float] = {}
     for record in point.ok():
-        twin = by_seed.get(record.trial.seed)
+        seed = record.trial.seed
+        twin = by_seed.get(seed)
         mine, theirs = record.get(metric.name), twin.get(metric.name) if twin else None
         other_machine = metric.of_time and twin and len(machines([twin, record])) > 1
         if twin and mine and theirs and not other_machine and dict(twin.facts) == dict(record.facts):
             a, b = statistics.fmean(mine.values), statistics.fmean(theirs.values)
             if metric.effect == "ratio" and 0 < a < math.inf and 0 < b < math.inf:
-                differences.append(math.log(a) - math.log(b))  # a / b may be out of range
+                differences[seed] = math.log(a) - math.log(b)  # a / b may be out of range
             elif metric.effect == "ratio" and a != b and 0 in (a, b):
-                differences.append(math.copysign(math.inf, a - b))
+                differences[seed] = math.copysign(math.inf, a - b)
             else:
-                differences.append(a - b)
+                differences[seed] = a - b
     return differences

@@ -71,6 +71,12 @@ class Point:
                 by_metric[measurement.metric] += measurement.values
         return dict(by_metric)
 
+    @property
+    def diverged(self) -> str:
+        """`3 of 8 diverged` where any did: a mean over those that did not is no estimate of anything."""
+        count = sum(r.status is Status.DIVERGED for r in self.records)
+        return f"{count} of {len(self.records)} {Status.DIVERGED.words}" if count else ""
+
     def trouble(self) -> str:
         """`2 of 3 diverged: the loss became nan` for whatever did not go well, else nothing."""
         bad = [r for r in self.records if r.status is not Status.OK]
@@ -175,6 +181,11 @@ def by_step(point: Point, metric: Metric) -> dict[int, list[float]]:
         for step, value in zip(curve.steps or (), curve.values, strict=True) if curve else ():
             values_by_step[step].append(value)
     return values_by_step
+
+
+def lost(point: Point, other: Point) -> str:
+    """Which seeds of either diverged, of the first in the first place; nothing where none did."""
+    return point.diverged or (f"{other.cell.activation}: {other.diverged}" if other.diverged else "")
 
 
 def machines(records: Iterable[Record]) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
@@ -105,27 +105,18 @@ def line(xs: Sequence[float], ys: Sequence[float], confidence: float = CONFIDENC
     return Estimate(slope, slope - half, slope + half, n)
 
 
-def trends(comparisons: Comparisons, ladder: Ladder, reference: Ladder) -> list[float]:
-    """Slope of the paired difference of losses per tenfold parameters, for every seed that has all sizes of both."""
+def trends(comparisons: Comparisons, ladder: Ladder, reference: Ladder) -> dict[int, float]:
+    """Slope of the paired difference of losses per tenfold parameters, by seed: of all that have all sizes of both."""
     by_step = {_step(p): p for p in reference.rungs}
     pairs = [(p, by_step[_step(p)]) for p in ladder.rungs if _step(p) in by_step]
     if len(pairs) < LEAST_SIZES:
-        return []
+        return {}
     metric = comparisons.run.metrics[ladder.rungs[0].cell.kind][LOSS]
     xs = [math.log10(max(of_seeds(p, PARAMETERS))) for p, _ in pairs]
-    by_seed: list[Mapping[int, float]] = []
-    for point, other in pairs:
-        seeds = {r.trial.seed for r in point.ok()} & {r.trial.seed for r in other.ok()}
-        by_seed.append({
-            s: d[0] for s in sorted(seeds) if (d := seed_differences(_only(point, s), _only(other, s), metric))
-        })  # fmt: skip
-    whole = sorted(set.intersection(*map(set, by_seed)))
-    return [line(xs, [differences[s] for differences in by_seed]).value for s in whole]
+    by_size = [seed_differences(point, other, metric) for point, other in pairs]
+    whole = sorted(set.intersection(*map(set, by_size)))
+    return {seed: line(xs, [differences[seed] for differences in by_size]).value for seed in whole}
 
 
 def _step(point: Point) -> Cell:
     return point.cell.place
-
-
-def _only(point: Point, seed: int) -> Point:
-    return replace(point, records=tuple(r for r in point.records if r.trial.seed == seed))

@@ -145,7 +145,9 @@ def _by_seed(pair: Pair, old: Point, new: Point, tolerance: float) -> _Decision:
         return _Decision("broken", new.trouble())
     if metric.of_time and pair.differences:
         return _Decision("not comparable", f"measured otherwise ({'; '.join(pair.differences)})")
-    changes = seed_differences(new, old, metric)
+    if new.diverged:  # and so they did in the baseline
+        return _Decision("inconclusive", f"{new.trouble()}, so the rest is not judged")
+    changes = list(seed_differences(new, old, metric).values())
     if not changes:
         return _Decision("not comparable", "the runs share no seed on the same data")
     if any(map(math.isinf, changes)) and all(v is not None and math.isfinite(v) for v in (pair.was, pair.now)):

@@ -45,6 +45,7 @@ def _file_name(text: str) -> str:
 
 
 Share = Annotated[float, BeforeValidator(_share), Field(ge=0, allow_inf_nan=False)]
+Margin = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Name = Annotated[str, AfterValidator(_file_name)]
 Line = Annotated[str, AfterValidator(_one_line)]
 
@@ -72,6 +73,7 @@ class Benchmark(_Part):
     kind: str = Field(description="a registered way to measure; `polybench list` names them")
     activations: list[str] | None = Field(None, min_length=1, description="instead of the suite's")
     seeds: list[NonNegativeInt] | None = Field(None, min_length=1, description="instead of the suite's")
+    loss_margin: Margin | None = Field(None, description="instead of the suite's")
     backends: list[str] = Field(["eager"], min_length=1, description="how an activation is executed")
     dtypes: list[Dtype] = Field(["float32"], min_length=1, description="type of the numbers")
     matrix: dict[str, Any] = Field({}, description="value or list a named axis, with include and exclude")
@@ -112,6 +114,7 @@ class Suite(_Part):
     launcher: Literal["torchrun"] | None = Field(None, description="who starts the processes that train one model")
     processes: PositiveInt = Field(1, description="how many of them the launcher starts on this machine")
     margin: Share = Field(0.03, description="the least ratio of times that matters")
+    loss_margin: Margin = Field(0.01, description="nat a token within which losses are the same")
     benchmarks: list[Benchmark] = Field(min_length=1, description="what is measured")
     claims: list[Claim] = Field([], description="judged within the run")
     gate: list[Rule] = Field([], description="judged against a baseline by `polybench gate`")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
-from polybench.compare.comparison import Comparison, of_losses
+from polybench.compare.comparison import Comparison, Outcome, of_losses
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.derive import reading
 from polybench.compare.points import Point, by_place, by_trainings, matches, typical
@@ -99,12 +100,17 @@ def _winner(group: Sequence[Point], metric: Metric, comparisons: Comparisons) ->
         pairs = [*others, *(c for c in every if c)]
     adjusted = _adjusted(pairs)
     doubtful = bool(best.trouble()) and not exact
-    rivals = [c for c in others if doubtful or c.outcome != "worse" or not resolves(adjusted.get(id(c), 0.0))]
+    judged = [c for c in others if not c.diverged]
+    rivals = [c for c in judged if doubtful or c.alone != "worse" or not resolves(adjusted.get(id(c), 0.0))]
+    if of_losses(metric):
+        equal = holm_of({id(c): c.same_p for c in pairs if c.same_p is not None})
+        same: dict[bool, Outcome] = {True: "same", False: "unresolved"}
+        rivals = [replace(c, outcome=same[resolves(equal.get(id(c)))]) for c in rivals]
     return best, rivals
 
 
 def _adjusted(pairs: Sequence[Comparison]) -> dict[int, float]:
-    """p after Holm over all of these that were tested, by the identity of the comparison."""
+    """p after Holm over all of these that were tested, and no other correction, by the identity of the comparison."""
     return holm_of({id(c): c.p for c in pairs if c.p is not None})
 
 
@@ -118,8 +124,13 @@ def _sentence(
     name = best.cell.activation
     lost = "; ".join(f"{p.cell.activation} {p.trouble()}" for p in group if p.trouble())
     lost = f" Not every seed ended well: {lost}." if lost else ""
+    judged = sum(not p.diverged for p in group) if metric.varies_with == "seed" else len(group)
+    if not rivals and judged < 2:
+        return Finding(question.text, f"{name} has {question.superlative} seen{where}, {shown}.{lost}", False)
     if not rivals:
-        rest = {2: "the other", 3: "both others"}.get(len(group), f"all {len(group) - 1} others")
+        whole = judged == len(group)
+        rest = {2: "the other", 3: "both others"}.get(judged, f"all {judged - 1} others")
+        rest += "" if whole else " of which no seed diverged"
         text = f"{name} has {question.superlative}{where}, {shown}, and is ahead of {rest}.{lost}"
         return Finding(question.text, text, True)
     if all(c.metric.varies_with == "nothing" for c in rivals):
@@ -153,20 +164,27 @@ def _cells_of(comparisons: Comparisons, claim: Claim) -> list[Comparison]:
 
 
 def _judgement(claim: Claim, other: str, cells: Sequence[Comparison], adjusted: dict[int, float]) -> Finding:
+    """Shown where every cell is better, contradicted where one is worse; the cell that decided it is the one told."""
     head = f"{claim.subject} has a better {claim.metric} than {other}"
-    first = next((c for c in cells if c.change), None)
-    if first is None or first.change is None:
+    if not any(c.change or c.diverged for c in cells):
         return Finding("Claim", f"{head}: not judged, this run has no such comparison.", False)
-    lost = "; ".join(f"{c.activation} {c.point.trouble()}" for c in cells if c.point.trouble())
-    sure = [c for c in cells if resolves(adjusted.get(id(c), 0.0))]
-    good = [c for c in sure if not lost and c.outcome == "better"]
-    bad = [c for c in sure if c.outcome == "worse"]
-    verdict = "shown" if len(good) == len(cells) else "contradicted" if bad else "not resolved"
-    numbers = show(first.change, first.metric.effect == "difference")
-    p = f", Holm p {adjusted[id(first)]:.2g}" if id(first) in adjusted else ""
-    n = f", n {first.change.n}" if first.metric.varies_with != "nothing" else ""
-    text = f"{head}: {verdict} ({numbers}{p}{n}{'; ' + lost if lost else ''})."
-    return Finding("Claim", text, verdict != "not resolved")
+    by_p = sorted(cells, key=lambda c: adjusted.get(id(c), 0.0))
+    sure = [c for c in by_p if resolves(adjusted.get(id(c), 0.0))]
+    good, bad = ([c for c in sure if c.alone == outcome] for outcome in ("better", "worse"))
+    trouble = [f"{c.activation} {c.point.trouble()}" for c in cells if c.point.trouble()]
+    open_ = [c for c in by_p if c not in good]
+    told = next((c for c in cells if c.diverged), bad[0] if bad else (open_ or by_p)[-1])
+    verdict = told.diverged or ("contradicted" if bad else "not resolved" if open_ or trouble else "shown")
+    p, reasons = adjusted.get(id(told)), []
+    if p is not None and not (trouble or told.diverged):
+        # Where its p resolves it, its interval does not, which of times is the stricter one.
+        hidden = verdict == "not resolved" and resolves(p)
+        reasons = ["the interval holds the margin" if hidden else f"Holm p {p:.2g}"]
+    numbers = [show(told.change, told.metric.effect == "difference")] if told.change else []
+    n = [f"n {told.change.n}"] if told.change and told.metric.varies_with != "nothing" else []
+    share = [f"better in {len(good)} of {len(cells)} cells"] if len(cells) > 1 else []
+    text = "; ".join([", ".join([*numbers, *reasons, *n, *share]), *trouble])
+    return Finding("Claim", f"{head}: {verdict} ({text}).", verdict in ("shown", "contradicted"))
 
 
 def _places(groups: Sequence[Sequence[Point]]) -> list[str]:

@@ -35,7 +35,7 @@ def _fronts(comparisons: Comparisons, every: Groups) -> Iterator[Figure]:
     losses = {g: loss for g in every if (loss := comparisons.loss(g[1].kind))}
     for metric, cost in [(m, m.cost) for m in comparisons.metrics().values() if m.cost]:
         both = {
-            g: [p for p in every[g] if of_seeds(p, loss.name) and of_seeds(p, metric.name)]
+            g: [p for p in every[g] if of_seeds(p, loss.name) and of_seeds(p, metric.name) and not p.diverged]
             for g, loss in losses.items()
         }
         alike = [

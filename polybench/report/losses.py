@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -10,8 +11,10 @@ from polybench.compare.comparison import Comparison
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.derive import reading
 from polybench.compare.points import Point, by_place, of_seeds
+from polybench.compare.seeds import look_of
 from polybench.corrections import holm_of
 from polybench.document import Column, Entry, Table
+from polybench.looks import FIRST, LATER, over_looks
 from polybench.record import Status
 from polybench.report.section import Section
 from polybench.report.wording import (
@@ -24,6 +27,7 @@ from polybench.report.wording import (
     varying_axes,
 )
 from polybench.stats import ALPHA, CONFIDENCE_SEED, MOST_PAIRS, sign_flip
+from polybench.stopping import POWER
 
 Cells = Sequence[Comparison]
 
@@ -74,7 +78,7 @@ def _loss_table(comparisons: Comparisons, benchmark: str, cells: Cells, first: s
     along = reading(metric, (r for c in cells for r in c.point.ok()))
     rows = []
     for c in cells:
-        values, tested = of_seeds(c.point, metric.name), c.q is not None
+        values, tested = of_seeds(c.point, metric.name), c.q is not None and not c.diverged
         rows.append((
             *head_entries(c.cell, varying),
             Entry(f"{c.value:.4f}", c.value) if c.value is not None else Entry(status_word(c.point)),
@@ -82,10 +86,11 @@ def _loss_table(comparisons: Comparisons, benchmark: str, cells: Cells, first: s
             change_entry(c, reference),
             p_entry(c.q if tested else None), p_entry(flips.get(c.point)),
             Entry(str(c.change.n if c.change else len(values))),
-            Entry(c.settle.replace(" more seeds", "").replace(" more seed", "")),
+            Entry(re.sub(" more seeds?", "", c.settle)),
             Entry(_diverged(c.point)),
         ))  # fmt: skip
     seeds = max(len(c.point.records) for c in cells)
+    margin, looks = comparisons.grid.loss_margin(benchmark, metric), comparisons.grid.looks(benchmark)
     # A derived loss is missing where the measured one is, whose table tells why.
     lost = {} if comparisons.derived(metric.name) else {c.activation: why for c in cells if (why := c.point.trouble())}
     return Table(
@@ -93,20 +98,31 @@ def _loss_table(comparisons: Comparisons, benchmark: str, cells: Cells, first: s
         title=f"{benchmark}: {metric.title or metric.name}{along and ', ' + along}, by seed",
         caption=f"{metric.definition} Cells and rule as in {first}."
         if first
-        else _caption(reference, [comparisons.run.device, *shared], seeds),
+        else _caption(reference, [comparisons.run.device, *shared], seeds, margin, [len(look) for look in looks]),
         columns=columns,
         rows=tuple(rows),
         notes=tuple(f"{who}: {why}" for who, why in lost.items()),
     )
 
 
-def _caption(reference: str, shared: Sequence[str], seeds: int) -> str:
+def _caption(reference: str, shared: Sequence[str], seeds: int, margin: float, looks: Sequence[int]) -> str:
+    before = f", and before at {' and '.join(map(str, looks))}" if looks else ""
+    equal = (
+        f"Same is what has an interval within {margin:g} nat/token of 0 and a p of two one-sided t tests of at most "
+        f"{ALPHA:.0%}, after the same corrections. "
+        if margin
+        else ""
+    )
     return (
         f"On {', '.join(shared)}. Differences from {reference} are paired by seed and carry {CONFIDENCE_SEED:.0%} t "
-        f"intervals. Better or worse is what has an interval that excludes 0 and a t p of at most {ALPHA:.0%} after "
-        "Holm over the activations of the cell; all else is not resolved. The exact sign-flip p stands beside it for "
-        f"those who doubt that the differences are normal: of {seeds} seeds it is at least {2.0 ** (1 - seeds):.2g} "
-        "before Holm. More seeds: about how many would pass the strictest step of Holm, if mean and spread stay."
+        f"intervals. Judged at {seeds} seed{'s' * (seeds > 1)}{before}, and every p counts how often: the first time "
+        f"may spend {FIRST:.0%} of the error, all later ones together {LATER:.0%}, so that seeds can be added as the "
+        f"table advises. Better or worse is what has an interval that excludes 0 and a t p of at most {ALPHA:.0%} "
+        f"after Holm over the activations of the cell. {equal}All else is not "
+        "resolved; of what lost seeds by divergence nothing is said. The exact sign-flip p stands beside it for those "
+        f"who doubt that the differences are normal: of {seeds} seeds it is at least {2.0 ** (1 - seeds):.2g} before "
+        f"any correction. More seeds: about how many would settle it the next time with a power of {POWER:.0%}, at "
+        "the strictest step of Holm, if mean and spread stay."
     )
 
 
@@ -114,8 +130,14 @@ def _sign_flips(comparisons: Comparisons, cells: Cells) -> dict[Point, float]:
     """Sign-flip p of every tested difference, after Holm over the activations of its cell."""
     adjusted: dict[Point, float] = {}
     for family in by_place(c for c in cells if c.q is not None).values():
-        differences = {c.point: comparisons.grid.differences(c.point, c.against, c.metric) for c in family}
-        adjusted |= holm_of({p: sign_flip(d) for p, d in differences.items() if len(d) <= MOST_PAIRS})
+        differences = {c: comparisons.grid.differences(c.point, c.against, c.metric) for c in family}
+        looks = comparisons.grid.looks(family[0].benchmark)
+        corrected = holm_of({
+            c: 1.0 if c.diverged else over_looks(sign_flip(list(d.values())), look_of(d, looks))
+            for c, d in differences.items()
+            if len(d) <= MOST_PAIRS
+        })  # fmt: skip
+        adjusted |= {c.point: p for c, p in corrected.items() if not c.diverged}
     return adjusted
 
 

@@ -24,7 +24,10 @@ def section(comparisons: Comparisons) -> Section:
         unit = f"difference in {metric.unit}" if metric.effect == "difference" else "ratio"
         columns.append(Column(metric.header, unit, metric.definition))
         rate = WORDS.get(str(dict(cells[0].cell.axes).get("lr")))
-        places.append(f"{metric.header}: {metric.name} of {cells[0].benchmark}" + (f", {rate}" if rate else ""))
+        place = f"{metric.header}: {metric.name} of {cells[0].benchmark}" + (f", {rate}" if rate else "")
+        margin = comparisons.grid.loss_margin(cells[0].benchmark, metric)
+        equal = any(c.outcome == "same" for c in cells)
+        places.append(f"{place}, same within {margin:g} {metric.unit}" if margin and equal else place)
     by_name = [{c.activation: c for c in cells} for _, cells in metrics]
     rows = tuple(
         (Entry(name), *(_entry(of.get(name), reference) for of in by_name))
@@ -59,5 +62,5 @@ def _entry(comparison: Comparison | None, reference: str) -> Entry:
     if comparison is None:
         return Entry("–")
     if comparison.value is None:
-        return Entry(status_word(comparison.point))
+        return Entry(comparison.point.diverged or status_word(comparison.point))
     return change_entry(comparison, reference)

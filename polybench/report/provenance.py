@@ -54,6 +54,9 @@ def section(comparisons: Comparisons) -> Section:
     notes = list(run.notes)
     if forced:
         notes.append(f"This run was resumed after changes, so its parts may not go together: {'; '.join(forced)}.")
+    for name, looks in run.header.get("looks", {}).items():
+        counts = " and ".join(str(len(seeds)) for seeds in looks)
+        notes.append(f"Seeds were added: {name} was judged before at {counts} seeds, and every p counts that.")
     if there < planned:
         command = f"`polybench run --resume {run.path}`"
         notes.append(f"The run is not complete: {there} of {planned} trials are there; {command} goes on.")

@@ -7,8 +7,9 @@ from statistics import fmean
 
 from polybench.compare.comparison import Comparison
 from polybench.compare.comparisons import Comparisons
-from polybench.compare.points import Point, of_seeds
+from polybench.compare.points import Point, lost, of_seeds
 from polybench.compare.scaling import LOSS, Family, Ladder, exponent, ladders, trends
+from polybench.compare.seeds import p_over_looks
 from polybench.corrections import holm_of
 from polybench.document import Column, Entry, Figure, Series, Table
 from polybench.report import bands
@@ -26,7 +27,7 @@ from polybench.report.wording import (
     varying_axes,
     verdict_word,
 )
-from polybench.stats import ALPHA, CONFIDENCE_SEED, paired, t_test
+from polybench.stats import ALPHA, CONFIDENCE_SEED, paired
 
 Families = Mapping[Family, Sequence[Ladder]]
 
@@ -59,7 +60,10 @@ def _tables(comparisons: Comparisons, family: Family, families: Families) -> Ite
                     for size, p in zip(x.sizes, x.rungs, strict=True) if p.trouble()),
     )  # fmt: skip
     slopes = {x.activation: trends(comparisons, x, own) for x in steps if x is not own}
-    ps = holm_of({name: t_test(values) for name, values in slopes.items() if len(values) > 1})
+    looks, gone = comparisons.grid.looks(family[0]), {x.activation: _diverged(x, own) for x in steps}
+    ps = holm_of({
+        name: 1.0 if gone[name] else p_over_looks(values, looks) for name, values in slopes.items() if len(values) > 1
+    })  # fmt: skip
     yield Table(
         key=key_of("table", "exponents", family, families),
         title=title_of("How loss falls with parameters", family, families),
@@ -73,7 +77,8 @@ def _tables(comparisons: Comparisons, family: Family, families: Families) -> Ite
             Column("trend of the difference", f"{metric.unit} a tenfold"), Column("t p (Holm)"), Column("n"),
         ),
         rows=tuple(
-            (Entry(x.activation), Entry(str(len(x.rungs))), _exponent(x), *_trend(slopes.get(x.activation), p))
+            (Entry(x.activation), Entry(str(len(x.rungs))), _exponent(x),
+             *_trend(slopes.get(x.activation), p, gone[x.activation]))
             for x in steps for p in [ps.get(x.activation)]
         ),
     )  # fmt: skip
@@ -92,15 +97,21 @@ def _exponent(ladder: Ladder) -> Entry:
     return Entry(show(slope), slope.value, slope.low, slope.high)
 
 
-def _trend(slopes: Sequence[float] | None, p: float | None) -> tuple[Entry, Entry, Entry]:
+def _diverged(ladder: Ladder, reference: Ladder) -> str:
+    """What was lost at any size, of the activation or else of the reference."""
+    return next(filter(None, (lost(p, base) for p in ladder.rungs for base in reference.rungs)), "")
+
+
+def _trend(slopes: Mapping[int, float] | None, p: float | None, gone: str) -> tuple[Entry, Entry, Entry]:
     """The trend with its interval and verdict, its p, and the seeds it rests on; nothing for the reference."""
     if slopes is None:
         return Entry("0"), Entry("–"), Entry("–")
     if not slopes:
         return Entry("–"), Entry("–"), Entry("0")
-    trend = paired(slopes)
-    word = verdict_word(p, better=trend.value < 0)
-    return Entry(show(trend, True), trend.value, trend.low, trend.high, outcome=word), p_entry(p), Entry(str(trend.n))
+    trend = paired(list(slopes.values()))
+    word = gone or verdict_word(p, better=trend.value < 0)
+    shown = Entry(show(trend, True), trend.value, trend.low, trend.high, outcome=word)
+    return shown, p_entry(None if gone else p), Entry(str(trend.n))
 
 
 def _figure(comparisons: Comparisons, family: Family, families: Families) -> Figure:

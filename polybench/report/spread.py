@@ -68,7 +68,7 @@ def _spread(comparisons: Comparisons, benchmark: str, metric: Metric, points: Se
     }
     for point in sorted(points, key=rank.__getitem__):
         base = point.cell.activation == reference
-        apart = [] if base else comparisons.whole.differences(point, reference, metric)
+        apart = [] if base else list(comparisons.whole.differences(point, reference, metric).values())
         own = of_seeds(point, metric.name)
         rows.append((
             *head_entries(point.cell, axes), Entry(SOURCES[str(point.cell.axis("varies"))]),

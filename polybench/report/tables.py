@@ -93,7 +93,8 @@ def _best(comparisons: Sequence[Comparison]) -> set[Point]:
     """In each group of comparable cells the best one, if its interval excludes the second's."""
     best: set[Point] = set()
     judged = [c for c in comparisons if c.metric.better != "neither"]
-    sound = [c for c in judged if c.value is not None and math.isfinite(c.value) and not c.point.trouble()]
+    sound = [c for c in judged if c.value is not None and math.isfinite(c.value)]
+    sound = [c for c in sound if not (c.point.trouble() or c.diverged)]
     for group in by_place(sound).values():
         if len(group) < 2:
             continue
@@ -122,11 +123,11 @@ def _ends(comparison: Comparison) -> tuple[float, float]:
 def _caption(comparisons: Comparisons, shared: Sequence[str], metrics: Sequence[Metric], rows: Sequence[Point]) -> str:
     parts = [f"Kind {rows[0].cell.kind} on {', '.join([comparisons.run.device, *shared])}."]
     ways = {m.varies_with for m in metrics if m.better != "neither"}
-    repeats = max(len(p.records) for p in rows)
+    repeats, grid = max(len(p.records) for p in rows), comparisons.grid
     if "sample" in ways:
         timed = [m for p in rows for r in p.records for m in r.measurements if m.metric == TOTAL.name]
         counts = sorted({len(m.values) for m in timed})
-        margin = comparisons.grid.margin(rows[0].benchmark)
+        margin = grid.margin(rows[0].benchmark)
         blocks = " to ".join(map(str, sorted({counts[0], counts[-1]}))) if counts else "no"
         parts.append(
             f"Medians over {repeats} launch{'es' * (repeats > 1)} of {blocks} blocks; ratios are taken inside a block "
@@ -145,7 +146,12 @@ def _caption(comparisons: Comparisons, shared: Sequence[str], metrics: Sequence[
     if "nothing" in ways:
         parts.append("Bytes and counts are exact.")
     if any(map(of_losses, metrics)):
-        parts.append(f"Differences of losses also survive Holm ({ALPHA:.0%}) over their cell, or are not resolved.")
+        parts.append(
+            f"Differences of losses also survive their looks and Holm ({ALPHA:.0%}) over their cell, or are not "
+            "resolved."
+        )
+        margin = max(grid.loss_margin(rows[0].benchmark, m) for m in metrics)
+        parts += [f"Same: shown to be within {margin:g} nat/token."] if margin else []
     if any(m.varies_with != "nothing" and m.better != "neither" and not of_losses(m) for m in metrics):
         parts.append(f"Ratios also survive Benjamini-Hochberg ({ALPHA:.0%}) over their column, or are not resolved.")
     shared = sorted({r.facts[SHARED] for p in rows for r in p.records if SHARED in r.facts})

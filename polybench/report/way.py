@@ -41,7 +41,8 @@ def _ways(comparisons: Comparisons, benchmark: str, points: Sequence[Point]) -> 
     ways: list[Way] = []
     for metric, called, total in ((TOKENS_TO, "tokens", tokens_of), (TIME_TO, "time", seconds_of)):
         ways = [way_of(p, comparisons.grid, reference, metric, total) for p in points]
-        scale, ps = scale_for(metric.unit, (c for w in ways for c in w.costs)), p_values(ways, reference)
+        scale = scale_for(metric.unit, (c for w in ways for c in w.costs))
+        ps = p_values(ways, comparisons.grid, reference)
         columns += [
             Column(f"{called} to it", scale.unit, metric.definition), Column(f"times sooner in {called}"),
             Column(f"p of {called} (Holm)"),
@@ -61,7 +62,7 @@ def _ways(comparisons: Comparisons, benchmark: str, points: Sequence[Point]) -> 
         f"when its held-out loss first came down to where {reference} of the same seed ended. Times sooner: what "
         f"{reference} spent in all over that (of steps it is as of tokens), with a {CONFIDENCE_SEED:.0%} t interval of "
         f"its logarithm, paired by seed; better or worse where it excludes 1 and the t p is at most {ALPHA:.0%} after "
-        "Holm over the activations of the cell. Where a seed never gets there, there is no ratio.",
+        "Holm over the activations of the cell. Where a seed never gets there, or diverges, there is no ratio.",
         columns=tuple(columns),
         rows=tuple(map(tuple, rows)),
     )
@@ -72,7 +73,7 @@ def _sooner(way: Way, reference: str, p: float | None) -> Entry:
         return Entry("1")
     if not way.logs():
         return Entry(f"reached by {way.reached} of {len(way.costs)}")
-    logs = paired(way.logs())
+    logs = paired(list(way.logs().values()))
     ratio = logs.map(exp)
     word = verdict_word(p, better=logs.value > 0)
     return Entry(show(ratio), ratio.value, ratio.low, ratio.high, outcome=word)

@@ -123,14 +123,15 @@ def verdict_word(p: float | None, better: bool) -> str:
 
 def change_entry(comparison: Comparison, reference: str) -> Entry:
     """The ratio or difference with its interval and what it means."""
+    metric, change = comparison.metric, comparison.change
     if comparison.cell.activation == reference and comparison.value is not None:
-        return Entry("1" if comparison.metric.effect == "ratio" else "0")
-    if comparison.change is None:
-        return Entry("–")
-    change = comparison.change
-    text = show(change, signed=comparison.metric.effect == "difference")
-    words = _OUTCOMES_OF_TIME if comparison.metric.unit == "s" else _OUTCOMES
-    word = words.get(comparison.outcome, comparison.outcome)
+        lost = comparison.point.diverged if metric.varies_with == "seed" and metric.better != "neither" else ""
+        return Entry("1" if metric.effect == "ratio" else "0", outcome=lost)
+    if change is None:
+        return Entry("–", outcome=comparison.diverged)
+    text = show(change, signed=metric.effect == "difference")
+    words = _OUTCOMES_OF_TIME if metric.unit == "s" else _OUTCOMES
+    word = comparison.diverged or words.get(comparison.outcome, comparison.outcome)
     return Entry(text, change.value, change.low, change.high, outcome=word)
 
 

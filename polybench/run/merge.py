@@ -19,16 +19,19 @@ from polybench.plan.labels import Labels
 from polybench.plan.suite import Suite
 from polybench.record import CHECKPOINT_FOLDER, Record
 from polybench.run import store
+from polybench.run.batches import equal_but_for_seeds, looks_of, united
 from polybench.run.session import joined, planned
 from polybench.run.store import Run
 
 MOST_LABELS = 3  # of missing trials; the header names them all
 _EQUAL = {"suite": "suites", "filter": "filters", "device": "devices"}  # what all runs must have in common
-_OWN = ("schema_version", "shard", "trials", "part_of", "environment_after", "finished_at", "sources")
+_OWN = ("schema_version", "shard", "trials", "part_of", "environment_after", "finished_at", "sources", "looks")
 
 
 def merge(paths: Sequence[Path], out: Path, force: bool = False) -> Run:
     """A new run folder with the records of all, and in its header where each was measured and what is missing.
+
+    Runs of one suite with other seeds are looks, in the order in which they began.
 
     Raises:
         ResultsError: the runs are not of one suite, or (unless `force`) of one code of polybench; a trial was
@@ -38,7 +41,7 @@ def merge(paths: Sequence[Path], out: Path, force: bool = False) -> Run:
     first, forced = runs[0], list[str]()
     for other in runs[1:]:
         for key, words in _EQUAL.items():
-            if other.header.get(key) != first.header.get(key):
+            if not _alike(key, other.header.get(key), first.header.get(key)):
                 raise ResultsError(f"{other.path} and {first.path} cannot be merged: their {words} differ")
         codes = [r.environment.get("code") for r in (first, other)]
         if codes[0] != codes[1]:
@@ -50,10 +53,14 @@ def merge(paths: Sequence[Path], out: Path, force: bool = False) -> Run:
     metrics: dict[str, Any] = {}
     for one in runs:
         metrics |= one.header["metrics"]
+    in_order = [r.header for r in sorted(runs, key=lambda r: str(r.header.get("started_at", "")))]
+    looks = looks_of(in_order)
     forced = [*dict.fromkeys([*(f for r in runs for f in r.header.get("forced", [])), *forced])]
     header = {
         **{k: v for k, v in first.header.items() if k not in _OWN},
         "metrics": metrics,
+        "suite": united([header["suite"] for header in in_order]) if looks else first.header["suite"],
+        **({"looks": looks} if looks else {}),
         "started_at": min(r.header.get("started_at", "") for r in runs),
         "forced": forced,
     }
@@ -63,6 +70,10 @@ def merge(paths: Sequence[Path], out: Path, force: bool = False) -> Run:
         _bring(one, out, one.records)
     store.append(out, records)
     return store.load(out)
+
+
+def _alike(key: str, one: Any, other: Any) -> bool:
+    return equal_but_for_seeds(one, other) if key == "suite" else bool(one == other)
 
 
 def unite(runs: Iterable[Run]) -> list[Record]:

@@ -20,6 +20,7 @@ from polybench.plan.suite import Suite
 from polybench.ranks import place
 from polybench.record import Record
 from polybench.run import store
+from polybench.run.batches import equal_but_for_seeds, keeps_seeds, looks_of
 from polybench.trial import Job
 
 _OF_THE_WHOLE = ("sources", "missing", "finished_at", "environment_after")  # in a header; no part inherits it
@@ -108,8 +109,10 @@ def resume(path: Path, suite: Suite | None, force: bool, remote: bool = False) -
 
     A run of several machines goes on on any; so does every run where other machines will measure (`remote`).
 
+    A suite may have further seeds: what the run had before is a look that it was judged with.
+
     Raises:
-        ResultsError: the suite, the code or the machine changed, unless `force`.
+        ResultsError: the suite, the code or the machine changed otherwise, unless `force`.
     """
     old = store.load(path)
     now = capture()
@@ -121,7 +124,9 @@ def resume(path: Path, suite: Suite | None, force: bool, remote: bool = False) -
         why = failure.errors()[0]["msg"].removeprefix("Value error, ")
         raise ResultsError(f"{path} cannot be resumed: {why}") from None
     count = processes(chosen)
-    changes = [] if suite is None or suite.model_dump(mode="json") == old.header["suite"] else ["the suite"]
+    before, asked = old.header["suite"], chosen.model_dump(mode="json")
+    same = suite is None or (equal_but_for_seeds(before, asked) and keeps_seeds(before, asked))
+    changes = [] if same else ["the suite"]
     if now["code"] != old.environment.get("code"):
         changes.append(f"the code of polybench ({old.environment.get('code')} / {now['code']})")
     if count != old.header.get("processes", 1):
@@ -137,11 +142,13 @@ def resume(path: Path, suite: Suite | None, force: bool, remote: bool = False) -
     todo = whole.only(lambda job: not done_already(job, records))
     header = {
         **old.header,
-        "suite": chosen.model_dump(mode="json"),
+        "suite": asked,
         "planned": len(whole.trials),
         "metrics": {**old.header["metrics"], **_metrics(chosen)},
         "forced": [*old.header.get("forced", []), *changes],
     }
+    if looks := looks_of([old.header, {"suite": asked}]):
+        header["looks"] = looks
     if "sources" in header and not remote:
         header = joined(header, [{"run": str(path), "started_at": old.header["started_at"], "environment": now}])
     return Session(path, chosen, todo, len(whole.trials) - len(todo.trials), header, known, fingerprint(now))

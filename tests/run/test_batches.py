@@ -1,0 +1,78 @@
+"""Seeds that are added to a run: the run goes on, nothing is measured twice, and each look is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import MACHINE, losses, run, save, section, suite
+
+from polybench.errors import ResultsError
+from polybench.report import losses as loss_tables
+from polybench.report import provenance
+from polybench.run import session, store
+from polybench.run.batches import looks_of
+from polybench.run.merge import merge
+
+BENCHMARKS = [{"name": "pretrain", "kind": "pretrain"}]
+NAMES = ("relu", "swiglu", "polynorm")
+
+
+def of(seeds: list[int], **changes: Any) -> Any:
+    return suite(**{"benchmarks": BENCHMARKS, "seeds": seeds, **changes})
+
+
+def kept(path: Path, seeds: list[int], **header: Any) -> Path:
+    values = {name: [3.0 + 0.01 * (i + len(name)) for i in range(max(seeds) + 1)] for name in NAMES}
+    records = [r for r in losses(values) if r.trial.seed in seeds]
+    return save(run(records, of(seeds)), path, filter=None, **header)
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "capture", lambda: MACHINE)
+
+
+def test_a_run_goes_on_with_further_seeds_and_keeps_what_it_was_judged_with(tmp_path: Path) -> None:
+    path = kept(tmp_path / "a", [0, 1, 2])
+    current = session.resume(path, of([0, 1, 2, 3, 4]), force=False)
+    assert sorted({t.seed for t in current.todo.trials}) == [3, 4] and current.header["forced"] == []
+    assert current.header["looks"] == {"pretrain": [[0, 1, 2]]}
+    store.write_header(path, {k: v for k, v in current.header.items() if k != "schema_version"})
+    assert session.resume(path, None, force=False).header["looks"] == {"pretrain": [[0, 1, 2]]}
+    third = session.resume(path, of([0, 1, 2, 3, 4, 9]), force=False)
+    assert third.header["looks"] == {"pretrain": [[0, 1, 2], [0, 1, 2, 3, 4]]}
+
+
+def test_a_run_whose_suite_is_as_before_has_no_further_look(tmp_path: Path) -> None:
+    path = kept(tmp_path / "a", [0, 1, 2])
+    assert "looks" not in session.resume(path, of([2, 1, 0]), force=False).header
+
+
+@pytest.mark.parametrize("asked", [of([0, 1]), of([0, 1, 3]), of([0, 1, 2, 3], loss_margin=0.1)])
+def test_seeds_cannot_be_taken_away_nor_other_things_changed(tmp_path: Path, asked: Any) -> None:
+    with pytest.raises(ResultsError, match="these changed: the suite"):
+        session.resume(kept(tmp_path / "a", [0, 1, 2]), asked, force=False)
+
+
+def test_runs_with_other_seeds_merge_into_one_of_several_looks(tmp_path: Path) -> None:
+    first = kept(tmp_path / "a", [0, 1, 2])
+    later = kept(tmp_path / "b", [3, 4], started_at="2026-02-02T00:00:00+00:00")
+    merged = merge([later, first], tmp_path / "m")
+    assert merged.suite.seeds == [0, 1, 2, 3, 4] and merged.header["looks"] == {"pretrain": [[0, 1, 2]]}
+    assert merged.header["planned"] == len(merged.records) == 15
+    (table,) = section(loss_tables, merged).tables
+    assert any("pretrain was judged before at 3 seeds" in note for note in section(provenance, merged).notes)
+    assert "Judged at 5 seeds, and before at 3, and every p counts how often" in table.caption
+    again = merge([tmp_path / "m", kept(tmp_path / "c", [5, 6], started_at="2026-03")], tmp_path / "n")
+    assert again.header["looks"] == {"pretrain": [[0, 1, 2], [0, 1, 2, 3, 4]]}
+    assert "looks" not in merge([first, kept(tmp_path / "d", [0, 1, 2])], tmp_path / "o").header
+
+
+def test_own_seeds_of_a_benchmark_are_its_looks() -> None:
+    def header(seeds: list[int] | None) -> dict[str, Any]:
+        return {"suite": {"seeds": [0], "benchmarks": [{"name": "a", "seeds": seeds}, {"name": "b"}]}}
+
+    assert looks_of([header([1, 2]), header([1, 2, 3])]) == {"a": [[1, 2]]}
+    assert looks_of([header(None), header([0, 4])]) == {"a": [[0]]}
