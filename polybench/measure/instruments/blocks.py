@@ -100,11 +100,9 @@ class Blocks:
         return count - len(kept)
 
     def ratios(self, references: Mapping[int, int]) -> dict[int, Estimate]:
-        """Log-ratio of each arm's total time to that of its reference, over the blocks of this launch."""
+        """Log-ratio of each arm's time to that of its reference, over the blocks of this launch."""
         return {
-            i: of_launches(
-                [[math.log(a.total / b.total) for a, b in zip(self.samples[i], self.samples[j], strict=True)]]
-            )
+            i: of_launches([[math.log(a.step / b.step) for a, b in zip(self.samples[i], self.samples[j], strict=True)]])
             for i, j in references.items()
             if i != j and i in self.arms and j in self.arms and self.samples[i]
         }
@@ -141,6 +139,7 @@ def _mean(samples: Sequence[Sample]) -> Sample:
     if forward <= 0 or backward <= 0:
         raise ArithmeticError("the clock did not move in a sample; raise sample_s or the size of the cell")
     warm = [s.warm for s in samples if s.warm is not None]
+    updates = [s.update for s in samples if s.update is not None]
     return Sample(
         forward,
         backward,
@@ -148,6 +147,7 @@ def _mean(samples: Sequence[Sample]) -> Sample:
         statistics.fmean(s.faults for s in samples),
         statistics.fmean(warm) if warm else None,
         any(s.throttled for s in samples),
+        statistics.fmean(updates) if updates else None,
     )
 
 
