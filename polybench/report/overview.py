@@ -10,11 +10,12 @@ from polybench.compare.points import by_place
 from polybench.compare.step_time import OWN_CLOCK
 from polybench.document import Column, Entry, Table
 from polybench.measure.kinds.pretrain import THROUGHPUT
-from polybench.measure.speed_metrics import STEP_RATE
+from polybench.measure.speed_metrics import STEP_RATE, TOTAL
 from polybench.metric import Metric
 from polybench.plan.tuning import WORDS
 from polybench.report.section import Section
 from polybench.report.wording import change_entry, head_columns, status_word
+from polybench.spec import Scalar
 
 # How what is called tokens a second was timed.
 _CLOCKS = {STEP_RATE.name: ", steps taken in turns", THROUGHPUT.name: f", timed {OWN_CLOCK}"}
@@ -60,10 +61,15 @@ def _cells(comparisons: Comparisons, metric: Metric) -> Sequence[Comparison]:
     groups = list(by_place(c for c in beside if c.cell.backend == plain(c.benchmark)).values())
     measured = [group for group in groups if any(c.value is not None for c in group)]
     groups = measured if measured or comparisons.derived(metric.name) else groups
-    blocks = [group for group in groups if dict(group[0].cell.axes).get("level", "block") == "block"]
-    groups = blocks or groups
+    if metric.name == TOTAL.name:  # of a decoder it is a part of the step, which has a column of its own
+        groups = [group for group in groups if _level(group) != "decoder"]
+    groups = [group for group in groups if _level(group) == "block"] or groups
     most = max(map(len, groups), default=0)
     return next((group for group in reversed(groups) if len(group) == most), [])
+
+
+def _level(group: Sequence[Comparison]) -> Scalar:
+    return dict(group[0].cell.axes).get("level", "block")
 
 
 def _by_steps(comparisons: Comparisons, told: Told) -> Told:

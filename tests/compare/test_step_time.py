@@ -118,6 +118,8 @@ def test_the_interval_of_a_throughput_is_that_of_the_steps() -> None:
 def test_steps_without_a_training_have_the_column_alone() -> None:
     told = section(overview, run([*steps(), *times({"relu": 1.0, "swiglu": 1.0}, level="block")]))
     assert [c.name for c in told.tables[0].columns] == ["activation", "time of a block", "training tokens/s"]
+    decoder = [*times({"relu": 1.0, "swiglu": 1.0}, **TIMED), *trainings()]  # whose passes are no block's
+    assert "time of a block" not in [c.name for c in section(overview, run(decoder)).tables[0].columns]
 
 
 @pytest.mark.parametrize(
