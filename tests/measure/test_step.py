@@ -135,10 +135,13 @@ def test_models_of_one_class_are_compiled_apart(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(made.torch, "compile", partial(torch.compile, backend=counting))
     models = [nn.Linear(3, 2 + i % 3) for i in range(12)]
-    calls = [made.compiled(model) for model in models]
+    calls = [made.compiled(model, ("test", i)) for i, model in enumerate(models)]
     x = torch.randn(4, 3)
     for _ in range(2):
         assert all(torch.equal(call(x), model(x)) for call, model in zip(calls, models, strict=True))
+    assert len(graphs) == len(models)
+    alike = nn.Linear(3, 2)  # as the first, with weights of its own: a second copy, or that of a forked process
+    assert torch.equal(made.compiled(alike, ("test", 0))(x), alike(x))
     assert len(graphs) == len(models)
 
 

@@ -117,7 +117,8 @@ class Workshop:
         """Forward to the loss, backward to every parameter, and the optimizer, where such a model could be trained."""
         axes, T = self.axes, self.axes.seq_len
         module = Decoder(axes.vocabulary, axes.shape, T, activation).initialise(0).to(self.device, self.weights)
-        run = compiled(module) if axes.compile else module
+        built = activation.spec, axes, self.dtype, self.device
+        run = compiled(module, built) if axes.compile else module
         generator = torch.Generator().manual_seed(0)
         text_BxT = torch.randint(axes.vocabulary, (axes.tokens // T, T + 1), generator=generator).to(self.device)
         x_BxT, y_BxT = text_BxT[:, :-1], text_BxT[:, 1:]
