@@ -100,9 +100,11 @@ class Blocks:
         return count - len(kept)
 
     def ratios(self, references: Mapping[int, int]) -> dict[int, Estimate]:
-        """Log-ratio of each arm's time to that of its reference, over the blocks of this launch."""
+        """Log-ratio of each arm's total time to that of its reference, over the blocks of this launch."""
         return {
-            i: of_launches([[math.log(a.step / b.step) for a, b in zip(self.samples[i], self.samples[j], strict=True)]])
+            i: of_launches(
+                [[math.log(a.total / b.total) for a, b in zip(self.samples[i], self.samples[j], strict=True)]]
+            )
             for i, j in references.items()
             if i != j and i in self.arms and j in self.arms and self.samples[i]
         }

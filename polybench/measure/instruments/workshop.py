@@ -28,8 +28,6 @@ _TINY = {"tokens": 1, "d_model": 8, "seq_len": 1, "vocabulary": 8, "heads": None
 # Of the updates that are timed. The parameters stay where they began: 10,000 steps over one batch move its loss by less
 # than a hundredth of a nat, so that no gradient dies down to numbers that are slow to add and no weight runs away.
 _RATE = 1e-9
-
-
 _TRAINED = (torch.float32, torch.float64)  # what weights are in a training; narrower ones lose its small steps
 
 
