@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import yaml
 from builders import across, record, run, section, suite, times
+from commands import ROOT
 
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.derive import seconds_at_looks, with_derived
@@ -134,6 +137,14 @@ def test_whatever_else_was_timed_does_not_fit(other: dict[str, Any]) -> None:
     same = {"batch" if k == "tokens" else k: v // 8 if k == "tokens" else v for k, v in other.items() if k != "threads"}
     if same and "seq_len" not in same:
         assert fits(trainings(**same), steps(**other))
+
+
+def test_the_example_of_the_page_fits() -> None:
+    page = (ROOT / "docs" / "pretraining.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```yaml\n([^`]*level: decoder[^`]*)^```", page, re.M)
+    timed, trained = (benchmark["matrix"] for benchmark in yaml.safe_load(block)["benchmarks"])
+    assert fits(trainings(**trained), steps(**timed))
+    assert trained["tokenizer"] == f"bpe-{timed['vocabulary']}"
 
 
 @pytest.mark.parametrize("axes", [{"accumulate": 2}, {"recompute": True}, {"experts": 4}], ids=str)
