@@ -11,13 +11,14 @@ import socket
 import sys
 
 import torch
-from torch import distributed, nn
+from torch import distributed
 
 from polybench.measure.model.build import chosen
 from polybench.measure.model.decoder import Decoder
+from polybench.measure.model.optimizer import adamw, update
 from polybench.measure.shape import Shape
 from polybench.measure.training.distributed import hold, wrap
-from polybench.measure.training.loop import groups, losses
+from polybench.measure.training.loop import losses
 from polybench.ranks import Place
 
 STEPS, BATCH, TIME, VOCABULARY = 5, 8, 128, 1024
@@ -28,7 +29,7 @@ def trained(model: Decoder, how: str, device: str) -> list[float]:
     """Losses in nats, step by step."""
     mine = Place(0, 1) if how == "plain" else Place(0, 2)  # 2: wraps as if it were one of several
     wrapped = wrap(mine, model, how)  # type: ignore[arg-type]
-    optimizer = torch.optim.AdamW(groups(model, 0.1), lr=1e-3, fused=True)
+    optimizer = adamw(model, 1e-3, 0.1)
     order, found = torch.Generator().manual_seed(0), []
     for _ in range(STEPS):
         text_BxT = torch.randint(VOCABULARY, (BATCH, TIME + 1), generator=order).to(device)
@@ -36,9 +37,7 @@ def trained(model: Decoder, how: str, device: str) -> list[float]:
             with hold(mine, wrapped, last):
                 loss, _ = losses(wrapped, rows[:, :-1], rows[:, 1:], "bfloat16")
                 (loss / 2).backward()
-        nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        update(optimizer, 1.0)
         found.append(loss.item())
     return found
 

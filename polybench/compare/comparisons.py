@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from polybench.compare.comparison import Comparison, compare, corrected, of_losses
 from polybench.compare.derive import with_derived
 from polybench.compare.grid import Grid
 from polybench.compare.points import Point, compared, points
+from polybench.compare.step_time import StepTimes, Timed
 from polybench.metric import Metric
 from polybench.run.store import Run
 
@@ -56,6 +58,15 @@ class Comparisons:
             for metric in metrics.values():
                 named.setdefault(metric.name, metric)
         return named
+
+    @cached_property
+    def _steps(self) -> StepTimes:
+        return StepTimes(self.run)
+
+    def steps_of(self, trainings: Sequence[Point]) -> Timed | None:
+        """The steps timed in turns that the trainings of one place took, if the run has them."""
+        first = trainings[0]
+        return self._steps.beside((first.benchmark, first.cell.place), (r for p in trainings for r in p.records))
 
     def loss(self, kind: str) -> Metric | None:
         """The one by which the models of a kind are told apart: the first measured one with a table by seed."""

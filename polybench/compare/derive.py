@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from polybench.compare.points import machines
+from polybench.compare.points import Group, machines
+from polybench.compare.step_time import STEPPED, Clocks, StepTimes, Timed, with_throughput
 from polybench.measure.kinds.pretrain import FINISHED_CURVE, FINISHED_TIME, OTHER_LOSSES, TRAIN_TIME, VAL_CURVE
 from polybench.measure.training_axes import corpora_of
 from polybench.measure.training_metrics import DERIVED, EQUAL_FLOPS, EQUAL_TIME, FLOPS, STEPS_TO, TIME_TO, TOKENS_TO
@@ -25,23 +26,31 @@ NAMED = "loss on "  # how the name of such a metric begins
 
 def with_derived(run: Run) -> Run:
     """The run with derived measurements beside the measured ones, and their definitions."""
-    groups: dict[object, list[Record]] = defaultdict(list)
+    run = with_throughput(run)
+    groups: dict[tuple[Group, int], list[Record]] = defaultdict(list)
     for record in run.records:
         trial = record.trial
         if record.status is Status.OK and record.get(VAL_CURVE.name) and record.get(TRAIN_TIME.name):
-            groups[trial.benchmark, trial.cell.place, trial.seed].append(record)
+            groups[(trial.benchmark, trial.cell.place), trial.seed].append(record)
+    steps, clocks = StepTimes(run), Clocks()
     added: dict[str, list[Measurement]] = {}
-    for records in groups.values():
-        added |= _side_by_side(records, run.suite.reference)
+    for (group, _), records in groups.items():
+        timed = steps.beside(group, records) if all(map(tokens_at_looks, records)) else None
+        clocks.note(group, timed)
+        added |= _side_by_side(records, run.suite.reference, timed)
     kinds = {r.trial.cell.kind for r in run.records if r.trial.id in added}
-    return _with_named_losses(_extended(run, added, dict.fromkeys(kinds, DERIVED)))
+    return _with_named_losses(_extended(run, added, {kind: clocks.told(kind, DERIVED) for kind in kinds}))
 
 
-def _side_by_side(records: Sequence[Record], reference: str) -> dict[str, list[Measurement]]:
-    """What follows by trial from one seed of all activations of a place."""
-    together = len(machines(records)) <= 1  # seconds of two machines are not the same seconds
+def _side_by_side(records: Sequence[Record], reference: str, timed: Timed | None) -> dict[str, list[Measurement]]:
+    """What follows by trial from one seed of all activations of a place, by the steps that were timed if any were."""
+    # Seconds of two machines are not the same seconds.
+    together = timed is not None or len(machines(records)) <= 1
     kind = Finished if all(map(has_finished, records)) else OneSchedule
     lines = {r.trial.id: kind.of(r) for r in records}
+    if timed:
+        lines = {r.trial.id: replace(line, seconds=timed.seconds(r, line.tokens))
+                 for r, line in zip(records, lines.values(), strict=True)}  # fmt: skip
     goal = next((lines[r.trial.id].losses[-1] for r in records if r.trial.cell.activation == reference), None)
     spent = {name: line.flops for name, line in lines.items() if line.flops}
     seconds = {name: line.seconds for name, line in lines.items()}
@@ -58,6 +67,8 @@ def _side_by_side(records: Sequence[Record], reference: str) -> dict[str, list[M
             if together:
                 values[TIME_TO] = line.way_to(goal, line.seconds)
         added[name] = [Measurement(metric.name, (value,)) for metric, value in values.items() if value is not None]
+        if timed:
+            added[name].append(Measurement(STEPPED.name, line.seconds))
     return added
 
 
@@ -151,6 +162,12 @@ def tokens_at_looks(record: Record) -> tuple[float, ...]:
         return seen.values
     size = tokens_a_step(record.trial.cell)
     return tuple(float(s * size) for s in curve.steps) if curve and curve.steps and size else ()
+
+
+def seconds_at_looks(record: Record) -> tuple[float, ...]:
+    """Training time so far: of steps timed in turns where the run has them, else the training's own."""
+    known = record.get(STEPPED.name) or record.get(TRAIN_TIME.name)
+    return known.values if known else ()
 
 
 def interpolated(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:

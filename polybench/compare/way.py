@@ -6,12 +6,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from polybench.compare.derive import tokens_at_looks
+from polybench.compare.derive import seconds_at_looks, tokens_at_looks
 from polybench.compare.grid import Grid
 from polybench.compare.points import OfPoint, Point, by_place
 from polybench.compare.seeds import p_over_looks
 from polybench.corrections import holm_of
-from polybench.measure.kinds.pretrain import TRAIN_TIME
 from polybench.measure.training_metrics import STEPS_TO, TIME_TO, TOKENS_TO
 from polybench.metric import Metric
 from polybench.record import Record, Status
@@ -76,5 +75,4 @@ def tokens_of(record: Record) -> float:
 
 
 def seconds_of(record: Record) -> float:
-    times = record.get(TRAIN_TIME.name)
-    return times.values[-1] if times else math.inf
+    return (seconds_at_looks(record) or (math.inf,))[-1]

@@ -7,20 +7,38 @@ from typing import Literal
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from polybench.kind import Axes
+from polybench.measure.shape import Shape
 from polybench.spec import Scalar
+
+_OF_DECODER = ("layers", "seq_len", "vocabulary")
+# Without these it is the plainest of decoders, as which cells are known that were measured before they could be said.
+_PLAIN = {"heads": None, "ffn_width": None, "tied": True, "qk_norm": False, "compile": False, "autocast": False}
 
 
 class LevelAxes(Axes):
     """An activation alone, in its feed-forward block at equal parameters, or in a whole decoder's step."""
 
     level: Literal["activation", "block", "decoder"] = Field(
-        "activation", description="alone, in its feed-forward block, or in forward and backward of a whole decoder"
+        "activation",
+        description="alone, in its feed-forward block, or in a whole decoder with its optimizer",
     )
     tokens: PositiveInt = Field(1024, description="rows: batch times time")
     d_model: PositiveInt = Field(256, description="width of the residual stream; the hidden width follows")
-    layers: PositiveInt = Field(2, description="of the decoder; heads are 64 wide where d_model allows")
+    layers: PositiveInt = Field(2, description="of the decoder")
     seq_len: PositiveInt = Field(64, description="of the decoder: tokens a sequence")
-    vocabulary: PositiveInt = Field(1024, description="of the decoder, whose head is its embedding")
+    vocabulary: PositiveInt = Field(1024, description="of the decoder: the size of its embedding and head")
+    heads: PositiveInt | None = Field(
+        None, description="of the decoder; if left out they are 64 wide where d_model allows"
+    )
+    ffn_width: PositiveInt | None = Field(
+        None, description="of the decoder: hidden width; equal parameters if left out"
+    )
+    tied: bool = Field(True, description="of the decoder: whether the head is the embedding")
+    qk_norm: bool = Field(False, description="of the decoder: whether queries and keys are normalised")
+    compile: bool = Field(False, description="of the decoder: torch.compile of the whole model")
+    autocast: bool = Field(
+        False, description="of the decoder, for bfloat16: float32 weights under autocast, as in a training"
+    )
 
     @field_validator("d_model")
     @classmethod
@@ -35,16 +53,25 @@ class LevelAxes(Axes):
             raise ValueError(f"tokens {self.tokens} are no whole number of sequences of seq_len {self.seq_len}")
         if self.level == "decoder" and self.d_model % 2:
             raise ValueError(f"d_model {self.d_model} is odd, but rotary positions turn pairs")
+        if self.level == "decoder":
+            _ = self.shape  # which refuses heads that do not divide the width
         return self
 
     def deciding(self) -> dict[str, Scalar]:
-        """Without the decoder's own axes where there is no decoder."""
+        """Without the decoder's own axes where there is no decoder, and without those that leave it plain."""
         values = self.model_dump()
-        if self.level == "decoder":
-            return values
-        return {k: v for k, v in values.items() if k not in ("layers", "seq_len", "vocabulary")}
+        if self.level != "decoder":
+            return {k: v for k, v in values.items() if k not in (*_OF_DECODER, *_PLAIN)}
+        plain = _PLAIN | ({"heads": self.heads} if self.heads == self._heads_of_64 else {})
+        return {k: v for k, v in values.items() if k not in plain or v != plain[k]}
 
     @property
-    def heads(self) -> int:
+    def shape(self) -> Shape:
+        """Of the decoder."""
+        heads = self.heads or self._heads_of_64
+        return Shape(self.layers, self.d_model, heads, self.ffn_width, self.tied, self.qk_norm)
+
+    @property
+    def _heads_of_64(self) -> int:
         """As many heads of width 64 or more as divide d_model into even widths."""
         return next(h for h in range(max(1, self.d_model // 64), 0, -1) if self.d_model % (2 * h) == 0)

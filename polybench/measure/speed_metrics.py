@@ -12,6 +12,19 @@ TOTAL = Metric(
     "total_time", "s", "lower", "sample", "Forward and backward pass; on a GPU with a cold cache.",
     asked=Question("In time of forward and backward", "the shortest time", rank=5), header="time of a block",
 )  # fmt: skip
+UPDATE = Metric(
+    "update_time", "s", "neither", "sample",
+    "What a training does with the gradients of a decoder: clipping, and AdamW's step.",
+)  # fmt: skip
+STEP = Metric(
+    "step_time", "s", "lower", "sample",
+    "A whole training step of a decoder but for loading its batch: forward, backward and the optimizer.",
+)  # fmt: skip
+STEP_RATE = Metric(
+    "step_throughput", "token/s", "higher", "sample",
+    "Tokens of a training step over its step_time, the steps of all activations being taken in turns.",
+    asked=Question("In whole training steps", "the most tokens a second", rank=3), header="training tokens/s",
+)  # fmt: skip
 WARM = Metric("warm_time", "s", "lower", "sample", "Forward and backward pass on a GPU whose cache is warm.")
 WALL = Metric("wall_time", "s", "neither", "sample", "Forward and backward pass by the wall clock, as a check.")
 COMPILE = Metric(

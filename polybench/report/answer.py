@@ -12,6 +12,7 @@ from polybench.compare.derive import reading
 from polybench.compare.points import Point, by_place, by_trainings, matches, typical
 from polybench.corrections import holm_of, resolves
 from polybench.document import Finding
+from polybench.measure.kinds.pretrain import THROUGHPUT
 from polybench.metric import Metric, Question, scale_for
 from polybench.plan.suite import Claim
 from polybench.plan.tuning import WORDS
@@ -42,6 +43,8 @@ def _answers(comparisons: Comparisons, metric: Metric, question: Question) -> li
     measured = (p for p in comparisons.points() if p.values(metric.name) and p.cell.backend == plain(p.benchmark))
     groups = by_trainings(by_place(measured).values())
     contested = [group for group in groups.values() if len(group) > 1]
+    if metric.name == THROUGHPUT.name:  # steps timed in turns answer it better, where they are the training's
+        contested = [group for group in contested if not comparisons.steps_of(group)]
     winners = [(group, *_winner(group, metric, comparisons)) for group in contested]
     told, counted = _told_and_counted(winners)
     places = _places([group for group, _, _ in told])

@@ -10,8 +10,10 @@ from polybench.compare.comparison import Comparison
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.derive import tokens_a_step
 from polybench.compare.points import Group, Point, by_place, machines, of_seeds
+from polybench.compare.step_time import Timed
 from polybench.document import Figure, Series
-from polybench.measure.speed_metrics import TOTAL
+from polybench.measure.kinds.pretrain import THROUGHPUT
+from polybench.measure.speed_metrics import STEP, TOTAL
 from polybench.metric import Metric, Price, Scale, scale_for
 from polybench.report import bands
 from polybench.report.section import Section
@@ -50,7 +52,8 @@ def _front(
     comparisons: Comparisons, loss: Metric, metric: Metric, cost: Price, group: Group, groups: Groups, lost: str
 ) -> Figure:
     points = groups[group]
-    costs = [_cost(p, metric) for p in points]
+    timed = comparisons.steps_of(points) if metric.name == THROUGHPUT.name else None
+    costs = [_cost_of_steps(comparisons, p, timed) if timed else _cost(p, metric) for p in points]
     scale = scale_for("s" if metric.better == "higher" else metric.unit, (c.value for c in costs))
     values = [of_seeds(p, loss.name) for p in points]
     series = tuple(_spot(p, v, c, scale) for p, v, c in zip(points, values, costs, strict=True))
@@ -63,6 +66,7 @@ def _front(
         caption=sentences(
             f"{cost.axis} and {loss.words} after training; further left and lower is better",
             seeds + (crosses if any(s.low for s in series) else ""),
+            _by_steps(comparisons, timed) if timed else "",
             f"{cost.what.capitalize()} is exact" if metric.varies_with == "nothing" else "",
             "The thin line joins the activations that no other beats in both",
             held_constant(comparisons, group, points),
@@ -80,6 +84,19 @@ def _cost(point: Point, metric: Metric) -> Estimate:
     if metric.varies_with == "nothing":
         return Estimate(max(values), max(values), max(values), 1)
     return paired([1 / v for v in values] if metric.better == "higher" else values, CONFIDENCE_SEED)
+
+
+def _by_steps(comparisons: Comparisons, timed: Timed) -> str:
+    whose = f"whose whiskers are of the ratio to {comparisons.reference}'s"
+    return f"Time is the {STEP.name} of {timed.group[0]}, {whose}"
+
+
+def _cost_of_steps(comparisons: Comparisons, point: Point, timed: Timed) -> Estimate:
+    """Seconds a token in steps timed in turns, with the interval of their ratio to the reference's."""
+    own = 1 / timed.tokens_per_s[point.cell.activation]
+    place = timed.group[0], timed.group[1].of(point.cell.activation)
+    ratio = comparisons.to_reference(STEP.name)[comparisons.grid.cells[place]].change
+    return ratio.map(lambda r: own * r / ratio.value) if ratio else Estimate(own, own, own, 1)
 
 
 def _spot(point: Point, losses: Sequence[float], cost: Estimate, scale: Scale) -> Series:

@@ -1,14 +1,15 @@
 """Tokens a second against nanoGPT's own model: `python nanogpt_speed.py FOLDER [--compile] [--device cuda ...]`.
 
 FOLDER holds model.py of karpathy/nanoGPT (read at 3adf61e); nothing of it is kept here. Every model has a process of
-its own, as in life: nanoGPT's with malloc as it is, ours with the heap in which `polybench run` trains; `nanogpt, warm
-heap` shows what the heap alone does, a second nanoGPT the noise. The processes take turns: in a round each takes one
-whole training step (forward, backward, clipping, AdamW) on the same batch while the others wait, in an order shuffled
-anew, timed in CPU time of its one thread, on a GPU by the wall clock with the device waited for. nanoGPT takes the
-optimizer of its own `configure_optimizers`, ours the groups and options of polybench.measure.training.loop. Printed is
-nanoGPT's time over each one's, estimated as polybench estimates times: the median of rounds, the mean over launches,
-which are fresh processes, and its 98 % interval. On a GPU also the model FLOPs utilisation, of the rate at which this
-device multiplies matrices of the model's size, measured last. `--out` keeps the seconds of every step as JSON.
+its own, as in life. On a CPU each runs twice: in malloc's default heap, and in the warm one in which `polybench run`
+trains; a second nanoGPT in each shows the noise. The processes take turns: in a round each takes one whole training
+step (forward, backward, clipping, AdamW) on the same batch while the others wait, in an order shuffled anew, timed in
+CPU time of its one thread, on a GPU by the wall clock with the device waited for. nanoGPT takes the optimizer of its
+own `configure_optimizers`, ours that of our trainings. Printed is nanoGPT's time in the same heap over each one's, and
+what the warm heap alone does for nanoGPT, estimated as polybench estimates times: the median of rounds, the mean over
+launches, which are fresh processes, and its 98 % interval. On a GPU also the model FLOPs utilisation, of the rate at
+which this device multiplies matrices of the model's size, measured last. `--out` keeps the seconds of every step as
+JSON. On two quiet CPU cores it takes about ten minutes, with `--compile` twenty.
 """
 
 from __future__ import annotations
@@ -29,20 +30,21 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from polybench.measure.model.build import chosen
 from polybench.measure.model.decoder import Decoder
+from polybench.measure.model.optimizer import BETAS, adamw, update
 from polybench.measure.presets import PRESETS
-from polybench.measure.training.loop import BETAS, EPS, groups, losses
+from polybench.measure.training.loop import losses
 from polybench.measure.training.utilisation import product_rate
 from polybench.measure.training_axes import TrainingAxes, TrainingProtocol
 from polybench.stats import CONFIDENCE_TIME, of_launches
 
 LR, DECAY, CLIP = 1e-3, 0.1, TrainingAxes().clip
 WARM_UP = 5  # rounds of a launch that are not kept
-THEIRS = "nanogpt"
-AGAIN, WARM = "nanogpt again", "nanogpt, warm heap"
+THEIRS, AGAIN = "nanogpt", "nanogpt again"
+HEAPS = ("warm", "default")  # on a CPU; a GPU's memory has none of malloc's
 
 Step = Callable[[Tensor, Tensor], None]
 
@@ -63,23 +65,20 @@ def nanogpt(given: Namespace) -> Step:
         with torch.autocast(given.device, torch.bfloat16, enabled=given.dtype == "bfloat16"):
             return run(x_BxT, y_BxT)[1]
 
-    return step(model, loss, optimizer)
+    return step(loss, optimizer)
 
 
 def ours(activation: str, given: Namespace) -> Step:
     size = PRESETS[given.preset]
     model = Decoder(size.vocabulary, size.shape, size.seq_len, chosen(activation)).initialise(0).to(given.device)
-    optimizer = torch.optim.AdamW(groups(model, DECAY), lr=LR, betas=BETAS, eps=EPS, fused=True)
     run = torch.compile(model) if given.compile else model
-    return step(model, lambda x, y: losses(run, x, y, given.dtype)[0], optimizer)
+    return step(lambda x, y: losses(run, x, y, given.dtype)[0], adamw(model, LR, DECAY))
 
 
-def step(model: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], optimizer: torch.optim.Optimizer) -> Step:
+def step(loss: Callable[[Tensor, Tensor], Tensor], optimizer: torch.optim.Optimizer) -> Step:
     def take(x_BxT: Tensor, y_BxT: Tensor) -> None:
         loss(x_BxT, y_BxT).backward()
-        nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        update(optimizer, CLIP)
 
     return take
 
@@ -101,7 +100,8 @@ def serve(given: Namespace) -> None:
         torch.cuda.synchronize()
         return time.perf_counter()
 
-    take = nanogpt(given) if given.arm.startswith(THEIRS) else ours(given.arm, given)
+    name = given.arm.partition(", ")[0]
+    take = nanogpt(given) if name in (THEIRS, AGAIN) else ours(name, given)
     take(*batch(0))
     for seed in sys.stdin:
         x_BxT, y_BxT = batch(int(seed))
@@ -110,14 +110,21 @@ def serve(given: Namespace) -> None:
         print(now() - started, flush=True)
 
 
+def called(name: str, heap: str, device: str) -> str:
+    return f"{name}, {heap} heap" if device == "cpu" else name
+
+
+def heap_of(arm: str) -> str:
+    return next((heap for heap in HEAPS if arm.endswith(f", {heap} heap")), HEAPS[0])
+
+
 def launch(arms: list[str], given: Namespace, shuffle: random.Random) -> dict[str, list[float]]:
     """Seconds a step of every arm, round by round."""
-    warm = TrainingProtocol(heap="warm").environment()
     processes = {
         arm: subprocess.Popen(
             [sys.executable, *sys.argv, "--arm", arm],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={**os.environ, **({} if arm in (THEIRS, AGAIN) else warm)},
+            env={**os.environ, **TrainingProtocol.model_validate({"heap": heap_of(arm)}).environment()},
         )
         for arm in arms
     }  # fmt: skip
@@ -155,7 +162,8 @@ def main() -> None:
     if given.arm:
         serve(given)
         return
-    arms = [THEIRS, AGAIN, *([WARM] if given.device == "cpu" else []), *given.activations]
+    heaps, names = HEAPS if given.device == "cpu" else HEAPS[:1], (THEIRS, AGAIN, *given.activations)
+    arms = [called(name, heap, given.device) for heap in heaps for name in names]
     shuffle, taken = random.Random(0), []
     on = {"torch": torch.__version__, "on": torch.cuda.get_device_name() if given.device == "cuda" else "cpu"}
     said = {k: str(v) for k, v in vars(given).items() if k not in ("folder", "out", "arm")}
@@ -173,14 +181,18 @@ def main() -> None:
     rate = product_rate(axes, given.device, given.dtype) if given.device == "cuda" else None
     size = PRESETS[given.preset]
     for arm in arms:
-        logs = [[math.log(a / b) for a, b in zip(one[THEIRS], one[arm], strict=True)] for one in taken]
+        name, base = arm.partition(", ")[0], called(THEIRS, heap_of(arm), given.device)
+        base = called(THEIRS, HEAPS[-1], given.device) if arm == base else base  # beside itself: what the heap does
+        logs = [[math.log(a / b) for a, b in zip(one[base], one[arm], strict=True)] for one in taken]
         found = of_launches(logs)
         low, mid, high = (math.exp(v) for v in (found.low, found.value, found.high))
         speed = given.batch * size.seq_len / statistics.median(s for one in taken for s in one[arm])
-        flops = size.shape.flops_per_token(size.seq_len, size.vocabulary, 1 if THEIRS in arm else chosen(arm).branches)
+        branches = 1 if name in (THEIRS, AGAIN) else chosen(name).branches
+        flops = size.shape.flops_per_token(size.seq_len, size.vocabulary, branches)
         share = f"; utilisation {flops * speed / rate:.1%} of {rate / 1e12:.0f} TFLOP/s" if rate else ""
-        ratio = "" if arm == THEIRS else f" {mid:.3f} [{low:.3f}, {high:.3f}] of nanoGPT's tokens/s;"
-        print(f"{arm:18}{ratio} {speed:,.0f} token/s{share}")
+        where = f" in the {heap_of(base)} heap" if given.device == "cpu" else ""
+        ratio = "" if arm == base else f" {mid:.3f} [{low:.3f}, {high:.3f}] of nanoGPT's tokens/s{where};"
+        print(f"{arm:{max(map(len, arms))}}{ratio} {speed:,.0f} token/s{share}")
 
 
 if __name__ == "__main__":

@@ -103,6 +103,29 @@ def test_at_the_power_limit_samples_are_kept_whatever_their_clock() -> None:
     assert sum(timer.sample(arm).throttled for _ in range(40)) <= 20
 
 
+@pytest.mark.parametrize("autocast", [False, True])
+def test_a_training_step_of_a_decoder_is_timed_by_events(autocast: bool) -> None:
+    axes = LevelAxes(level="decoder", tokens=4096, d_model=256, seq_len=256, autocast=autocast)
+    timer, arm = GpuTimer(), Workshop(axes, "bfloat16" if autocast else "float32", "cuda").arm(chosen("polynorm"))
+    began = [p.detach().clone() for p in arm.inputs]
+    samples = [timer.sample(arm) for _ in range(10)]
+    assert timer.how(arm) == "events"  # which says too that no launch shows
+    for sample in samples:
+        assert sample.update is not None
+        assert 0 < sample.update < sample.forward + sample.backward
+    assert all(p.grad is None for p in arm.inputs)
+    moved = max(float((p.detach() - b).abs().max()) for p, b in zip(arm.inputs, began, strict=True))
+    assert 0 < moved < 1e-6
+
+
+def test_a_step_compiled_as_a_whole_has_the_loss_of_an_eager_one() -> None:
+    axes = LevelAxes(level="decoder", tokens=2048, d_model=128, seq_len=128, compile=True)
+    eager = axes.model_copy(update={"compile": False})
+    whole, plain = (Workshop(a, "float32", "cuda").arm(chosen("polynorm")) for a in (axes, eager))
+    assert torch.allclose(whole.forward(), plain.forward(), rtol=1e-3)
+    assert GpuTimer().sample(whole).update is not None
+
+
 @pytest.mark.parametrize("backend", ["eager", "compile", "liger"])
 def test_peaks_of_a_decoder_repeat(backend: str) -> None:
     arm = Workshop(LevelAxes(level="decoder", d_model=128), "bfloat16", "cuda").arm(chosen("swiglu", backend))

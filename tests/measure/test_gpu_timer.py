@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -143,8 +143,14 @@ class Work(torch.autograd.Function):
         return dy, None, None
 
 
-def arm(device: Device, forward: tuple[float, int], backward: tuple[float, int], waits: bool = False) -> Arm:
-    """`forward` and `backward` are (seconds, kernels); one that waits reads a result back in its forward pass."""
+def arm(
+    device: Device,
+    forward: tuple[float, int],
+    backward: tuple[float, int],
+    waits: bool = False,
+    update: tuple[float, int] | None = None,
+) -> Arm:
+    """The passes are (seconds, kernels); one that waits reads a result back in its forward pass."""
     x = torch.ones(2, requires_grad=True)
 
     def start() -> None:
@@ -160,8 +166,14 @@ def arm(device: Device, forward: tuple[float, int], backward: tuple[float, int],
         y: torch.Tensor = Work.apply(x, start, end)
         return y + float(device.corrupts and device.capturing is None)
 
+    def take(gradients: Sequence[torch.Tensor]) -> None:
+        assert update
+        assert [tuple(g.shape) for g in gradients] == [(2,)]
+        device.work(*update)
+
     module = torch.nn.Identity()
-    return Arm(run, (x,), torch.ones(2), module, Executed(module, run, 2))
+    took = take if update else None
+    return Arm(run, (x,), torch.ones(2), module, Executed(module, run, 2), update=took)
 
 
 @pytest.fixture
@@ -201,6 +213,20 @@ def test_short_calls_come_from_graphs(device: Device) -> None:
     assert device.streams == ["default"]
     kept = [t for thing in timer._way(it).alive for t in (thing if isinstance(thing, tuple) else (thing,))]
     assert [t.grad_fn for t in kept if isinstance(t, torch.Tensor)] == [None, None]  # else inputs are tied to a stream
+
+
+@pytest.mark.parametrize(("kernel", "how"), [(50e-6, "events"), (2e-6, "CUDA graphs")])
+def test_the_optimizer_is_timed_behind_the_passes_and_changes_nothing_of_them(
+    device: Device, kernel: float, how: str
+) -> None:
+    timer, it = timer_of(device), arm(device, (kernel, 1), (kernel, 2), update=(7e-6, 3))
+    sample = timer.sample(it)
+    assert timer.how(it) == how
+    assert sample.forward == pytest.approx(COLD * kernel, rel=1e-6)
+    assert sample.backward == pytest.approx(COLD * 2 * kernel, rel=1e-6)
+    assert sample.warm == pytest.approx(3 * kernel, rel=1e-6)
+    assert sample.update == pytest.approx(7e-6 * 3, rel=1e-6)  # of gradients that are in the cache still
+    assert timer.sample(arm(device, (kernel, 1), (kernel, 2))).update is None
 
 
 def test_a_refused_capture_is_timed_by_events_and_says_why(device: Device) -> None:

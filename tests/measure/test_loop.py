@@ -16,9 +16,10 @@ from polybench.errors import Diverged, Unsupported
 from polybench.measure.instruments.allocation import peak_bytes
 from polybench.measure.model.build import chosen, generator
 from polybench.measure.model.decoder import Decoder
+from polybench.measure.model.optimizer import groups
 from polybench.measure.shape import Shape
 from polybench.measure.training.evaluation import held_out_loss
-from polybench.measure.training.loop import Step, Training, groups, set_up
+from polybench.measure.training.loop import Step, Training, set_up
 from polybench.measure.training.schedule import schedule
 from polybench.measure.training_axes import FilledAxes, TrainingAxes
 from polybench.registry import activations

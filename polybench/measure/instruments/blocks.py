@@ -141,6 +141,7 @@ def _mean(samples: Sequence[Sample]) -> Sample:
     if forward <= 0 or backward <= 0:
         raise ArithmeticError("the clock did not move in a sample; raise sample_s or the size of the cell")
     warm = [s.warm for s in samples if s.warm is not None]
+    updates = [s.update for s in samples if s.update is not None]
     return Sample(
         forward,
         backward,
@@ -148,6 +149,7 @@ def _mean(samples: Sequence[Sample]) -> Sample:
         statistics.fmean(s.faults for s in samples),
         statistics.fmean(warm) if warm else None,
         any(s.throttled for s in samples),
+        statistics.fmean(updates) if updates else None,
     )
 
 

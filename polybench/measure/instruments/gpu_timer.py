@@ -43,14 +43,16 @@ class _Lead:
 class _Way:
     """How an arm is executed: as it is, or by replaying graphs of its two passes.
 
-    `alive` is memory that graphs write to, and the arm itself, whose id is the key.
+    `backward` gives the gradients, which `update` takes where there is an optimizer. `alive` is memory that graphs
+    write to, and the arm itself, whose id is the key.
     """
 
     forward: Callable[[], Any]
-    backward: Callable[[Any], object]
+    backward: Callable[[Any], Sequence[torch.Tensor]]
     how: str
     replays: int
     alive: tuple[object, ...]
+    update: Callable[[Sequence[torch.Tensor]], None] | None = None
     cold: _Lead = field(default_factory=_Lead)
     warm: _Lead = field(default_factory=_Lead)
 
@@ -109,14 +111,12 @@ class GpuTimer:
                 way.once()
 
         _, warm = self._timed(way.warm, [way.once, replay], cold=False)
-        forward = backward = 0.0
-        for _ in range(COLD_CALLS):
-            seconds = self._passes(way)
-            forward += seconds[0] / COLD_CALLS
-            backward += seconds[1] / COLD_CALLS
+        passes = zip(*(self._passes(way) for _ in range(COLD_CALLS)), strict=True)
+        forward, backward, *updates = map(statistics.fmean, passes)
         self._pairs.append((before, self._read()))
         throttled = gpu_clock.throttled(self._pairs)[-1]
-        return Sample(forward, backward, wall, warm=warm / way.replays, throttled=throttled)
+        update = updates[0] if updates else None
+        return Sample(forward, backward, wall, warm=warm / way.replays, throttled=throttled, update=update)
 
     def work(self, call: Callable[[], object]) -> float:
         """Seconds a cold call of anything without gradients."""
@@ -128,9 +128,13 @@ class GpuTimer:
         return way.how if way.cold.helps else f"{way.how}; launches show, because the call waits for the device"
 
     def _passes(self, way: _Way) -> list[float]:
-        """Seconds of forward and backward, cold."""
-        outputs: list[Any] = []
-        steps = [lambda: outputs.append(way.forward()), lambda: way.backward(outputs.pop())]
+        """Seconds of forward and backward, cold, and of what the optimizer does then, where there is one."""
+        left: list[Any] = []  # by one step for the next
+        steps: list[Callable[[], object]] = [lambda: left.append(way.forward())]
+        if update := way.update:
+            steps += [lambda: left.append(way.backward(left.pop())), lambda: update(left.pop())]
+        else:
+            steps.append(lambda: way.backward(left.pop()))
         return self._timed(way.cold, steps, cold=True)
 
     def _timed(self, lead: _Lead, steps: Sequence[Callable[[], object]], cold: bool) -> list[float]:
@@ -172,9 +176,11 @@ class GpuTimer:
 
     def _way(self, arm: Arm) -> _Way:
         if id(arm) not in self._ways:
-            arm.once()  # compiled and tuned before anything is captured
-            way = _Way(arm.forward, lambda output: _gradients(arm, output), "events", 1, (arm,))
-            seconds = self._passes(way)
+            gradients = arm.backward(arm.forward())  # compiled and tuned before anything is captured
+            if arm.update:
+                arm.update(gradients)
+            way = _Way(arm.forward, arm.backward, "events", 1, (arm,), arm.update)
+            seconds = self._passes(way)[:2]
             self._ways[id(arm)] = self._graphed(way, arm, sum(seconds)) if min(seconds) < GRAPH_BELOW_S else way
         return self._ways[id(arm)]
 
@@ -182,22 +188,28 @@ class GpuTimer:
         """The arm as two graphs, or the way it was with the reason in words."""
         stream = self._cuda.current_stream()
         try:
-            forward, backward, alive = self._captured(arm)
+            forward, backward, output, gradients = self._captured(arm)
         except Exception as problem:  # whatever an arm does that a graph cannot hold
             # torch.cuda.graph leaves its own stream current when the end of a capture raises (torch 2.13).
             self._cuda.set_stream(stream)
             self._cuda.synchronize()
             return replace(way, how=f"events; no CUDA graph could be captured: {first_line(problem)}")
+
+        def replayed(_: object) -> tuple[torch.Tensor, ...]:
+            backward.replay()
+            return gradients
+
         return _Way(
             forward=forward.replay,
-            backward=lambda _: backward.replay(),
+            backward=replayed,
             how="CUDA graphs",
             replays=max(1, min(MOST_REPLAYS, round(WARM_S / seconds))),
-            alive=(arm, *alive),
+            alive=(arm, output, gradients),
+            update=arm.update,
         )
 
-    def _captured(self, arm: Arm) -> tuple[Any, Any, tuple[object, ...]]:
-        """Graphs of forward and backward over one pool of memory, to be replayed in this order.
+    def _captured(self, arm: Arm) -> tuple[Any, Any, torch.Tensor, tuple[torch.Tensor, ...]]:
+        """Graphs of forward and backward over one pool of memory, to be replayed in this order, and what they write.
 
         As torch.cuda.make_graphed_callables does it: three calls on a side stream first, so that nothing
         is set up while capturing; backward captured from the output of the captured forward. Autograd
@@ -214,7 +226,7 @@ class GpuTimer:
         with cuda.graph(forward):
             output = arm.forward()
         with cuda.graph(backward, pool=forward.pool()):
-            gradients = _gradients(arm, output)
+            gradients = arm.backward(output)
         # Detached: the autograd graph of a capture would tie the inputs, which other arms share, to its
         # stream, and their backward passes would wait for it.
         output = output.detach()
@@ -223,8 +235,4 @@ class GpuTimer:
         cuda.synchronize()
         if not torch.allclose(output, arm.forward().detach(), equal_nan=True):
             raise RuntimeError("its output is another than without a graph")
-        return forward, backward, (output, gradients)
-
-
-def _gradients(arm: Arm, output: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    return torch.autograd.grad(output, arm.inputs, arm.gradient)
+        return forward, backward, output, gradients

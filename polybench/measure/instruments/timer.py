@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -27,10 +28,16 @@ class Sample:
     faults: float = 0.0  # pages that the kernel had to give in a call
     warm: float | None = None  # forward and backward with the caches as the call before left them
     throttled: bool = False  # taken while the device had slowed its clock down
+    update: float | None = None  # the optimizer's, where there is one
 
     @property
     def total(self) -> float:
         return self.forward + self.backward
+
+    @property
+    def step(self) -> float:
+        """With the optimizer's part, where there is one."""
+        return self.total + (self.update or 0.0)
 
 
 class Timer(Protocol):
@@ -66,12 +73,13 @@ class CpuTimer:
         start = self._now()
         output = arm.forward()
         middle = self._now()
-        gradients = torch.autograd.grad(output, arm.inputs, arm.gradient)
+        gradients = arm.backward(output)
         end = self._now()
         wall = time.perf_counter() - wall
         faults = resource.getrusage(self._who).ru_minflt - faults
+        update = self.work(partial(arm.update, gradients)) if arm.update else None
         del output, gradients
-        return Sample(self._net(start, middle), self._net(middle, end), wall, faults)
+        return Sample(self._net(start, middle), self._net(middle, end), wall, faults, update=update)
 
     def work(self, call: Callable[[], object]) -> float:
         """Seconds of one call of anything without gradients."""

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 from torch import Tensor, nn
 
 from polybench.cost import Cost
-from polybench.errors import TrialError
+from polybench.errors import TrialError, Unsupported
 from polybench.measure.axes import LevelAxes
 from polybench.measure.model.build import Chosen, Executed
+from polybench.measure.model.compiled import compiled
 from polybench.measure.model.decoder import Decoder
 from polybench.measure.model.feed_forward import FeedForward
-from polybench.measure.shape import Shape, hidden_width
+from polybench.measure.model.optimizer import adamw, update
+from polybench.measure.shape import hidden_width
+from polybench.measure.training_axes import TrainingAxes
 
 # Dimension key: N tokens, B batch, T time, D model width, F hidden width, G branches, V vocabulary, L layers.
 
 _PRODUCT_ROWS = 256  # of the product beside an activation alone: enough for the full rate of a core
-_TINY = {"tokens": 1, "d_model": 8, "seq_len": 1, "vocabulary": 8}  # where overhead is all there is
+# Where overhead is all there is.
+_TINY = {"tokens": 1, "d_model": 8, "seq_len": 1, "vocabulary": 8, "heads": None, "ffn_width": None}
+# Of the updates that are timed. The parameters stay where they began: 10,000 steps over one batch move its loss by less
+# than a hundredth of a nat, so that no gradient dies down to numbers that are slow to add and no weight runs away.
+_RATE = 1e-9
+_TRAINED = (torch.float32, torch.float64)  # what weights are in a training; narrower ones lose its small steps
 
 
 @dataclass(frozen=True)
@@ -27,7 +36,8 @@ class Arm:
     """One thing to execute: `forward()` gives an output, whose gradients go to `inputs`.
 
     `least_bytes` is the least that forward and backward move, 0 where nothing is declared; `flops` what they
-    compute: all of the activation's operations, or the products of a block or decoder.
+    compute: all of the activation's operations, or the products of a block or decoder. `update` takes the gradients of
+    a model that a training could have: clipping and the optimizer's step, which are what is left of a training's step.
     """
 
     forward: Callable[[], Tensor]
@@ -37,9 +47,14 @@ class Arm:
     activation: Executed  # inside of the module, or the module itself
     least_bytes: int = 0
     flops: int = 0
+    update: Callable[[Sequence[Tensor]], None] | None = None
+
+    def backward(self, output: Tensor) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(output, self.inputs, self.gradient)
 
     def once(self) -> None:
-        torch.autograd.grad(self.forward(), self.inputs, self.gradient)
+        """Forward and backward."""
+        self.backward(self.forward())
 
 
 @dataclass(frozen=True)
@@ -97,29 +112,46 @@ class Workshop:
         )
 
     def _decoder(self, activation: Chosen) -> Arm:
-        """Forward to the loss and backward to every parameter; the optimizer is not in it."""
-        axes = self.axes
-        T = axes.seq_len
-        shape = Shape(axes.layers, axes.d_model, axes.heads)
-        module = Decoder(axes.vocabulary, shape, T, activation).initialise(0).to(self.device, self.dtype)
+        """Forward to the loss, backward to every parameter, and the optimizer, where such a model could be trained."""
+        axes, T = self.axes, self.axes.seq_len
+        module = Decoder(axes.vocabulary, axes.shape, T, activation).initialise(0).to(self.device, self.weights)
+        built = activation.spec, axes, self.dtype, self.device
+        run = compiled(module, built) if axes.compile else module
         generator = torch.Generator().manual_seed(0)
         text_BxT = torch.randint(axes.vocabulary, (axes.tokens // T, T + 1), generator=generator).to(self.device)
         x_BxT, y_BxT = text_BxT[:, :-1], text_BxT[:, 1:]
         first = module.layers[0].ffn
         assert isinstance(first, FeedForward)
+
+        def forward() -> Tensor:
+            with torch.autocast(x_BxT.device.type, self.dtype, enabled=axes.autocast):
+                loss: Tensor = run(x_BxT, y_BxT)[0]
+            return loss
+
         return Arm(
-            forward=lambda: module(x_BxT, y_BxT)[0],
+            forward=forward,
             inputs=tuple(module.parameters()),
             gradient=torch.ones((), device=self.device),
             module=module,
             activation=first.executed,
-            flops=axes.tokens * shape.flops_per_token(T, axes.vocabulary, activation.branches),
+            flops=axes.tokens * axes.shape.flops_per_token(T, axes.vocabulary, activation.branches),
+            update=_updating(module) if self.weights in _TRAINED else None,
         )
 
+    @property
+    def weights(self) -> torch.dtype:
+        """The type of parameters; under autocast wider than that of what is computed."""
+        if self.axes.level != "decoder" or not self.axes.autocast:
+            return self.dtype
+        if self.dtype != torch.bfloat16:
+            raise Unsupported("autocast is to bfloat16; say dtypes: [bfloat16] or leave it away")
+        return torch.float32
+
     def tiny(self, activation: Chosen) -> Arm:
-        """The same operators over a single token, where overhead is all there is."""
+        """Forward and backward of the same operators over a single token, where overhead is all there is."""
         small = self.axes.model_copy(update=_TINY)
-        return Workshop(small, str(self.dtype).removeprefix("torch."), self.device).arm(activation)
+        arm = Workshop(small, str(self.dtype).removeprefix("torch."), self.device).arm(activation)
+        return replace(arm, update=None)
 
     def copy(self) -> Yardstick:
         """A copy of the hidden tensor, which is read once and written once."""
@@ -150,6 +182,22 @@ def declared(module: nn.Module) -> Cost | None:
     except Exception:  # a plug-in that cannot say what it costs is measured all the same
         return None
     return cost if isinstance(cost, Cost) else None
+
+
+def _updating(module: nn.Module) -> Callable[[Sequence[Tensor]], None]:
+    """What a training does with gradients. Its optimizer is made when first used: that takes seconds of imports."""
+    parameters, usual = tuple(module.parameters()), TrainingAxes.model_validate({})
+
+    @cache
+    def optimizer() -> torch.optim.AdamW:
+        return adamw(module, _RATE, usual.weight_decay)
+
+    def take(gradients: Sequence[Tensor]) -> None:
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        update(optimizer(), usual.clip)
+
+    return take
 
 
 def _weights(module: nn.Module) -> int:

@@ -71,7 +71,7 @@ def memory(trials: Sequence[Trial], axes: LevelAxes, protocol: Protocol) -> Iter
         SAVED: [saved_bytes(arm.forward, parameters) for _ in range(REPEATS)],
         PEAK: [peak_bytes(arm.once, cell.device) for _ in range(REPEATS)],
     }
-    if cell.backend in ("eager", "checkpoint"):
+    if cell.backend in ("eager", "checkpoint") and not axes.compile:
         repeats[MOVED] = [moved_bytes(arm.once) for _ in range(REPEATS)]
     for metric, values in repeats.items():
         if len(set(values)) > 1:

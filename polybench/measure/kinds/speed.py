@@ -1,4 +1,4 @@
-"""speed: seconds of forward and backward, of the activation alone, of its block or of a whole decoder."""
+"""speed: seconds of forward and backward, of an activation alone or in its block, or of a decoder's training step."""
 
 from __future__ import annotations
 
@@ -25,9 +25,12 @@ from polybench.measure.speed_metrics import (
     LEAST_BYTES,
     PRODUCT,
     PRODUCT_FLOPS,
+    STEP,
+    STEP_RATE,
     THROTTLED,
     TIMED_BY,
     TOTAL,
+    UPDATE,
     WALL,
     WARM,
 )
@@ -113,7 +116,7 @@ def _seconds(axes: SpeedAxes, protocol: SpeedProtocol) -> float:
     axes=SpeedAxes,
     protocol=SpeedProtocol,
     metrics=(
-        *(FORWARD, BACKWARD, TOTAL, WARM, WALL, COMPILE, FAULTS, LAUNCH),
+        *(FORWARD, BACKWARD, TOTAL, UPDATE, STEP, WARM, WALL, COMPILE, FAULTS, LAUNCH),
         *(COPY, PRODUCT, COPY_BYTES, PRODUCT_FLOPS, LEAST_BYTES, FLOPS),
     ),
     version=2,
@@ -121,6 +124,7 @@ def _seconds(axes: SpeedAxes, protocol: SpeedProtocol) -> float:
     seconds=_seconds,
     interleaved=True,
     alone=True,
+    derived=(STEP_RATE,),
 )
 def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> Iterator[tuple[int, Item]]:
     """Forward and backward time, interleaved in shuffled blocks until the launch is decided or its time is up.
@@ -141,7 +145,7 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
     torch.set_num_threads(axes.threads)
     torch.manual_seed(seed)
     wake()
-    if {t.cell.backend for t in trials} & {"compile", "max_autotune"}:
+    if axes.compile or {t.cell.backend for t in trials} & {"compile", "max_autotune"}:
         wake_compiler(cell.device)
     workshop = Workshop(axes, cell.dtype, cell.device)
     copy, product = workshop.copy(), workshop.product()
@@ -155,13 +159,13 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
     blocks.make({i: partial(make, i) for i in range(len(trials))}, {COPY.name: copy, PRODUCT.name: product})
 
     def sound(check: int, arm: Arm) -> None:
-        verify(arm.activation, axes.tokens, workshop.dtype, cell.device, 2 * seed + check)
+        verify(arm.activation, axes.tokens, workshop.weights, cell.device, 2 * seed + check)
 
     blocks.check(partial(sound, 0))
     yield from blocks.failed.items()
     if not blocks.arms:
         return
-    overhead = _overhead(blocks, workshop, trials, activations)
+    overhead = {} if axes.compile else _overhead(blocks, workshop, trials, activations)
     yield 0, Progress(_FIRST_SHARE)
 
     references = _references(trials)
@@ -191,6 +195,9 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
         yield i, Measurement(FORWARD.name, tuple(s.forward for s in samples))
         yield i, Measurement(BACKWARD.name, tuple(s.backward for s in samples))
         yield i, Measurement(TOTAL.name, tuple(s.total for s in samples))
+        if updates := tuple(s.update for s in samples if s.update is not None):
+            yield i, Measurement(UPDATE.name, updates)
+            yield i, Measurement(STEP.name, tuple(s.step for s in samples))
         if warm := tuple(s.warm for s in samples if s.warm is not None):
             yield i, Measurement(WARM.name, warm)
         yield i, Measurement(WALL.name, tuple(s.wall for s in samples))

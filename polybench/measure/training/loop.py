@@ -1,7 +1,7 @@
 """One training, step by step: AdamW, gradients clipped, and the branches in which its plateau is finished early.
 
-AdamW with betas (0.9, 0.95) and eps 1e-8 is the set-up of arXiv:2411.03884's code. The mean of the last weights is
-that of arXiv:1803.05407; that one plateau serves trainings of many lengths, arXiv:2405.18392.
+The mean of the last weights is that of arXiv:1803.05407; that one plateau serves trainings of many lengths,
+arXiv:2405.18392.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from polybench.corpora.corpus import Tokens
 from polybench.corpora.stream import Stream
@@ -23,14 +23,13 @@ from polybench.errors import Diverged, Unsupported
 from polybench.measure.instruments.timer import clock_of
 from polybench.measure.model.build import Chosen, generator
 from polybench.measure.model.decoder import Decoder
+from polybench.measure.model.optimizer import adamw, trained_by, update
 from polybench.measure.training.distributed import hold, mean, share, wrap
 from polybench.measure.training.schedule import schedule
 from polybench.measure.training_axes import FilledAxes
 from polybench.ranks import Place
 
 # Dimension key: B batch, T time, V vocabulary, N tokens of a stream.
-
-BETAS, EPS = (0.9, 0.95), 1e-8
 
 
 @dataclass(frozen=True)
@@ -98,9 +97,7 @@ class Training:
         self.device = model.embedding.weight.device
         self.wrapped = wrap(self.place, model, parallel)
         self.run: Callable[..., Any] = torch.compile(self.wrapped) if axes.compile else self.wrapped
-        self.optimizer = torch.optim.AdamW(
-            groups(model, axes.weight_decay, axes.coefficient_lr), lr=rate, betas=BETAS, eps=EPS, fused=True
-        )
+        self.optimizer = adamw(model, rate, axes.weight_decay, axes.coefficient_lr)
         order = generator(seed if axes.varies != "init" else 0, "data")
         size = (axes.steps, axes.batch)
         self._budgets = axes.budgets
@@ -130,17 +127,14 @@ class Training:
             Diverged: a loss that is no finite number.
         """
         axes, clock = self.axes, clock_of(self.device.type, torch.get_num_threads(), self.place.size)
-        # The optimizer's own: after an evaluation fully_shard shows some of the model's as whole ones without gradient.
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        parameters = trained_by(self.optimizer)
         while self._heads_on():
             started = clock()
             factor = schedule(self.done, axes, self.budget)
             for group in self.optimizer.param_groups:
                 group["lr"] = self.rate * group["scale"] * factor
             loss = mean(self.place, self._backward(self._starts[self.done]))
-            norm = nn.utils.clip_grad_norm_(parameters, axes.clip)
-            self.optimizer.step()
-            self.optimizer.zero_grad(set_to_none=True)
+            norm = update(self.optimizer, axes.clip)
             value = loss.item()
             if not math.isfinite(value):
                 raise Diverged(f"the loss became {value} at step {self.done + 1} of {axes.steps}")
@@ -226,20 +220,6 @@ def batch(stream_N: Stream, starts_B: np.ndarray, time: int, device: torch.devic
     rows_BxT = np.stack([stream_N[start : start + time + 1] for start in starts_B]).astype(np.int64)
     both_BxT = torch.from_numpy(rows_BxT).to(device)
     return both_BxT[:, :-1], both_BxT[:, 1:]
-
-
-def groups(model: nn.Module, weight_decay: float, coefficient_rate: float = 1.0) -> list[dict[str, Any]]:
-    """Matrices with decay; norms and other vectors without; what the activation learns apart, at its own rate."""
-    parts: dict[str, list[nn.Parameter]] = {"matrices": [], "vectors": [], "coefficients": []}
-    for name, parameter in model.named_parameters():
-        part = "coefficients" if "activation" in name.split(".") else "matrices" if parameter.ndim >= 2 else "vectors"
-        parts[part].append(parameter)
-    settings = {"matrices": (weight_decay, 1.0), "vectors": (0.0, 1.0), "coefficients": (0.0, coefficient_rate)}
-    return [
-        {"params": found, "weight_decay": settings[part][0], "scale": settings[part][1]}
-        for part, found in parts.items()
-        if found
-    ]
 
 
 def whole(value: Tensor) -> Tensor:
