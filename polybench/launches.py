@@ -26,13 +26,15 @@ class Rules:
     """When to go on. `pilot` launches are made first, at most `most` in all.
 
     `margin` is the least ratio that matters, less one. A comparison whose verdict stands goes on all the same until
-    half of its interval is at most `half_width` (a ratio less one), if that is given.
+    half of its interval is at most `half_width` (a ratio less one), if that is given. After `budget_s` seconds of
+    launches of one place no other is begun.
     """
 
     pilot: int
     most: int
     margin: float
     half_width: float | None = None
+    budget_s: float = math.inf
 
     def looks(self) -> list[int]:
         """Numbers of launches after which it is asked who is settled, ascending; the last is `most`."""

@@ -105,7 +105,9 @@ class Job:
     """Trials that one worker measures together, and how: several where blocks are interleaved, else one.
 
     `alone` keeps every other job away from the machine; jobs with another `process` never share
-    one; `environment` are variables that process is started with; `seconds` is the planner's guess.
+    one; `environment` are variables that process is started with. With `fork` that process makes
+    everything ready once, and each job has a copy of it for itself. `seconds` is the planner's guess,
+    `ahead_s` the most that launches take which this one and those before it may ask for.
     """
 
     trials: tuple[Trial, ...]
@@ -115,6 +117,8 @@ class Job:
     process: str = ""
     environment: tuple[tuple[str, str], ...] = ()
     seconds: float = 1.0
+    fork: bool = False
+    ahead_s: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """All of it, so that another process, or another machine, does the same."""

@@ -54,7 +54,7 @@ def _bar(session: Session) -> Iterator[Tell]:
 
     slots = cores() if session.header["device"] == "cpu" else 1
     work = session.todo.seconds(slots) or 1.0
-    share = {id(j): j.seconds / (1 if j.alone else slots) for j in session.todo.jobs}
+    share: dict[int, float] = {}
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -78,6 +78,7 @@ def _bar(session: Session) -> Iterator[Tell]:
             nonlocal behind, failed
             key = id(event.job)
             if isinstance(event, Started):
+                share[key] = event.job.seconds / (1 if event.job.alone else slots)
                 tasks[key] = progress.add_task(escape(session.todo.labels.of_job(event.job)), total=1.0, left="")
             elif isinstance(event, Advanced) and key in tasks:
                 task = progress.tasks[_at(progress, tasks[key])]
