@@ -31,7 +31,8 @@ def more_launches(launches: Sequence[Sequence[float]], margin: float, power: flo
     """
     medians = [statistics.median(v) for v in launches if v]
     room, apart = abs(abs(statistics.fmean(medians)) - margin), statistics.stdev(medians)
-    sure = statistics.NormalDist().inv_cdf(power)
+    within = abs(statistics.fmean(medians)) < margin  # then both of its ends must lie so
+    sure = statistics.NormalDist().inv_cdf((1 + power) / 2 if within else power)
     for total in range(max(MANY_LAUNCHES, len(medians) + 1), _MOST_LAUNCHES + 1):
         if (t_quantile(total - 1, CONFIDENCE_TIME) + sure) * apart / math.sqrt(total) < room:
             return total - len(medians)

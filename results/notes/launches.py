@@ -58,9 +58,7 @@ def blocks_of(cell: str, seed: int, count: int, shift: bool = False, order: int 
             blocks.measure()
     del kept
     base = [s.total for s in blocks.samples[0]]
-    return [
-        [math.log(s.total / b) for s, b in zip(blocks.samples[i], base, strict=True)] for i in range(1, len(ARMS))
-    ]
+    return [[math.log(s.total / b) for s, b in zip(blocks.samples[i], base, strict=True)] for i in range(1, len(ARMS))]
 
 
 def padding(seed: int) -> list[object]:

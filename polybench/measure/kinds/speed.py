@@ -62,7 +62,7 @@ class SpeedProtocol(HeapProtocol):
     half_width: Annotated[float, Field(gt=0)] | None = Field(
         None, description="half of the interval, as a part of the ratio, that is wanted of what is decided already"
     )
-    warm_up: PositiveInt = Field(2, description="rounds that are not kept")
+    warm_up: PositiveInt = Field(1, description="rounds that are not kept")
     sample_s: PositiveFloat = Field(0.003, description="seconds a sample, on the mean of the arms, which take turns")
     margin: Annotated[float, Field(ge=0)] = Field(0.03, description="the least ratio that matters; the suite's own")
     profile: bool = Field(False, description="a profiler's trace of each arm, after the timing of the first launch")
