@@ -53,7 +53,7 @@ class Protocol(BaseModel):
 
     @property
     def own_process(self) -> bool:
-        """Whether no other job may follow in a job's process."""
+        """Whether no other job may follow in the process of a job, or of the first launch."""
         return False
 
     def lean(self) -> Self:

@@ -80,6 +80,11 @@ def plan(suite: Suite, device: str, pattern: str | None = None, records: Sequenc
     return replace(made, labels=Labels.of(made.trials))
 
 
+def unfolds(suite: Suite) -> bool:
+    """Whether what is measured later depends on what was measured before."""
+    return suite.tunes or any(kind_of(b.kind).decides for b in suite.benchmarks)
+
+
 def _planned(suite: Suite, device: str, records: Sequence[Record], wanted: Wanted | None) -> Plan:
     jobs: list[Job] = []
     later: list[Job] = []
@@ -121,7 +126,7 @@ def _job(kind: Kind, protocol: Protocol, benchmark: Benchmark, trials: Sequence[
         timeout_s=benchmark.timeout_s,
         alone=kind.alone or cell.device != "cpu",
         process=_process(kind, protocol, benchmark, trials[0]),
-        fork=_forks(kind, protocol, cell),
+        fork=_forks(kind, protocol, trials[0]),
         environment=tuple(sorted(protocol.environment().items())),
         seconds=_seconds(kind, axes, protocol, cell.device) * len(trials),
     )
@@ -192,16 +197,16 @@ def _process(kind: Kind, protocol: Protocol, benchmark: Benchmark, first: Trial)
     """Jobs that share a process: copies of one that is ready are made of each place, else all of a launch share it."""
     if kind.repeats != "launches":
         return ""
-    if _forks(kind, protocol, first.cell):
+    if _forks(kind, protocol, first):
         return f"{benchmark.name}/{replace(first.cell.place, backend='').id}"
     own = f"/{first.cell.id}" if protocol.own_process else ""
     return f"{benchmark.name}/{first.seed}{own}"
 
 
-def _forks(kind: Kind, protocol: Protocol, cell: Cell) -> bool:
-    """Whether its launches are copies of a process that is ready: of none with threads, a device or a profiler."""
-    single = cell.device == "cpu" and dict(cell.axes).get("threads", 1) == 1
-    return single and kind.prepare is not None and not protocol.own_process
+def _forks(kind: Kind, protocol: Protocol, first: Trial) -> bool:
+    """Whether this launch is a copy of a process that is ready: of none with threads or a device, nor the profiled."""
+    single = first.cell.device == "cpu" and dict(first.cell.axes).get("threads", 1) == 1
+    return single and kind.prepare is not None and not (protocol.own_process and first.seed == 0)
 
 
 def _trials(suite: Suite, benchmark: Benchmark, kind: Kind, device: str, repeat: int) -> Iterable[Trial]:

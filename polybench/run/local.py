@@ -11,7 +11,7 @@ from polybench.errors import NothingMeasured
 from polybench.kind import kind_of
 from polybench.machine.environment import capture, cores
 from polybench.machine.window import change, ticks
-from polybench.plan.jobs import Plan
+from polybench.plan.jobs import Plan, unfolds
 from polybench.plan.labels import Labels
 from polybench.record import CHECKPOINT_FOLDER, Record, Status
 from polybench.run import store
@@ -52,6 +52,8 @@ def carry_out(
 
     def launches() -> list[Job]:
         """Further launches of what is timed, once the last of a round has ended."""
+        if not unfolds(session.suite):
+            return []
         further = following().only(lambda job: job.alone and not divided(job))
         tried.update(t.id for job in further.jobs for t in job.trials)
         return _keeping(further.jobs, session.path)
@@ -63,6 +65,8 @@ def carry_out(
             run([j for j in jobs if divided(j)], together, 1, keep, tell)
             jobs = [j for j in jobs if not divided(j)]
         run(jobs, make_executor, slots, keep, tell, launches)
+        if not unfolds(session.suite):
+            break
         todo = following()
     finished = datetime.now(UTC).isoformat(timespec="seconds")
     after = {**capture(), "meanwhile": asdict(change(before, ticks()))}

@@ -1,14 +1,17 @@
-"""Why launches differ: the same cell in launches that are started in several ways, taken in turns.
+"""Why launches differ: one cell in launches that are started in several ways, taken in turns.
 
-    python results/notes/launches.py [--cell quick|large|block] [--launches 16] [--blocks 15]
+    python results/notes/launches.py [--cell quick|large|block|small] [--launches 12] [--calls 120]
 
-For each way of starting: how far medians of launches lie apart beside what their blocks explain (`excess`, a ratio of
-variances, about 1 where a launch changes nothing), and the standard deviation that is left when blocks are taken off.
+A launch's ratio is that of the lower quartiles of its calls, which other work on the machine moves least. The calls of
+a launch are parted in two, every second one: how far the halves differ says what chance explains. What medians of
+launches differ by beyond that is the spread of launches. "The same again" makes nothing anew, so its spread is that of
+time alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import math
 import os
@@ -17,10 +20,9 @@ import statistics
 import subprocess
 import sys
 from collections import defaultdict
-from functools import partial
+from typing import Any
 
 from polybench.run.executor import worker_environment
-from polybench.stats import launch_excess, variance_of_median
 
 ARMS = ("swiglu", "swiglu", "relu", "gelu", "geglu", "polynorm")  # the second is the A/A copy
 CELLS = {
@@ -29,45 +31,43 @@ CELLS = {
     "block": {"level": "block", "tokens": 512, "d_model": 256},
     "small": {"level": "activation", "tokens": 128, "d_model": 128},
 }
+OTHERS = range(1, len(ARMS))
 WARM = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 34), "MALLOC_TOP_PAD_": str(64 << 20)}
 HUGE = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 NO_ASLR = ("setarch", "-R")
+MADE: list[Any] = []  # of this process: memory that is kept, workshop, arms
 
 
-def blocks_of(cell: str, seed: int, count: int, shift: bool = False, order: int | None = None) -> list[list[float]]:
-    """Log-ratios to the first arm, block by block, of every other arm."""
+def calls_of(
+    cell: str, seed: int, count: int, shift: bool = False, order: int | None = None, again: bool = False
+) -> list[list[float]]:
+    """Seconds of every call, by arm; `again` takes what the launch before has made."""
     import torch
 
     from polybench.measure.axes import LevelAxes
-    from polybench.measure.instruments.blocks import Blocks, make_timer, without_gc
-    from polybench.measure.instruments.timer import wake
-    from polybench.measure.instruments.workshop import Workshop
+    from polybench.measure.instruments.timer import CpuTimer, wake
+    from polybench.measure.instruments.workshop import Workshop, scattered
     from polybench.measure.model.build import chosen
 
     torch.set_num_threads(1)
     wake()
-    kept = padding(seed) if shift else []
-    workshop = Workshop(LevelAxes(**CELLS[cell]), "float32", "cpu")
-    blocks = Blocks(make_timer("cpu", 1), seed if order is None else order, 0.003)
-    blocks.make({i: partial(workshop.arm, chosen(name)) for i, name in enumerate(ARMS)}, {})
-    with without_gc():
-        for _ in range(2):
-            blocks.measure()
-        blocks.forget()
-        for _ in range(count):
-            blocks.measure()
-    del kept
-    base = [s.total for s in blocks.samples[0]]
-    return [[math.log(s.total / b) for s, b in zip(blocks.samples[i], base, strict=True)] for i in range(1, len(ARMS))]
-
-
-def padding(seed: int) -> list[object]:
-    """Memory of random sizes, every second piece of it given back, so that what follows lies elsewhere."""
-    import torch
-
-    draw = random.Random(seed)
-    pieces = [torch.empty(int(2 ** draw.uniform(6, 21))) for _ in range(64)]
-    return [p for p in pieces if draw.random() < 0.5]
+    draw = random.Random(seed if order is None else order)
+    if not (again and MADE):
+        MADE.clear()
+        kept = scattered(seed) if shift else []
+        workshop = Workshop(LevelAxes(**CELLS[cell]), "float32", "cpu")
+        arms = {i: workshop.arm(chosen(ARMS[i])) for i in draw.sample(range(len(ARMS)), len(ARMS))}
+        MADE.extend((kept, workshop, arms))
+    arms, timer = MADE[2], CpuTimer(1)
+    found: list[list[float]] = [[] for _ in ARMS]
+    gc.disable()
+    for call in range(count + 3):
+        for i in draw.sample(range(len(ARMS)), len(ARMS)):
+            sample = timer.sample(arms[i])
+            if call >= 3:
+                found[i].append(sample.total)
+    gc.enable()
+    return found
 
 
 class Fresh:
@@ -102,14 +102,13 @@ class Server:
 
 WAYS = {
     "fresh process": Fresh(),
-    "fork": Server("fork"),
-    "fork, heap shifted": Server("fork", shift=True),
-    "fresh, one order": Fresh(order=0),
     "fresh, no ASLR": Fresh(NO_ASLR),
     "fresh, no ASLR, one order": Fresh(NO_ASLR, order=0),
     "fresh, huge pages": Fresh(extra=HUGE),
-    "made anew in one process": Server("again"),
-    "made anew, heap shifted": Server("again", shift=True),
+    "copy": Server("fork"),
+    "copy, memory shuffled": Server("fork", shift=True),
+    "made anew in one process": Server("again", shift=True),
+    "the same again": Server("again", again=True),
 }
 
 
@@ -120,9 +119,9 @@ def serve(mode: str) -> None:
 
     for line in sys.stdin:
         if mode == "again":
-            print(json.dumps(blocks_of(**json.loads(line))), flush=True)
+            print(json.dumps(calls_of(**json.loads(line))), flush=True)
         elif (child := os.fork()) == 0:
-            print(json.dumps(blocks_of(**json.loads(line))), flush=True)
+            print(json.dumps(calls_of(**json.loads(line))), flush=True)
             os._exit(0)
         else:
             os.waitpid(child, 0)
@@ -131,8 +130,8 @@ def serve(mode: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--cell", choices=CELLS, default="quick")
-    parser.add_argument("--launches", type=int, default=16)
-    parser.add_argument("--blocks", type=int, default=15)
+    parser.add_argument("--launches", type=int, default=12)
+    parser.add_argument("--calls", type=int, default=120)
     parser.add_argument("--ways", nargs="*", default=list(WAYS))
     parser.add_argument("--save")
     given = parser.parse_args()
@@ -141,24 +140,30 @@ def main() -> None:
         ways = list(given.ways)
         random.Random(seed).shuffle(ways)
         for way in ways:
-            found[way].append(WAYS[way].launch(given.cell, seed, given.blocks))
+            found[way].append(WAYS[way].launch(given.cell, seed, given.calls))
         if given.save:
             with open(given.save, "w", encoding="utf-8") as file:
                 json.dump(found, file)
-    print(f"| {given.cell}: way of starting | excess | launch sd beyond blocks, % | of A/A, % | sd of a block, % |")
+    print(f"| {given.cell}: launches | spread beyond chance, % | of A/A, % | chance, % | largest of an arm, % |")
     print("|---|---:|---:|---:|---:|")
     for way in given.ways:
-        arms = [list(launches) for launches in zip(*found[way], strict=True)]
-        beyond = [between(a) for a in arms]
-        block = statistics.fmean(statistics.stdev(v) for a in arms for v in a)
-        excess, sd, aa = launch_excess(arms) or 0, root(statistics.fmean(beyond[1:])), root(beyond[0])
-        print(f"| {way} | {excess:.1f} | {100 * sd:.1f} | {100 * aa:.1f} | {100 * block:.1f} |", flush=True)
+        arms = [spread([launch[i] for launch in found[way]], [launch[0] for launch in found[way]]) for i in OTHERS]
+        beyond = [between for between, _ in arms]
+        shown = (root(statistics.fmean(beyond[1:])), root(beyond[0]), root(statistics.fmean(w for _, w in arms)))
+        print("|", way, "|", " | ".join(f"{100 * v:.1f}" for v in (*shown, root(max(beyond)))), "|", flush=True)
 
 
-def between(launches: list[list[float]]) -> float:
-    """Variance of medians of launches less what their blocks explain."""
-    within = statistics.fmean(variance_of_median(v) for v in launches)
-    return statistics.variance([statistics.median(v) for v in launches]) - within
+def spread(mine: list[list[float]], base: list[list[float]]) -> tuple[float, float]:
+    """Variance of launches' log-ratios beyond chance, and that of chance."""
+    halves = [
+        [math.log(quartile(a[k::2]) / quartile(b[k::2])) for k in (0, 1)] for a, b in zip(mine, base, strict=True)
+    ]
+    chance = statistics.fmean((one - other) ** 2 for one, other in halves) / 4
+    return statistics.variance([statistics.fmean(h) for h in halves]) - chance, chance
+
+
+def quartile(values: list[float]) -> float:
+    return statistics.quantiles(values, n=4)[0]
 
 
 def root(variance: float) -> float:
@@ -167,7 +172,7 @@ def root(variance: float) -> float:
 
 if __name__ == "__main__":
     if "--child" in sys.argv:
-        print(json.dumps(blocks_of(**json.loads(sys.stdin.read()))))
+        print(json.dumps(calls_of(**json.loads(sys.stdin.read()))))
     elif "--serve" in sys.argv:
         serve(sys.argv[-1])
     else:

@@ -85,7 +85,8 @@ def test_launches_of_a_place_are_copies_of_one_process_and_other_jobs_are_not() 
     assert len(places) == 4
     threads = suite(benchmarks=[{"name": "sp", "kind": "speed", "matrix": {"threads": 2}}])
     profiled = suite(benchmarks=[{"name": "sp", "kind": "speed", "protocol": {"profile": True}}])
-    assert not any(j.fork for one in (threads, profiled) for j in plan(one, "cpu").jobs)
+    assert not any(j.fork for j in plan(threads, "cpu").jobs)
+    assert {j.trials[0].seed for j in plan(profiled, "cpu").jobs if not j.fork} == {0}
 
 
 def test_on_a_gpu_every_job_is_alone_and_launches_share_a_process_that_is_never_copied() -> None:
