@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from polybench.errors import RegistryError
+from polybench.launches import Rules
 from polybench.metric import Metric
 from polybench.record import Artifact, Measurement
 from polybench.registry import kinds
@@ -41,13 +42,18 @@ class Protocol(BaseModel):
         return {}
 
     @property
+    def rules(self) -> Rules | None:
+        """When launches go on; None where there are always as many as `launches` says."""
+        return None
+
+    @property
     def keeps_files(self) -> bool:
         """Whether trials keep files, for which they are told a folder."""
         return False
 
     @property
     def own_process(self) -> bool:
-        """Whether no other job may follow in a job's process."""
+        """Whether no other job may follow in the process of a job, or of the first launch."""
         return False
 
     def lean(self) -> Self:
@@ -118,6 +124,9 @@ class Kind:
     `seconds(axes, protocol)` is a planner's guess for one trial, on one core of a small machine.
     `objective` names the metric by which a learning rate is tuned, where the kind has an axis `lr`;
     `derived` are metrics that follow from the measured ones when a run is compared.
+    `prepare(trials, axes, protocol)` does what all launches of a cell share, such as imports and
+    compiling, in a process that is then copied for each launch; it must start no thread. `decides`
+    names the metric whose ratios say, by the `rules` of the protocol, whether further launches are made.
     """
 
     name: str
@@ -132,6 +141,8 @@ class Kind:
     alone: bool = False
     objective: str = ""
     derived: tuple[Metric, ...] = ()
+    prepare: Callable[[Sequence[Trial], Any, Any], None] | None = None
+    decides: str = ""
 
     def metric(self, name: str) -> Metric:
         return next(m for m in self.metrics if m.name == name)

@@ -21,7 +21,9 @@ class Ending:
 
 @dataclass(frozen=True)
 class Done:
-    """Nothing more comes of this job."""
+    """Nothing more comes of this job; `code` is that of the process that did it, as `Popen.returncode` has it."""
+
+    code: int = 0
 
 
 Said = Measurement | Fact | Artifact | Measured | Progress | Ending | Done

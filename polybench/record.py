@@ -140,6 +140,16 @@ class Record:
         )
 
 
+def block_ratios(mine: Record, theirs: Record, metric: str) -> list[float]:
+    """Log-ratios block by block; empty where not both have them from one job, since only its blocks are pairs."""
+    a, b = mine.get(metric), theirs.get(metric)
+    if not (a and b) or not mine.status is theirs.status is Status.OK or mine.started_at != theirs.started_at:
+        return []
+    if len(a.values) != len(b.values) or min(*a.values, *b.values, math.inf) <= 0:
+        return []
+    return [math.log(x / y) for x, y in zip(a.values, b.values, strict=True)]
+
+
 def _pack(value: float) -> float | str:
     """JSON has no NaN and no infinity; they travel as text so that a diverged curve survives."""
     return value if math.isfinite(value) else str(value)

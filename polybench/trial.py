@@ -106,7 +106,9 @@ class Job:
 
     Of trials that are `as_one` the first is measured, and the others, which are the same but in name, get its record.
     `alone` keeps every other job away from the machine; jobs with another `process` never share
-    one; `environment` are variables that process is started with; `seconds` is the planner's guess.
+    one; `environment` are variables that process is started with. With `fork` that process makes
+    everything ready once, and each job has a copy of it for itself. `seconds` is the planner's guess,
+    `ahead_s` the most that launches take which this one and those before it may ask for.
     """
 
     trials: tuple[Trial, ...]
@@ -117,6 +119,8 @@ class Job:
     environment: tuple[tuple[str, str], ...] = ()
     seconds: float = 1.0
     as_one: bool = False
+    fork: bool = False
+    ahead_s: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """All of it, so that another process, or another machine, does the same."""

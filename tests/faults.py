@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 SOURCE = '''
-import os, signal, sys
+import os, signal, sys, threading
 import torch
 from polybench.message import Done, Ending, Message, encode
 from polybench.record import Status
@@ -33,6 +33,20 @@ class Killed(Base):
     """Is killed as the kernel kills for memory."""
     def forward(self, x):
         os.kill(os.getpid(), signal.SIGKILL)
+
+@activations.register("threaded", branches=1, source="tests")
+class Threaded(Base):
+    """Needs a thread that it starts once in a process."""
+    thread = None
+    def __init__(self):
+        super().__init__()
+        if Threaded.thread is None:
+            Threaded.thread = threading.Thread(target=threading.Event().wait, daemon=True)
+            Threaded.thread.start()
+    def forward(self, x):
+        if not Threaded.thread.is_alive():
+            raise RuntimeError("its thread is gone")
+        return torch.relu(x)
 
 @activations.register("hungry", branches=1, source="tests")
 class Hungry(Base):

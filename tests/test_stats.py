@@ -266,26 +266,24 @@ def test_the_p_value_of_paired_differences_is_that_of_the_t_test() -> None:
     assert found == pytest.approx(stats.t_test(differences), rel=0.02)
 
 
-@pytest.mark.parametrize("value", [0.05, 0.0, 0.02])
-def test_what_would_settle_it_does(value: float) -> None:
-    """An interval that holds the margin's edge is clear of it after as many more blocks as were asked for."""
-    margin, sd = math.log1p(0.03), 0.12
-    generator = np.random.default_rng(3)
-    z = generator.normal(size=4000)
-    few = [[value + sd * v for v in z[:60]]]
-    more = stopping.more_to_settle(few, margin)
+@pytest.mark.parametrize("value", [0.06, 0.0, 0.01])
+def test_so_many_more_launches_settle_it_in_eight_of_ten(value: float) -> None:
+    margin, sd, generator = math.log1p(0.03), 0.03, np.random.default_rng(3)
+    shape = np.linspace(-1.0, 1.0, 8)
+    few = [[value + sd * z] for z in shape / shape.std(ddof=1)]
+    more = stopping.more_launches(few, margin)
     assert more is not None
-    assert more.what == "blocks"
-    grown = stats.of_launches([[value + sd * v for v in z[: 60 + 2 * more.count]]])
-    assert grown.half_width < stats.of_launches(few).half_width
+    settled = []
+    for _ in range(200):
+        found = stats.of_launches([[value + sd * z] for z in generator.normal(size=len(few) + more)])
+        settled.append(found.low > margin or (found.low > -margin and found.high < margin))
+    assert 0.7 <= statistics.fmean(settled) <= 0.97
+    assert (stopping.more_launches(few, margin, power=0.5) or 0) < more
 
 
-def test_launches_that_differ_ask_for_more_launches_and_few_blocks_for_more_blocks() -> None:
-    apart = [[c + 0.001 * (k % 5) for k in range(20)] for c in (0.0, 0.05, 0.1)]
-    more = stopping.more_to_settle(apart, math.log1p(0.03))
-    assert more is not None
-    assert more.what == "launches"
-    assert stopping.more_to_settle([[0.1, 0.2]], 0.03) == stopping.More(5, "blocks")
+def test_at_the_margin_itself_no_number_of_launches_settles_it() -> None:
+    margin = math.log1p(0.03)
+    assert stopping.more_launches([[margin - 0.01], [margin + 0.01]], margin) is None
 
 
 def test_the_excess_of_launches_is_about_one_where_they_agree() -> None:

@@ -12,9 +12,10 @@ from polybench.compare.grid import Grid, seed_differences
 from polybench.compare.points import OfPoint, Point, lost, typical
 from polybench.compare.seeds import Looks, finite, told
 from polybench.corrections import benjamini_hochberg, holm, resolves
+from polybench.launches import margin_beside
 from polybench.metric import Metric
 from polybench.stats import Estimate, of_launches, p_beyond, paired
-from polybench.stopping import more_to_settle
+from polybench.stopping import more_launches
 from polybench.trial import Cell
 
 Outcome = Literal["better", "worse", "same", "unresolved", "unstable", "diverged", "none"]
@@ -102,20 +103,19 @@ def compare(grid: Grid, point: Point, other: Point | None, metric: Metric, again
         if not launches:
             return blank
         noise, excess = grid.noise(point, metric.name), grid.excess(other, metric.name)
-        times = _of_times(blank, launches, math.log1p(margin), noise, excess)
-        asked = max(len(point.records), len(other.records))
-        if len(launches) < min(2, asked) and metric.better != "neither":
-            # One launch of several says nothing of how they differ.
-            settle = f"only {len(launches)} of {asked} launches has both"
-            return replace(times, outcome="unresolved", p=None, settle=settle)
-        return times
+        return _of_times(blank, launches, math.log1p(margin), noise, excess, grid.seconds(point))
     return _of_seeds(blank, seed_differences(point, other, metric), grid)
 
 
 def _of_times(
-    blank: Comparison, launches: list[list[float]], least: float, noise: Estimate | None, excess: float | None
+    blank: Comparison,
+    launches: list[list[float]],
+    least: float,
+    noise: Estimate | None,
+    excess: float | None,
+    seconds: float,
 ) -> Comparison:
-    """Log-ratios of blocks against a margin that what equal code showed can raise."""
+    """Log-ratios of blocks against a margin that what equal code showed can raise; a launch took so many seconds."""
     metric = blank.metric
     log_ratio, limit, outcome = judge_times(launches, least, noise, metric, excess)
     shown = replace(blank, change=log_ratio.map(exp), outcome=outcome)
@@ -123,11 +123,13 @@ def _of_times(
         return shown
     if outcome == "unstable":
         return replace(shown, note="the second copy of the reference differs from the first")
+    if len(launches) < 2:
+        return replace(shown, settle="one launch does not say how launches differ")
     p = p_beyond(lambda confidence: of_launches(launches, confidence, excess), limit)
     if outcome == "unresolved":
         hidden = abs(log_ratio.value) < limit and limit > least * 1.001
-        told = f"the A/A copy hides what is below {math.expm1(limit):.1%}; more blocks or a quieter machine"
-        return replace(shown, p=p, settle=told if hidden else _blocks(launches, limit, excess))
+        told = f"the A/A copy hides what is below {math.expm1(limit):.1%}; more launches or a quieter machine"
+        return replace(shown, p=p, settle=told if hidden else _more(launches, limit, seconds))
     return replace(shown, p=p)
 
 
@@ -136,24 +138,24 @@ def judge_times(
 ) -> tuple[Estimate, float, Outcome]:
     """The log-ratio, the margin it was held against, and the verdict, before correction for many cells.
 
-    What equal code showed is no difference: the margin covers twice its offset and its whole interval.
-    Where equal code differs by more than the margin, there is no verdict.
+    What equal code showed is no difference: the margin covers twice its offset. (Not its interval too, for the
+    comparison's own holds that noise already.) Where equal code differs by more than the margin, there is no verdict,
+    nor is there of one launch, which does not say how launches differ.
     """
-    limit = least
-    if noise:
-        limit = max(limit, 2 * abs(noise.value), abs(noise.low), abs(noise.high))
+    limit = margin_beside(least, noise.value) if noise else least
     log_ratio = of_launches(launches, excess=excess)
+    if sum(map(bool, launches)) < 2:
+        return log_ratio, limit, "none" if metric.better == "neither" else "unresolved"
     if noise and metric.better != "neither" and (noise.low > least or noise.high < -least):
         return log_ratio, limit, "unstable"
     return log_ratio, limit, decide(log_ratio, limit, metric, same=least)
 
 
-def _blocks(launches: list[list[float]], limit: float, excess: float | None) -> str:
-    more = more_to_settle(launches, limit, excess)
+def _more(launches: list[list[float]], limit: float, seconds: float) -> str:
+    more = more_launches(launches, limit)
     if more is None:
-        return "no number of blocks worth measuring"
-    per = " a launch" if more.what == "blocks" else ""
-    return f"about {more.count} more {more.what if more.count > 1 else more.what.removesuffix('s')}{per}"
+        return "no number of launches worth measuring"
+    return f"about {more} more launch{'es' if more > 1 else ''}, {round(more * seconds) or 1} s"
 
 
 def _of_seeds(blank: Comparison, by_seed: Mapping[int, float], grid: Grid) -> Comparison:

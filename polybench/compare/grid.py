@@ -10,6 +10,7 @@ from polybench.compare.points import Point, by_place, machines
 from polybench.compare.seeds import Looks
 from polybench.metric import Metric
 from polybench.plan.suite import Benchmark, Suite
+from polybench.record import block_ratios
 from polybench.stats import Estimate, launch_excess, of_launches
 from polybench.trial import Cell
 
@@ -75,7 +76,7 @@ class Grid:
         """Log-ratios block by block, worked out once."""
         key = point, base, metric
         if key not in self._ratios:
-            self._ratios[key] = block_ratios(point, base, metric)
+            self._ratios[key] = launch_ratios(point, base, metric)
         return self._ratios[key]
 
     def excess(self, base: Point, metric: str) -> float | None:
@@ -85,6 +86,10 @@ class Grid:
             beside = [p for p in self._places[base.benchmark, base.cell.place] if p is not base]
             self._excess[key] = launch_excess([self.ratios(p, base, metric) for p in beside])
         return self._excess[key]
+
+    def seconds(self, point: Point) -> float:
+        """What a launch of its place took, on average."""
+        return statistics.fmean(r.duration_s for r in point.records)
 
     def noise(self, point: Point, metric: str) -> Estimate | None:
         """Log-ratio of the reference's second copy to its first: what this machine calls equal there."""
@@ -98,18 +103,11 @@ class Grid:
         return self._noise[key]
 
 
-def block_ratios(point: Point, other: Point, metric: str) -> list[list[float]]:
-    """Log-ratios block by block, a list a launch; only blocks of one job are paired."""
-    by_seed = {r.trial.seed: r for r in other.ok()}
-    launches = []
-    for record in point.ok():
-        twin = by_seed.get(record.trial.seed)
-        mine, theirs = record.get(metric), twin.get(metric) if twin else None
-        if not (twin and mine and theirs) or twin.started_at != record.started_at:
-            continue
-        if len(mine.values) == len(theirs.values) and min(*mine.values, *theirs.values, math.inf) > 0:
-            launches.append([math.log(a / b) for a, b in zip(mine.values, theirs.values, strict=True)])
-    return launches
+def launch_ratios(point: Point, base: Point, metric: str) -> list[list[float]]:
+    """Log-ratios block by block, a list a launch that measured both."""
+    by_seed = {r.trial.seed: r for r in base.ok()}
+    pairs = ((r, by_seed[r.trial.seed]) for r in point.ok() if r.trial.seed in by_seed)
+    return [ratios for mine, theirs in pairs if (ratios := block_ratios(mine, theirs, metric))]
 
 
 def seed_differences(point: Point, other: Point, metric: Metric) -> dict[int, float]:

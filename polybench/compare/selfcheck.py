@@ -10,16 +10,13 @@ from dataclasses import dataclass
 
 from polybench.compare.comparison import judge_times
 from polybench.measure.kinds.selfcheck import BASE, CONTROL, EQUAL, SLOWED
-from polybench.measure.kinds.speed import SpeedProtocol
 from polybench.measure.speed_metrics import TOTAL
 from polybench.record import Record, Status
 from polybench.run.store import Run
 from polybench.stats import clopper_pearson, launch_excess, of_launches
-from polybench.stopping import decided
 from polybench.trial import Cell
 
 KIND = "selfcheck"
-FIRST_LOOK = 20  # blocks, as in the protocol of speed
 LEAST_POWER = 0.5  # at the largest slowdown; where even the upper bound is below, no verdict can be expected
 WORST_RATE = 0.02  # of false alarms that the confidence of the intervals allows at the very margin
 
@@ -61,17 +58,10 @@ class Detector:
 
 
 def ours(cell: Cells, other: Launches, margin: float) -> str:
-    """The verdict of polybench, each launch ended at the first look that would have ended it."""
-    least = math.log1p(margin)
-    looks = SpeedProtocol.model_validate({"blocks": FIRST_LOOK}).checkpoints()
+    """The verdict of polybench on all launches."""
     ratios = [log_ratios(cell.base, o) for o in (other, cell.control, cell.equal, cell.slowed)]
-    for launch, mine in enumerate(ratios[0]):
-        both = mine, ratios[1][launch]
-        end = next((n for n in looks if all(decided(of_launches([d[:n]]), least) for d in both)), len(mine))
-        for arm in ratios:
-            del arm[launch][end:]
     excess = launch_excess(ratios[1:])
-    return judge_times(ratios[0], least, of_launches(ratios[1], excess=excess), TOTAL, excess)[2]
+    return judge_times(ratios[0], math.log1p(margin), of_launches(ratios[1], excess=excess), TOTAL, excess)[2]
 
 
 def rules(margin: float) -> tuple[Detector, ...]:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
-from polybench.compare.grid import block_ratios
+from polybench.compare.grid import launch_ratios
 from polybench.compare.points import Group, Point, by_place, machines
 from polybench.measure.axes import LevelAxes
 from polybench.measure.shape import Shape
@@ -122,7 +122,7 @@ class StepTimes:
         rate = float(place[1].axis("tokens")) / statistics.median(base.values(STEP.name))
         rates = {base.cell.activation: rate}
         for point in timed:
-            launches = block_ratios(point, base, STEP.name)
+            launches = launch_ratios(point, base, STEP.name)
             if point is not base and launches:
                 rates[point.cell.activation] = rate / math.exp(of_launches(launches).value)
         return rates

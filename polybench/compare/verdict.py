@@ -10,6 +10,7 @@ from typing import Literal
 
 from polybench.compare.grid import Grid, seed_differences
 from polybench.compare.points import Point, typical
+from polybench.launches import margin_beside
 from polybench.measure.speed_metrics import COPY, PRODUCT
 from polybench.metric import Metric
 from polybench.plan.suite import Rule
@@ -132,7 +133,7 @@ def _times(pair: Pair, old: Point, new: Point, tolerance: float) -> _Decision:
     noises = [noise for noise in both if noise]
     if any(n.low > limit or n.high < -limit for n in noises):
         return _Decision("inconclusive", "unstable: a second copy of the reference differed from the first")
-    beyond = max([limit, *(abs(e) for n in noises if n.known for e in (2 * n.value, n.low, n.high))])
+    beyond = max([limit, *(margin_beside(limit, n.value) for n in noises)])
     return _bounded(metric, partial(difference_of_launches, before, after), limit, True, beyond)
 
 

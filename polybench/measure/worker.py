@@ -1,7 +1,8 @@
 """The measuring process: a job a line on stdin, what was measured a line at a time on stdout.
 
 Run as `python -m polybench.measure.worker`. It ends when its stdin closes, so that no worker outlives a
-killed polybench, and whatever a plug-in prints goes to stderr, so that it never breaks the protocol.
+killed polybench, and whatever a plug-in prints goes to stderr, so that it never breaks the protocol. A job that
+asks to be forked is done by a copy of this process, which has made everything ready.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import queue
 import sys
 import threading
 from collections.abc import Iterator
+from typing import TextIO
 
 from polybench.errors import Diverged, OverBudget, TrialError, Unsupported, first_line
 from polybench.kind import Item, kind_of
+from polybench.measure.forking import ONE, in_a_copy, prepare
 from polybench.message import Done, Ending, Message, Said, encode
 from polybench.record import Status
 from polybench.trial import Job
@@ -29,25 +32,71 @@ def main() -> None:
     os.dup2(2, 1)
     sys.stdout = sys.stderr
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
-    jobs: queue.Queue[str] = queue.Queue()
-    threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
+    inbox, ready = _Inbox(), False
+    if ONE in sys.argv:
+        job = inbox.take()
+        inbox.watch()
+        carry_out(job, out)
+        os._exit(0)
     while True:
-        for message in messages_of(Job.from_json(json.loads(jobs.get()))):
-            out.write(encode(message) + "\n")
+        job, code = inbox.take(), 0
+        if job.fork:
+            if not ready:
+                prepare(job)
+                ready = True
+            code = in_a_copy(job, out, carry_out)
+            out.write("\n" if code else "")  # whatever it was writing when it died
+        else:
+            inbox.watch()
+            carry_out(job, out)
+        out.write(encode(Message(0, Done(code))) + "\n")
         out.flush()
 
 
-def _listen(jobs: queue.Queue[str]) -> None:
-    for line in sys.stdin:
-        jobs.put(line)
-    os._exit(0)
+def carry_out(job: Job, out: TextIO) -> None:
+    """Write all that comes of a job, but not that it is done."""
+    for message in messages_of(job):
+        out.write(encode(message) + "\n")
+
+
+class _Inbox:
+    """Jobs from stdin; a thread looks whether it is closed only once that is asked for, since none may be copied."""
+
+    def __init__(self) -> None:
+        self._lines: queue.Queue[bytes] = queue.Queue()
+        self._watched = False
+
+    def take(self) -> Job:
+        return Job.from_json(json.loads(self._lines.get() if self._watched else _line()))
+
+    def watch(self) -> None:
+        """From now on end the process as soon as stdin closes, whatever it does."""
+        if not self._watched:
+            self._watched = True
+            threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        while True:
+            self._lines.put(_line())
+
+
+def _line() -> bytes:
+    """The next line of stdin, read past no further, so that a closed stdin can be told; ends the process there."""
+    read = bytearray()
+    while not read.endswith(b"\n"):
+        found = os.read(0, 1 << 16)  # nobody sends a job before the one before it is done
+        if not found:
+            os._exit(0)
+        read += found
+    return bytes(read)
 
 
 def messages_of(job: Job) -> Iterator[Message]:
-    """What each trial of the job yields, how it ended if it went wrong, and `Done` at the end."""
+    """What each trial of the job yields, and how it ended if it went wrong."""
     failed: set[int] = set()
     try:
-        _forget_compiled()
+        if not job.fork:
+            _forget_compiled()
         first = job.trials[0].cell
         kind = kind_of(first.kind)
         protocol = kind.protocol(**dict(job.protocol))
@@ -61,7 +110,6 @@ def messages_of(job: Job) -> Iterator[Message]:
         for index in range(len(job.trials)):
             if index not in failed:
                 yield Message(index, explain(problem))
-    yield Message(0, Done())
 
 
 def _forget_compiled() -> None:

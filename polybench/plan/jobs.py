@@ -9,7 +9,9 @@ from typing import Any
 
 from polybench.errors import NothingMeasured
 from polybench.kind import Kind, Protocol, axes_of, kind_of
+from polybench.launches import Rules
 from polybench.plan.labels import Labels
+from polybench.plan.launching import Launching
 from polybench.plan.matrix import combinations
 from polybench.plan.shard import Shard
 from polybench.plan.suite import Benchmark, Suite
@@ -27,8 +29,9 @@ _GPU_OVER_CORE, _GPU_START_S, _GPU_START_OF_TRAINING_S = 10000.0, 2.0, 15.0
 class Plan:
     """Jobs in the order they run: what must be alone first, and within that one repeat after the other.
 
-    `later` are jobs whose learning rate is not known before others have ended; `labels` are those of the whole suite,
-    whatever part of it this plan is.
+    `later` are jobs whose learning rate is not known before others have ended; launches that follow from earlier ones
+    are not in it, only their time is reckoned with. `labels` are those of the whole suite, whatever part of it this
+    plan is.
     """
 
     jobs: tuple[Job, ...]
@@ -46,7 +49,7 @@ class Plan:
     def seconds(self, slots: int) -> float:
         """A guess at the time on this many cores; timing jobs do not share them."""
         jobs = (*self.jobs, *self.later)
-        alone = sum(j.seconds for j in jobs if j.alone)
+        alone = sum(j.seconds + j.ahead_s for j in jobs if j.alone)
         return alone + sum(j.seconds for j in jobs if not j.alone) / max(1, slots)
 
     def only(self, wanted: Callable[[Job], bool]) -> Plan:
@@ -61,7 +64,8 @@ def plan(suite: Suite, device: str, pattern: str | None = None, records: Sequenc
     """Every job of the suite on this device; `pattern` (a glob on labels of trials) keeps the reference too.
 
     Where a benchmark tunes its learning rate, `records` decide what is tried next and with which rate the
-    comparison runs; a filter on the comparison keeps all of its tuning.
+    comparison runs; a filter on the comparison keeps all of its tuning. Of times they decide which further launches
+    there are, and of what.
 
     Raises:
         NothingMeasured: the pattern matches no trial.
@@ -82,11 +86,16 @@ def _of_later_seeds(suite: Suite, made: Plan) -> Iterable[Trial]:
     return (replace(t, seed=seed) for t in made.trials for seed in tunes.get(t.benchmark, ()))
 
 
+def unfolds(suite: Suite) -> bool:
+    """Whether what is measured later depends on what was measured before."""
+    return suite.tunes or any(kind_of(b.kind).decides for b in suite.benchmarks)
+
+
 def _planned(suite: Suite, device: str, records: Sequence[Record], wanted: Wanted | None) -> Plan:
     jobs: list[Job] = []
     later: list[Job] = []
     for benchmark in suite.benchmarks:
-        mine = list(_jobs(suite, benchmark, device, wanted))
+        mine = list(_jobs(suite, benchmark, device, wanted, records))
         if benchmark.tune:
             tuning, mine, waiting = _tuned(suite, benchmark, device, wanted, mine, records)
             jobs += tuning
@@ -95,16 +104,23 @@ def _planned(suite: Suite, device: str, records: Sequence[Record], wanted: Wante
     return Plan(tuple(sorted(jobs, key=lambda j: not j.alone)), tuple(later))
 
 
-def _jobs(suite: Suite, benchmark: Benchmark, device: str, wanted: Wanted | None) -> Iterable[Job]:
+def _jobs(
+    suite: Suite, benchmark: Benchmark, device: str, wanted: Wanted | None, records: Sequence[Record]
+) -> Iterable[Job]:
     kind = kind_of(benchmark.kind)
     protocol = _protocol(kind, benchmark, suite)
+    rules = protocol.rules
+    launching = Launching(rules, kind.decides, suite.reference, records) if rules and kind.decides else None
     for repeat in _repeats(kind, protocol, suite.seeds_of(benchmark)):
         groups: dict[object, list[Trial]] = defaultdict(list)
         for trial in _trials(suite, benchmark, kind, device, repeat):
             cell = trial.cell
             groups[(cell.dtype, cell.axes) if kind.interleaved else (cell.id, trial.control)].append(trial)
         for trials in _filtered(list(groups.values()), suite.reference, wanted, kind.interleaved):
-            yield _job(kind, protocol, benchmark, trials)
+            if not launching:
+                yield _job(kind, protocol, benchmark, trials)
+            elif needed := launching.needed(trials):
+                yield _ahead(_job(kind, protocol, benchmark, needed), repeat, launching.ends(trials), launching.rules)
 
 
 def _job(kind: Kind, protocol: Protocol, benchmark: Benchmark, trials: Sequence[Trial]) -> Job:
@@ -116,9 +132,17 @@ def _job(kind: Kind, protocol: Protocol, benchmark: Benchmark, trials: Sequence[
         timeout_s=benchmark.timeout_s,
         alone=kind.alone or cell.device != "cpu",
         process=_process(kind, protocol, benchmark, trials[0]),
+        fork=_forks(kind, protocol, trials[0]),
         environment=tuple(sorted(protocol.environment().items())),
         seconds=_seconds(kind, axes, protocol, cell.device) * len(trials),
     )
+
+
+def _ahead(job: Job, launch: int, end: int, rules: Rules) -> Job:
+    """The last launch that is known answers for all that may follow: as long as the budget lasts."""
+    if launch + 1 < end:
+        return job
+    return replace(job, ahead_s=max(0.0, min(rules.budget_s, rules.most * job.seconds) - end * job.seconds))
 
 
 def _seconds(kind: Kind, axes: Any, protocol: Any, device: str) -> float:
@@ -183,11 +207,19 @@ def _repeats(kind: Kind, protocol: object, seeds: list[int]) -> Iterable[int]:
 
 
 def _process(kind: Kind, protocol: Protocol, benchmark: Benchmark, first: Trial) -> str:
-    """Jobs of a launch share a process, unless each must have its own."""
+    """Jobs that share a process: copies of one that is ready are made of each place, else all of a launch share it."""
     if kind.repeats != "launches":
         return ""
+    if _forks(kind, protocol, first):
+        return f"{benchmark.name}/{replace(first.cell.place, backend='').id}"
     own = f"/{first.cell.id}" if protocol.own_process else ""
     return f"{benchmark.name}/{first.seed}{own}"
+
+
+def _forks(kind: Kind, protocol: Protocol, first: Trial) -> bool:
+    """Whether this launch is a copy of a process that is ready: of none with threads or a device, nor the profiled."""
+    single = first.cell.device == "cpu" and dict(first.cell.axes).get("threads", 1) == 1
+    return single and kind.prepare is not None and not (protocol.own_process and first.seed == 0)
 
 
 def _trials(suite: Suite, benchmark: Benchmark, kind: Kind, device: str, repeat: int) -> Iterable[Trial]:

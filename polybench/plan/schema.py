@@ -34,7 +34,7 @@ benchmarks:
     backends: [eager]        # also: compile, checkpoint
     dtypes: [float32]
     matrix: {{level: [activation, block], tokens: 1024, d_model: 128}}
-    protocol: {{launches: 3, blocks: 20}}
+    protocol: {{budget_s: 30}}    # seconds of a cell
   - name: memory
     kind: memory
     matrix: {{level: block, tokens: 1024, d_model: 128}}

@@ -127,7 +127,7 @@ class Suite(_Part):
 
     @property
     def tunes(self) -> bool:
-        """Whether what is measured later depends on what was measured before."""
+        """Whether a learning rate is found before it is used."""
         return any(b.tune for b in self.benchmarks)
 
     def activations_of(self, benchmark: Benchmark) -> list[str]:

@@ -128,11 +128,12 @@ def _caption(comparisons: Comparisons, shared: Sequence[str], metrics: Sequence[
         timed = [m for p in rows for r in p.records for m in r.measurements if m.metric == TOTAL.name]
         counts = sorted({len(m.values) for m in timed})
         margin = grid.margin(rows[0].benchmark)
+        times = " to ".join(map(str, sorted({min(len(p.records) for p in rows), repeats})))
         blocks = " to ".join(map(str, sorted({counts[0], counts[-1]}))) if counts else "no"
         parts.append(
-            f"Medians over {repeats} launch{'es' * (repeats > 1)} of {blocks} blocks; ratios are taken inside a block "
+            f"Medians over {times} launch{'es' * (repeats > 1)} of {blocks} blocks; ratios are taken inside a block "
             f"and carry {CONFIDENCE_TIME:.0%} intervals, judged against a margin of {margin:.0%}, "
-            "or more where the A/A copy shows more."
+            "or twice what the A/A copy is off by. They hold for this session: on another day a ratio may lie outside."
         )
         clocks = sorted({r.facts[TIMED_BY] for p in rows for r in p.records if TIMED_BY in r.facts})
         parts += [f"Timed by {' or '.join(clocks)}."] if clocks else []

@@ -11,11 +11,14 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
-from typing import IO, Protocol
+from typing import Protocol
 
 from polybench.message import Done, Ending, Message, decode
 from polybench.record import Status
 from polybench.trial import Job
+
+MOST_KEPT = 8  # processes that are kept ready to be copied, each of half a gigabyte
+Terms = tuple[str, tuple[tuple[str, str], ...], bool]  # of the jobs of one process
 
 
 class Executor(Protocol):
@@ -27,105 +30,129 @@ class Executor(Protocol):
 
 
 class WorkerProcess:
-    """An executor that keeps one process for as long as jobs may share it."""
+    """An executor that keeps a process for as long as jobs may share it, and beside it those that are copied."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
-        self._log: IO[bytes] | None = None
-        self._terms: tuple[str, tuple[tuple[str, str], ...]] | None = None
+        self._workers: dict[Terms, _Worker] = {}
         self._stopped = self._busy = False
 
     def run(self, job: Job, on_message: Callable[[Message], None]) -> Ending:
-        """Blocks until the job is done, the worker is dead, or the time is up."""
+        """Blocks until the job is done, its process is dead, or the time is up."""
         self._busy = True
         try:
-            return self._converse(job, on_message)
+            worker = self._ready(job)
+            ending = worker.converse(job, on_message)
+            if worker.dead:
+                self._forget(worker)
+            return ending
         finally:
             self._busy = False
 
-    def _converse(self, job: Job, on_message: Callable[[Message], None]) -> Ending:
-        process = self._ready(job)
+    def stop(self) -> None:
+        """End the processes; a job that runs meanwhile, in another thread, ends as failed."""
+        self._stopped = True
+        for worker in list(self._workers.values()):
+            worker.kill()
+            if not self._busy:  # else its thread closes what it is reading
+                worker.close()
+
+    def _ready(self, job: Job) -> _Worker:
+        terms = (job.process, job.environment, job.fork)
+        for known, worker in list(self._workers.items()):
+            # Whatever is kept for copies is kept, of the others the last one.
+            if worker.dead or (known != terms and not (known[-1] and job.fork)):
+                self._forget(worker)
+        if terms in self._workers:
+            self._workers[terms] = self._workers.pop(terms)
+        else:
+            while len(self._workers) >= MOST_KEPT:
+                self._forget(next(iter(self._workers.values())))
+            self._workers[terms] = _Worker(job)
+        if self._stopped:
+            self._workers[terms].kill()
+        return self._workers[terms]
+
+    def _forget(self, worker: _Worker) -> None:
+        worker.close()
+        self._workers = {terms: known for terms, known in self._workers.items() if known is not worker}
+
+
+class _Worker:
+    """One process, and what it writes on stderr."""
+
+    def __init__(self, job: Job) -> None:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the process
+        compiling = {"TORCHINDUCTOR_COMPILE_THREADS": "1"} if job.fork else {}  # no process with threads is copied
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "polybench.measure.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            encoding="utf-8",
+            env=worker_environment({**compiling, **dict(job.environment)}),
+            start_new_session=True,  # Ctrl-C is for polybench, which then stops its workers
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def dead(self) -> bool:
+        return self._process.poll() is not None
+
+    def converse(self, job: Job, on_message: Callable[[Message], None]) -> Ending:
+        """Send the job and hear what comes of it. Where it ends the process, that is dead when this returns."""
         late = threading.Event()
 
         def give_up() -> None:
             late.set()
-            self._kill()
+            self.kill()
 
         timer = threading.Timer(job.timeout_s, give_up)
         timer.daemon = True
         timer.start()
+        written = self._log.seek(0, os.SEEK_END)
         try:
-            assert process.stdin and process.stdout
+            assert self._process.stdin and self._process.stdout
             with contextlib.suppress(OSError):  # a dead worker: the empty stdout below tells
-                process.stdin.write(json.dumps(job.to_json()) + "\n")
-                process.stdin.flush()
-            for line in process.stdout:
+                self._process.stdin.write(json.dumps(job.to_json()) + "\n")
+                self._process.stdin.flush()
+            for line in self._process.stdout:
                 message = decode(line)
                 if message and isinstance(message.item, Done):
-                    return Ending()
+                    code = message.item.code
+                    return _death(code, self._last_words(written)) if code else Ending()
                 if message:
                     on_message(message)
         finally:
             timer.cancel()
-        process.wait()
-        words = self._last_words()
-        self._discard()
+        code = self._process.wait()
         if late.is_set():
             return Ending(
                 Status.TIMED_OUT, f"stopped after {job.timeout_s:g} s; raise timeout_s of {job.trials[0].benchmark}"
             )
-        return _death(process.returncode, words)
+        return _death(code, self._last_words(written))
 
-    def stop(self) -> None:
-        """End the process; a job that runs meanwhile, in another thread, ends as failed."""
-        self._stopped = True
-        if self._busy:
-            self._kill()  # its thread closes what it is reading
-        else:
-            self._discard()
-
-    def _ready(self, job: Job) -> subprocess.Popen[str]:
-        terms = (job.process, job.environment)
-        if self._process is not None and (terms != self._terms or self._process.poll() is not None):
-            self._discard()
-        if self._process is None:
-            self._log = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the process
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "polybench.measure.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._log,
-                text=True,
-                encoding="utf-8",
-                env=worker_environment(dict(job.environment)),
-                start_new_session=True,  # Ctrl-C is for polybench, which then stops its workers
-            )
-            self._terms = terms
-        if self._stopped:
-            self._kill()
-        return self._process
-
-    def _kill(self) -> None:
-        if self._process is None:
-            return
+    def kill(self) -> None:
+        """With all that it started."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
-    def _discard(self) -> None:
-        self._kill()
-        if self._process is not None:
-            for pipe in (self._process.stdin, self._process.stdout, self._log):
-                if pipe:
-                    with contextlib.suppress(OSError):  # what a dead worker never read cannot be flushed
-                        pipe.close()
-        self._process = self._log = None
+    def close(self) -> None:
+        """Kill it, and close what it was read by."""
+        self.kill()
+        for pipe in (self._process.stdin, self._process.stdout, self._log):
+            if pipe:
+                with contextlib.suppress(OSError):  # what a dead worker never read cannot be flushed
+                    pipe.close()
 
-    def _last_words(self) -> str:
-        if self._log is None:
-            return ""
-        self._log.seek(0, os.SEEK_END)
-        self._log.seek(max(0, self._log.tell() - 4000))
+    def _last_words(self, since: int) -> str:
+        """The last line of what it wrote from there on."""
+        end = self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(since, end - 4000))
         lines = [line.strip() for line in self._log.read().decode("utf-8", "replace").splitlines() if line.strip()]
         return lines[-1] if lines else ""
 

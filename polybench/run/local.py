@@ -11,7 +11,7 @@ from polybench.errors import NothingMeasured
 from polybench.kind import kind_of
 from polybench.machine.environment import capture, cores
 from polybench.machine.window import change, ticks
-from polybench.plan.jobs import Plan
+from polybench.plan.jobs import Plan, unfolds
 from polybench.plan.labels import Labels
 from polybench.record import CHECKPOINT_FOLDER, Record, Status
 from polybench.run import store
@@ -28,7 +28,7 @@ def carry_out(
     make_executor: Callable[[], Executor] = WorkerProcess,
     together: Callable[[], Executor] | None = None,
 ) -> None:
-    """Run what is left, stage after stage where tuning decides what comes next.
+    """Run what is left, stage after stage where what was measured decides what comes next.
 
     `together` makes an executor for what several processes do together, which comes first.
 
@@ -44,20 +44,32 @@ def carry_out(
         known.extend(replace(r, artifacts=()) for r in records)
         store.append(session.path, [replace(r, machine=session.machine) for r in records])
 
-    while True:
+    def following() -> Plan:
+        """What can be run now that could not before."""
+        found, header["planned"] = _next(session, known, tried)
+        store.write_header(session.path, header)
+        return found
+
+    def launches() -> list[Job]:
+        """Further launches of what is timed, once the last of a round has ended."""
+        if not unfolds(session.suite):
+            return []
+        further = following().only(lambda job: job.alone and not divided(job))
+        tried.update(t.id for job in further.jobs for t in job.trials)
+        return _keeping(further.jobs, session.path)
+
+    while todo.jobs:
+        tried |= {t.id for job in todo.jobs for t in job.trials}
         jobs = _keeping(todo.jobs, session.path)
         if together:
             run([j for j in jobs if divided(j)], together, 1, keep, tell)
             jobs = [j for j in jobs if not divided(j)]
-        run(jobs, make_executor, slots, keep, tell)
-        if not session.suite.tunes:
+        run(jobs, make_executor, slots, keep, tell, launches)
+        if not unfolds(session.suite):
             break
-        tried |= {t.id for job in todo.jobs for t in job.trials}
-        todo, header["planned"] = _next(session, known, tried)
-        store.write_header(session.path, header)
-        if not todo.jobs:
-            break
-        tell(Planned(todo, header["planned"]))
+        todo = following()
+        if todo.jobs:
+            tell(Planned(todo, header["planned"]))
     finished = datetime.now(UTC).isoformat(timespec="seconds")
     after = {**capture(), "meanwhile": asdict(change(before, ticks()))}
     store.write_header(session.path, {**header, "finished_at": finished, "environment_after": after})

@@ -56,10 +56,12 @@ def run(
     slots: int,
     keep: Callable[[tuple[Record, ...]], None],
     tell: Callable[[Event], None] = lambda event: None,
+    more: Callable[[], Sequence[Job]] = tuple,
 ) -> None:
     """Run every job: those that must be alone one after the other, the rest side by side.
 
-    `keep` gets the records of a job as soon as it ends, before anybody is told.
+    `keep` gets the records of a job as soon as it ends, before anybody is told. `more` is asked for further jobs
+    that must be alone whenever those that were known have ended, so that they find their processes still there.
 
     Raises:
         ResultsError: `keep` could not store what was measured; the remaining jobs are not started.
@@ -73,7 +75,7 @@ def run(
         with lock:
             tell(Advanced(job, done))
 
-    def serve(waiting: queue.SimpleQueue[Job]) -> None:
+    def serve(waiting: queue.SimpleQueue[Job], alone: bool) -> None:
         executor = make_executor()
         with lock:
             executors.append(executor)
@@ -82,6 +84,12 @@ def run(
                 try:
                     job = waiting.get_nowait()
                 except queue.Empty:
+                    with lock:
+                        further = more() if alone else ()
+                    for job in further:
+                        waiting.put(job)
+                    if further:
+                        continue
                     return
                 with lock:
                     tell(Started(job))
@@ -98,11 +106,13 @@ def run(
         for alone, width in ((True, 1), (False, slots)):
             waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
             chosen = [j for j in jobs if j.alone is alone]
+            if not chosen:
+                continue
             for job in chosen:
                 waiting.put(job)
-            with ThreadPoolExecutor(max(1, min(width, len(chosen) or 1))) as pool:
+            with ThreadPoolExecutor(min(width, len(chosen))) as pool:
                 try:
-                    futures = [pool.submit(serve, waiting) for _ in range(max(1, min(width, len(chosen))))]
+                    futures = [pool.submit(serve, waiting, alone) for _ in range(min(width, len(chosen)))]
                     # Waking up now and then lets Ctrl-C through.
                     while wait(futures, timeout=0.2, return_when=FIRST_EXCEPTION).not_done:
                         if any(f.done() and f.exception() for f in futures):

@@ -167,7 +167,15 @@ def planned(suite: Suite, header: dict[str, Any], records: Sequence[Record]) -> 
     if "trials" not in header:
         return whole
     mine = set(header["trials"])
-    return whole.only(lambda job: {t.id for t in job.trials} <= mine)
+    cells = {tuple(name.split("/")[:2]) for name in mine}
+
+    def belongs(job: Job) -> bool:
+        """A part goes on with the launches of what it has, however many there will be."""
+        if kind_of(job.trials[0].cell.kind).repeats == "launches":
+            return {(t.benchmark, t.cell.id) for t in job.trials} <= cells
+        return {t.id for t in job.trials} <= mine
+
+    return whole.only(belongs)
 
 
 def labels(run: store.Run) -> Labels:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +13,6 @@ from polybench.errors import Wrong
 from polybench.measure.instruments.blocks import Blocks, without_gc
 from polybench.measure.instruments.timer import CpuTimer, Sample, wake_compiler
 from polybench.measure.instruments.workshop import Arm, Yardstick
-from polybench.measure.kinds.speed import SpeedProtocol
 from polybench.measure.model.build import Executed
 
 
@@ -107,9 +105,6 @@ def test_an_arm_that_fails_leaves_and_the_others_go_on() -> None:
     assert list(made.arms) == [0, 2]
     assert str(made.failed[1]) == "planted"
     assert [len(v) for v in made.samples.values()] == [6, 6]
-    assert set(made.ratios({0: 0, 1: 0, 2: 0})) == {2}
-    assert made.ratios({2: 1}) == {}
-    assert not made.decided({2: 1}, 0.03)  # without its reference nothing is decided
 
 
 def test_an_arm_found_wrong_afterwards_loses_what_it_measured() -> None:
@@ -132,26 +127,6 @@ def test_an_arm_that_cannot_be_made_is_not_measured() -> None:
     assert list(made.arms) == list(made.samples) == [0]
 
 
-@pytest.mark.parametrize(("factor", "noise", "decided"), [(1.0, 0.001, True), (1.2, 0.05, True), (1.03, 0.2, False)])
-def test_a_launch_is_decided_when_its_interval_is_narrow_or_clear_of_the_margin(
-    factor: float, noise: float, decided: bool
-) -> None:
-    def seconds(name: str, n: int) -> float:
-        return (factor if name == "b" else 1.0) * (1 + noise * math.sin(7 * n) * (name == "b"))
-
-    made = blocks(seconds, "a", "b")
-    made.forget()
-    for _ in range(20):
-        made.measure()
-    assert made.decided({1: 0}, 0.03) is decided
-
-
-def test_a_single_block_decides_nothing() -> None:
-    made = blocks(lambda name, n: 2.0 if name == "b" else 1.0, "a", "b")
-    made.measure()
-    assert not made.decided({1: 0}, 0.03)
-
-
 def test_blocks_at_a_throttled_clock_are_dropped_for_all_arms() -> None:
     made = blocks(lambda name, n: 1.0, "a", "b")
     for slow in (False, True, False):
@@ -160,15 +135,6 @@ def test_blocks_at_a_throttled_clock_are_dropped_for_all_arms() -> None:
             made.samples[1][-1] = Sample(1, 1, 2, throttled=True)
     assert made.drop_throttled() == 1
     assert [len(v) for v in (*made.samples.values(), *made.yards.values())] == [2, 2, 2]
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [({}, [20, 40, 80, 160]), ({"blocks": 3}, [3, 6, 12, 24]), ({"blocks": 20, "most_blocks": 20}, [20]),
-     ({"blocks": 20, "most_blocks": 50}, [20, 40, 50])],
-)  # fmt: skip
-def test_checkpoints_are_fixed_beforehand(given: dict[str, int], expected: list[int]) -> None:
-    assert SpeedProtocol.model_validate(given).checkpoints() == expected
 
 
 def test_a_clock_that_goes_back_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ SMALL = {
     "loss_curve": TRAINING,
     "pretrain": TRAINING,
 }
-BRIEF = {"launches": 1, "blocks": 1, "most_blocks": 1, "warm_up": 1, "sample_s": 1e-9}
+BRIEF = {"launches": 1, "blocks": 1, "warm_up": 1, "sample_s": 1e-9}
 
 
 @pytest.mark.parametrize("kind", kinds.names())

@@ -37,7 +37,7 @@ def job(kind: str, *activations: str, timeout_s: float = 600.0, **axes: int | st
     cells = [
         Cell(kind, found.version, name, "eager", "cpu", "float32", axes_of(found, dict(axes))) for name in activations
     ]
-    protocol = {"launches": 1, "blocks": 3, "most_blocks": 3, "sample_s": 1e-5} if kind == "speed" else {}
+    protocol = {"launches": 1, "blocks": 3, "sample_s": 1e-5} if kind == "speed" else {}
     checked = tuple(sorted(found.protocol(**protocol).model_dump().items()))
     return Job(tuple(Trial("test", c, 0) for c in cells), checked, timeout_s)
 
@@ -61,14 +61,14 @@ def test_a_failure_is_a_record_and_the_next_job_measures_the_same_to_the_byte(
     executor: WorkerProcess, name: str, status: Status, words: str
 ) -> None:
     """Where the failure took the process with it, that is in another process."""
-    before, process = memory(executor, "polynorm"), executor._process
+    before, processes = memory(executor, "polynorm"), dict(executor._workers)
     record = memory(executor, name)
     assert record.status is status
     assert words in record.error
     assert "\n" not in record.error
     after = memory(executor, "polynorm")
     assert before.status is after.status is Status.OK
-    assert (executor._process is process) == (name not in ("exits", "killed"))
+    assert (executor._workers == processes) == (name not in ("exits", "killed"))
     exact = [[m for m in r.measurements if m.metric != "resident_bytes"] for r in (before, after)]
     assert exact[0] == exact[1] != []
 
@@ -111,7 +111,7 @@ def test_a_reference_that_fails_leaves_the_others_measured(executor: WorkerProce
 
 def test_a_cell_slower_than_its_budget_keeps_a_block(executor: WorkerProcess) -> None:
     it = job("speed", "relu", "gelu", tokens=4, d_model=8)
-    protocol = {**dict(it.protocol), "blocks": 1000, "most_blocks": 1000, "budget_s": 1e-9}
+    protocol = {**dict(it.protocol), "blocks": 1000, "budget_s": 1e-9}
     records = records_of(replace(it, protocol=tuple(sorted(protocol.items()))), executor)
     assert [len(m.values) for r in records if (m := r.get("total_time"))] == [1, 1]
 

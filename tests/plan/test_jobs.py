@@ -70,14 +70,29 @@ def test_jobs_that_must_be_alone_come_first_and_launch_after_launch() -> None:
     alone = [j.alone for j in FULL.jobs]
     assert alone == sorted(alone, reverse=True)
     assert {j.trials[0].benchmark for j in FULL.jobs if j.alone} == {"sp"}
-    launches = [j.process for j in FULL.jobs if j.alone]
+    launches = [j.trials[0].seed for j in FULL.jobs if j.alone]
     assert launches == sorted(launches)
-    assert set(launches) == {"sp/0", "sp/1"}
+    assert set(launches) == {0, 1}
 
 
-def test_on_a_gpu_every_job_is_alone() -> None:
+def test_launches_of_a_place_are_copies_of_one_process_and_other_jobs_are_not() -> None:
+    places = {}
+    for job in FULL.jobs:
+        assert job.fork == job.alone
+        if job.fork:
+            cell = job.trials[0].cell
+            assert places.setdefault(job.process, (cell.dtype, cell.axes)) == (cell.dtype, cell.axes)
+    assert len(places) == 4
+    threads = suite(benchmarks=[{"name": "sp", "kind": "speed", "matrix": {"threads": 2}}])
+    profiled = suite(benchmarks=[{"name": "sp", "kind": "speed", "protocol": {"profile": True}}])
+    assert not any(j.fork for j in plan(threads, "cpu").jobs)
+    assert {j.trials[0].seed for j in plan(profiled, "cpu").jobs if not j.fork} == {0}
+
+
+def test_on_a_gpu_every_job_is_alone_and_launches_share_a_process_that_is_never_copied() -> None:
     made = plan(SUITE, "cuda")
-    assert all(j.alone for j in made.jobs)
+    assert all(j.alone and not j.fork for j in made.jobs)
+    assert {j.process for j in made.jobs} == {"", "sp/0", "sp/1"}
     assert {t.cell.device for t in made.trials} == {"cuda"}
 
 

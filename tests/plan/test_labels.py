@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((ROOT / "suites").rglob("*.yaml"))
 BENCHMARKS = [
     {"name": "mem", "kind": "memory", "backends": ["eager", "checkpoint"], "matrix": {"tokens": [64, 128]}},
-    {"name": "sp", "kind": "speed", "protocol": {"launches": 11}},
+    {"name": "sp", "kind": "speed", "protocol": {"launches": 11, "pilot": 11}},
     {"name": "pre", "kind": "pretrain", "matrix": {"steps": 2}},
 ]  # fmt: skip
 SUITES = {p.stem: load_suite(p).suite for p in SHIPPED} | {"toy": suite(benchmarks=BENCHMARKS)}

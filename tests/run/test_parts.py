@@ -19,6 +19,7 @@ from polybench.plan.shard import Shard, parts
 from polybench.record import Measurement
 from polybench.report.compose import compose
 from polybench.run import local, session, store
+from polybench.run.merge import merge
 from polybench.trial import Job
 
 BENCHMARKS = [
@@ -154,3 +155,34 @@ def test_a_part_of_what_is_left_leaves_the_run_as_it_is(tmp_path: Path, monkeypa
     assert not {"sources", "missing"} & set(header)
     assert ids(session.resume(tmp_path / "part1", None, force=False).todo.jobs) == ids(both[0].todo.jobs)
     assert (tmp_path / "run" / "records.jsonl").read_bytes() == before
+
+
+def test_a_part_goes_on_with_the_launches_of_its_places_and_of_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it is stopped; where two differ by little, launches follow."""
+
+    class Timed(Fake):
+        def run(self, job: Job, on_message: Callable[[Message], None]) -> Ending:
+            for i, t in enumerate(job.trials):
+                shift = 0.03 * ((7 * t.seed + 3 * i) % 5 - 2)
+                on_message(Message(i, Measurement("total_time", tuple(1e-3 * (1.03 + shift) for _ in range(8)))))
+            return Ending()
+
+    monkeypatch.setattr(session, "capture", lambda: MACHINE)
+    speed = {**BENCHMARKS[0], "protocol": {"launches": 12}}
+    begun = [
+        session.begin(suite(benchmarks=[speed]), tmp_path / f"part{i}", None, "toy.yaml", Shard(i, 2)) for i in (1, 2)
+    ]
+    for part in begun:
+        local.carry_out(replace(part, todo=replace(part.todo, jobs=part.todo.jobs[:1])), make_executor=Timed)
+        again = session.resume(part.path, None, force=False)
+        local.carry_out(again, make_executor=Timed)
+        assert not session.resume(part.path, None, force=False).todo.jobs
+    found = [store.load(part.path).records for part in begun]
+    assert {max(r.trial.seed for r in records) for records in found} == {11}
+    cells = [{r.trial.cell for r in records} for records in found]
+    assert not cells[0] & cells[1]
+    merged = merge([part.path for part in begun], tmp_path / "whole")
+    assert not merged.header["missing"]
+    assert merged.header["planned"] == len(merged.records) == sum(map(len, found))

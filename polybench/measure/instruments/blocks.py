@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import math
 import random
 import statistics
 import time
@@ -13,8 +12,6 @@ from typing import TypeVar
 
 from polybench.measure.instruments.timer import CpuTimer, Sample, Timer
 from polybench.measure.instruments.workshop import Arm, Yardstick
-from polybench.stats import Estimate, of_launches
-from polybench.stopping import decided
 
 Place = TypeVar("Place")
 
@@ -98,24 +95,6 @@ class Blocks:
         self.samples = {i: [samples[b] for b in kept] for i, samples in self.samples.items()}
         self.yards = {name: [values[b] for b in kept] for name, values in self.yards.items()}
         return count - len(kept)
-
-    def ratios(self, references: Mapping[int, int]) -> dict[int, Estimate]:
-        """Log-ratio of each arm's total time to that of its reference, over the blocks of this launch."""
-        return {
-            i: of_launches(
-                [[math.log(a.total / b.total) for a, b in zip(self.samples[i], self.samples[j], strict=True)]]
-            )
-            for i, j in references.items()
-            if i != j and i in self.arms and j in self.arms and self.samples[i]
-        }
-
-    def decided(self, references: Mapping[int, int], margin: float) -> bool:
-        """Whether more blocks would change no verdict on this launch; `margin` is a ratio less one.
-
-        Where no arm has its reference there is nothing to decide, so the blocks go on.
-        """
-        ratios = self.ratios(references)
-        return bool(ratios) and all(decided(ratio, math.log1p(margin)) for ratio in ratios.values())
 
     def _order(self, items: Iterable[Place]) -> list[Place]:
         places = list(items)

@@ -120,6 +120,10 @@ def wake() -> None:
 
 def wake_compiler(device: str = "cpu") -> None:
     """The same for the first compilation of a process; on a GPU without the C++ compiler, tried for half a minute."""
+    with suppress(ImportError):
+        from tqdm import tqdm
+
+        tqdm.monitor_interval = 0  # its thread would keep this process from being copied
     with suppress(Exception):  # whoever cannot compile is told so when an arm is made
         torch.compile(torch.neg)(torch.ones(3, device=device))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -23,6 +24,7 @@ from polybench.measure.training_axes import TrainingAxes
 # Dimension key: N tokens, B batch, T time, D model width, F hidden width, G branches, V vocabulary, L layers.
 
 _PRODUCT_ROWS = 256  # of the product beside an activation alone: enough for the full rate of a core
+_PIECES, _LARGEST_PIECE = 64, 21.0  # 8 MiB of float32 as a power of two, as large as the tensors that are timed
 # Where overhead is all there is.
 _TINY = {"tokens": 1, "d_model": 8, "seq_len": 1, "vocabulary": 8, "heads": None, "ffn_width": None}
 # Of the updates that are timed. The parameters stay where they began: 10,000 steps over one batch move its loss by less
@@ -172,6 +174,14 @@ class Workshop:
             data = torch.randn(self.axes.tokens, width, device=self.device).to(self.dtype)
             self._buffers[width, is_input] = data.requires_grad_(is_input)
         return self._buffers[width, is_input]
+
+
+def scattered(seed: int) -> list[Tensor]:
+    """Memory of random sizes, of which random pieces are given back; for as long as the rest is kept, what is made
+    lies elsewhere than in another process with the same heap. Untouched, so it takes no memory of the machine."""
+    draw = random.Random(f"scattered/{seed}")
+    pieces = [torch.empty(int(2 ** draw.uniform(6, _LARGEST_PIECE))) for _ in range(_PIECES)]
+    return [piece for piece in pieces if draw.random() < 0.5]
 
 
 def declared(module: nn.Module) -> Cost | None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from polybench.errors import TrialError
 from polybench.kind import Fact, HeapProtocol, Item, Progress
+from polybench.launches import Rules
 from polybench.measure.axes import LevelAxes
 from polybench.measure.speed_metrics import (
     BACKWARD,
@@ -37,7 +39,7 @@ from polybench.measure.speed_metrics import (
 from polybench.record import Measurement
 from polybench.registry import kinds
 from polybench.spec import Scalar
-from polybench.trial import Trial
+from polybench.trial import Cell, Trial
 
 if TYPE_CHECKING:
     from polybench.measure.instruments.blocks import Blocks
@@ -56,26 +58,24 @@ class SpeedAxes(LevelAxes):
 class SpeedProtocol(HeapProtocol):
     """How often, and with which heap."""
 
-    launches: PositiveInt = Field(3, description="fresh processes")
-    blocks: PositiveInt = Field(
-        20, description="rounds of all activations before a launch first asks whether it is decided"
+    launches: Annotated[int, Field(ge=1, le=1000)] = Field(60, description="the most, each in a process of its own")
+    pilot: PositiveInt = Field(5, description="launches before it is first asked which activations are settled")
+    blocks: PositiveInt = Field(10, description="rounds of all activations in a launch")
+    budget_s: PositiveFloat = Field(60.0, description="seconds of a cell, all its launches, after which none is begun")
+    half_width: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="half of the interval, as a part of the ratio, that is wanted of what is decided already"
     )
-    most_blocks: PositiveInt | None = Field(
-        None, description="asks again each time the rounds have doubled, up to this many; 8 times blocks if left out"
-    )
-    budget_s: PositiveFloat = Field(60.0, description="seconds of rounds after which a launch ends undecided")
-    warm_up: PositiveInt = Field(2, description="rounds that are not kept")
+    warm_up: PositiveInt = Field(1, description="rounds that are not kept")
     sample_s: PositiveFloat = Field(0.003, description="seconds a sample, on the mean of the arms, which take turns")
     margin: Annotated[float, Field(ge=0)] = Field(0.03, description="the least ratio that matters; the suite's own")
     profile: bool = Field(False, description="a profiler's trace of each arm, after the timing of the first launch")
 
-    @model_validator(mode="after")
-    def _most_is_more(self) -> SpeedProtocol:
-        if self.most_blocks is not None and self.most_blocks < self.blocks:
-            raise ValueError(f"most_blocks {self.most_blocks} is fewer than blocks {self.blocks}")
-        return self
+    how_often = frozenset({"launches", "pilot", "blocks", "budget_s", "half_width", "margin", "profile"})
 
-    how_often = frozenset({"launches", "blocks", "most_blocks", "budget_s", "margin", "profile"})
+    @property
+    def rules(self) -> Rules:
+        """When launches go on."""
+        return Rules(min(self.pilot, self.launches), self.launches, self.margin, self.half_width, self.budget_s)
 
     @property
     def own_process(self) -> bool:
@@ -90,25 +90,64 @@ class SpeedProtocol(HeapProtocol):
     def with_profile(cls) -> dict[str, Scalar]:
         return {"profile": True}
 
-    def checkpoints(self) -> list[int]:
-        """Numbers of blocks at which a launch may stop; fixed beforehand, for looking more often finds more."""
-        last = self.most_blocks or 8 * self.blocks
-        found = [self.blocks]
-        while found[-1] < last:
-            found.append(min(last, 2 * found[-1]))
-        return found
-
 
 def _seconds(axes: SpeedAxes, protocol: SpeedProtocol) -> float:
-    """An arm of a launch, fitted to suites/quick.yaml and suites/speed.yaml on two EPYC cores.
-
-    Launches of seven activations are hardly ever decided before their last block.
-    """
+    """An arm of a launch, fitted to suites/quick.yaml and suites/speed.yaml on two EPYC cores."""
     per_number = 25e-9 + (0 if axes.level == "activation" else 0.7e-9 * axes.d_model)
     layers = 2 * axes.layers if axes.level == "decoder" else 1  # attention takes about what the block does
     work = axes.tokens * axes.d_model * layers * per_number
-    blocks = protocol.checkpoints()[-1] + protocol.warm_up
-    return 0.5 + min(protocol.budget_s, 1.1 * max(work, protocol.sample_s) * blocks)
+    blocks = protocol.blocks + protocol.warm_up
+    return 0.03 + min(protocol.budget_s, 1.1 * max(work, protocol.sample_s) * blocks)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known of cells before any launch of them: seconds of the first call, and what was wrong with it."""
+
+    first_s: Mapping[Cell, float]
+    wrong: Mapping[Cell, Exception]
+
+
+_known = _Known({}, {})  # of this process; every copy of it knows the same
+
+
+def _prepare(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> None:
+    """Compile what is compiled, call everything once, and hold it to its formula."""
+    import time
+
+    from polybench.measure.instruments import blocks as _  # noqa: F401  what launches import
+    from polybench.measure.instruments.correct import verify
+    from polybench.measure.instruments.workshop import Workshop
+    from polybench.measure.model.build import chosen
+
+    global _known
+    _wake(trials, axes)
+    first_s: dict[Cell, float] = {}
+    wrong: dict[Cell, Exception] = {}
+    for cell in dict.fromkeys(t.cell for t in trials):
+        workshop = Workshop(axes, cell.dtype, cell.device)
+        try:
+            started = time.perf_counter()
+            arm = workshop.arm(chosen(cell.activation, cell.backend))
+            gradients = arm.backward(arm.forward())
+            first_s[cell] = time.perf_counter() - started
+            if arm.update:
+                arm.update(gradients)  # an optimizer imports for seconds when it is first made
+            verify(arm.activation, axes.tokens, workshop.weights, cell.device, 2 * trials[0].seed)
+        except Exception as problem:
+            wrong[cell] = problem
+    _known = _Known(first_s, wrong)
+
+
+def _wake(trials: Sequence[Trial], axes: SpeedAxes) -> None:
+    import torch
+
+    from polybench.measure.instruments.timer import wake, wake_compiler
+
+    torch.set_num_threads(axes.threads)
+    wake()
+    if axes.compile or {t.cell.backend for t in trials} & {"compile", "max_autotune"}:
+        wake_compiler(trials[0].cell.device)
 
 
 @kinds.register(
@@ -125,11 +164,14 @@ def _seconds(axes: SpeedAxes, protocol: SpeedProtocol) -> float:
     interleaved=True,
     alone=True,
     derived=(STEP_RATE,),
+    prepare=_prepare,
+    decides=TOTAL.name,
 )
 def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> Iterator[tuple[int, Item]]:
-    """Forward and backward time, interleaved in shuffled blocks until the launch is decided or its time is up.
+    """Forward and backward time of one launch, interleaved in shuffled blocks.
 
-    Whatever computes something else than its formula, before or after, is a failed trial and has no time.
+    Whatever computes something else than its formula is a failed trial and has no time. It is looked at before, by
+    `_prepare` or here, and after; where launches are copies of one process, after the first of them.
     """
     import time
 
@@ -137,22 +179,23 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
 
     from polybench.measure.instruments.blocks import Blocks, make_timer, without_gc
     from polybench.measure.instruments.correct import verify
-    from polybench.measure.instruments.timer import wake, wake_compiler
-    from polybench.measure.instruments.workshop import Workshop
+    from polybench.measure.instruments.workshop import Workshop, scattered
     from polybench.measure.model.build import chosen
 
     cell, seed = trials[0].cell, trials[0].seed
-    torch.set_num_threads(axes.threads)
+    prepared = {t.cell for t in trials} <= {*_known.first_s, *_known.wrong}
+    if not prepared:
+        _wake(trials, axes)
     torch.manual_seed(seed)
-    wake()
-    if axes.compile or {t.cell.backend for t in trials} & {"compile", "max_autotune"}:
-        wake_compiler(cell.device)
+    apart = scattered(seed) if cell.device == "cpu" else []
     workshop = Workshop(axes, cell.dtype, cell.device)
     copy, product = workshop.copy(), workshop.product()
     blocks = Blocks(make_timer(cell.device, axes.threads), seed, protocol.sample_s)
     activations: dict[int, Chosen] = {}
 
     def make(i: int) -> Arm:
+        if problem := _known.wrong.get(trials[i].cell):
+            raise problem
         activations[i] = chosen(trials[i].cell.activation, trials[i].cell.backend)
         return workshop.arm(activations[i])
 
@@ -161,28 +204,30 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
     def sound(check: int, arm: Arm) -> None:
         verify(arm.activation, axes.tokens, workshop.weights, cell.device, 2 * seed + check)
 
-    blocks.check(partial(sound, 0))
+    if not prepared:
+        blocks.check(partial(sound, 0))
     yield from blocks.failed.items()
     if not blocks.arms:
         return
-    overhead = {} if axes.compile else _overhead(blocks, workshop, trials, activations)
+    overhead = {} if seed or axes.compile else _overhead(blocks, workshop, trials, activations)
     yield 0, Progress(_FIRST_SHARE)
 
-    references = _references(trials)
-    known, checkpoints = set(blocks.failed), protocol.checkpoints()
+    failed = set(blocks.failed)
     with without_gc():
         for _ in range(protocol.warm_up):
             blocks.measure()
         blocks.forget()
         started = time.monotonic()
-        for done in range(1, checkpoints[-1] + 1):
+        for done in range(1, protocol.blocks + 1):
             blocks.measure()
             spent = (time.monotonic() - started) / protocol.budget_s
-            if spent >= 1 or (done in checkpoints and blocks.decided(references, protocol.margin)):
+            if spent >= 1:
                 break
-            yield 0, Progress(min(0.99, max(spent, done / checkpoints[-1], _FIRST_SHARE)))
-    blocks.check(partial(sound, 1))  # on other data: what is wrong after thousands of calls was timed wrong
-    yield from ((i, problem) for i, problem in blocks.failed.items() if i not in known)
+            yield 0, Progress(min(0.99, max(spent, done / protocol.blocks, _FIRST_SHARE)))
+    if not prepared or seed == 0:
+        blocks.check(partial(sound, 1))  # on other data: what is wrong after many calls was timed wrong
+    yield from ((i, problem) for i, problem in blocks.failed.items() if i not in failed)
+    del apart
     dropped = blocks.drop_throttled()
     if dropped and not any(blocks.samples.values()):
         raise TrialError(f"all {dropped} blocks were taken at a throttled clock; see polybench doctor")
@@ -202,8 +247,8 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
             yield i, Measurement(WARM.name, warm)
         yield i, Measurement(WALL.name, tuple(s.wall for s in samples))
         yield i, Measurement(FAULTS.name, (statistics.fmean(s.faults for s in samples),))
-        if not trials[i].control:  # the second copy is compiled already
-            yield i, Measurement(COMPILE.name, (blocks.first_s[i],))
+        if seed == 0 and not trials[i].control:  # the second copy is compiled already
+            yield i, Measurement(COMPILE.name, (_known.first_s.get(trials[i].cell, blocks.first_s[i]),))
         if i in overhead:
             yield i, Measurement(LAUNCH.name, (overhead[i],))
         for name, values in blocks.yards.items():
@@ -218,13 +263,6 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
         from polybench.measure.instruments.profiling import traces
 
         yield from traces(trials, blocks.arms, cell.device)
-
-
-def _references(trials: Sequence[Trial]) -> dict[int, int]:
-    """For each trial the one it is compared with: that of its backend which has a second copy."""
-    copied = {t.cell for t in trials if t.control}
-    first = {t.cell.backend: i for i, t in enumerate(trials) if not t.control and t.cell in copied}
-    return {i: first[t.cell.backend] for i, t in enumerate(trials) if t.cell.backend in first}
 
 
 def _overhead(
