@@ -74,6 +74,7 @@ def test_a_name_that_only_running_tells_is_told(tmp_path: Path) -> None:
 
 
 def test_what_is_below_a_function_or_of_others_registers_nothing(tmp_path: Path) -> None:
-    text = "def later():\n @activations.register('a')\n class A: ...\n@others.register('b')\nclass B: ...\n@x\nclass C: ..."
+    below = "def later():\n @activations.register('a')\n class A: ...\n"
+    text = f"{below}@others.register('b')\nclass B: ...\n@x\nclass C: ..."
     (tmp_path / "mine.py").write_text(text, encoding="utf-8")
     assert not list(registry._read(tmp_path / "mine.py", "mine", "a plug-in"))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from polybench.corpora.stream import Tokens
+from polybench.errors import Unsupported
 from polybench.files import replacing, write_whole
 
 if TYPE_CHECKING:
@@ -27,17 +29,28 @@ def cache_folder() -> Path:
 
 def kept(name: str, make: Callable[[], tuple[Mapping[str, np.ndarray], str]]) -> Tokens:
     """The tokens called `name`; `make` gives arrays and tokenizer when they are missing or damaged."""
-    from filelock import FileLock
-
     folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f"{name}.lock"):
+    with locked(folder, name):
         found = look_up(name)
         if found is None:
             _write(folder / name, *make())
             found = look_up(name)
             assert found is not None
     return found
+
+
+@contextmanager
+def locked(folder: Path, name: str) -> Iterator[None]:
+    """The one writer of what is called so. Raises Unsupported where the system does not let it write."""
+    from filelock import FileLock
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f"{name}.lock"):
+            yield
+    except OSError as problem:
+        why = f"{problem.strerror or problem}; name another folder in POLYBENCH_CACHE"
+        raise Unsupported(f"tokens cannot be kept under {folder}: {why}") from None
 
 
 def look_up(name: str) -> Tokens | None:

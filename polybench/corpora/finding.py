@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
 
+from polybench.corpora.reading import readable
 from polybench.errors import Unsupported
 
 # Words in the names of files and folders that say which split it is.
@@ -37,10 +39,10 @@ def matching(path: str, endings: tuple[str, ...]) -> list[Path]:
         Unsupported: there is none.
     """
     found: set[Path] = set()
-    for one in [Path(path)] if Path(path).exists() else map(Path, glob(path, recursive=True)):
+    for one in [Path(path)] if os.path.exists(path) else map(Path, glob(path, recursive=True)):
         if one.is_file():
             found.add(one)
-        elif one.is_dir() and (one == Path(path)):
+        elif one == Path(path) and one.is_dir():
             found |= {f for f in one.rglob("*") if f.name.endswith(endings) and endings and f.is_file()}
     if not any(map(_is_data, found)):
         inside = f"no {' or '.join(endings)} in {path!r}" if Path(path).is_dir() else f"no file matches {path!r}"
@@ -78,7 +80,8 @@ def stamp(files: Iterable[Path], *more: str) -> str:
     """A hash of where files are, their sizes and times of change: equal as long as none was written to."""
     digest = hashlib.sha256(json.dumps(more).encode())
     for file in files:
-        s = file.stat()
+        with readable(file):
+            s = file.stat()
         digest.update(f"\n{file.resolve()}\0{s.st_size} {s.st_mtime_ns} {s.st_ctime_ns}".encode("utf-8", "replace"))
     return digest.hexdigest()[:16]
 
@@ -90,7 +93,7 @@ def _is_data(file: Path) -> bool:
 
 def _base(path: str) -> Path:
     """The folder that a path or glob names for certain."""
-    if Path(path).exists():
+    if os.path.exists(path):
         return Path(path) if Path(path).is_dir() else Path(path).parent
     parts = Path(path).parts
     return Path(*parts[: next((i for i, part in enumerate(parts) if has_magic(part)), len(parts) - 1)])

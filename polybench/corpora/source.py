@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from glob import glob
+from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,9 @@ class CorpusName:
             raise ValueError(str(problem)) from None
         meaning, pattern = facts.get("option") or ("", "")
         written = f"{name}: path/or/glob" + (f", or path#{meaning}" if meaning else "")
-        divided = bool(meaning) and "#" in rest and not Path(rest).exists() and not glob(rest, recursive=True)
-        path, sharp, option = rest.rpartition("#") if divided else (rest, "", "")
+        path, sharp, option = rest.rpartition("#") if meaning and "#" in rest else (rest, "", "")
+        if sharp and (os.path.exists(rest) or (("/" in option or has_magic(option)) and glob(rest, recursive=True))):
+            path, sharp, option = rest, "", ""  # what is there under that very name is a path
         if bool(facts.get("takes_path")) != bool(path):
             raise ValueError(
                 f"corpus {name!r} {f'is written {written}' if facts.get('takes_path') else 'takes no path'}"

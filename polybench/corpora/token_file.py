@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from polybench.corpora.cache import locked
 from polybench.corpora.finding import stamp
 from polybench.corpora.reading import check_known, head
 from polybench.errors import Unsupported
@@ -185,11 +186,9 @@ def _npy(file: Path, size: int) -> TokenFile:
 
 def content(it: TokenFile, cache: Path) -> Content:
     """What the shard holds, read through once; later asked of `cache` by path, size and times of change."""
-    from filelock import FileLock
-
-    path = cache / f"{stamp([it.file], 'shard')}.json"
-    cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    name = stamp([it.file], f"shard {it.dtype}")
+    path = cache / f"{name}.json"
+    with locked(cache, name):
         try:
             return Content(**json.loads(path.read_bytes()))
         except (OSError, ValueError, TypeError):

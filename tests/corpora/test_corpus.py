@@ -138,3 +138,12 @@ def test_site_packages_are_the_sources_without_tests(tmp_path: Path, monkeypatch
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"# {name}")
     assert sorted(documents("site-packages")) == [b"# a/x.py", b"# a/y.py"]
+
+
+@pytest.mark.parametrize("source", ["text", "tokens"])
+def test_a_cache_that_cannot_be_written_is_told(folder: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.save(folder / "ids.npy", np.arange(100))
+    (folder / "file").write_text("in the way")
+    monkeypatch.setenv("POLYBENCH_CACHE", str(folder / "file"))
+    with pytest.raises(Unsupported, match=r"tokens cannot be kept under .*; name another folder in POLYBENCH_CACHE"):
+        tokens(f"{source}:{folder}/*.{'txt' if source == 'text' else 'npy'}", "bytes")

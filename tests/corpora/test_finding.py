@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -131,7 +132,8 @@ def test_a_path_that_is_there_is_neither_pattern_nor_separator(tmp_path: Path, p
     file = tmp_path / path
     file.parent.mkdir(exist_ok=True)
     file.write_text('{"text": "one"}\n\n{"text": "two"}')
-    for corpus in (f"text:{file}", f"jsonl:{file}", f"jsonl:{file}#text", f"text:{file.parent}"):
+    near = f"{glob.escape(str(file.parent))}/*{file.suffix}"
+    for corpus in (f"text:{file}", f"jsonl:{file}", f"jsonl:{file}#text", f"text:{file.parent}", f"jsonl:{near}"):
         assert str(CorpusName.parse(corpus)) == corpus
         assert len(documents(corpus)) == 2
     (tmp_path / "2").mkdir()
@@ -142,3 +144,10 @@ def test_a_path_that_is_there_is_neither_pattern_nor_separator(tmp_path: Path, p
         f"jsonl:{file}#x",
         "stdlib",
     ]
+
+
+@pytest.mark.parametrize("path", ["x" * 5000, "a\0b", "x" * 5000 + "#field", "[" * 300])
+def test_a_path_that_no_system_has_is_told(path: str) -> None:
+    name = CorpusName.parse(f"jsonl:{path}")
+    with pytest.raises(ValueError, match=r"no file matches|File name too long"):
+        name.check_files()
