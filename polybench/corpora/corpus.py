@@ -85,7 +85,8 @@ def held_out(corpus: str, tokenizer_of: Tokens) -> Tokens:
         if tokenizer_of.trained_D is not None:
             raise Unsupported(f"corpus {corpus} has tokens, of which nobody knows whether they are by this tokenizer")
         same = f"file:{tokenizer_of.tokenizer}" if tokenizer_of.tokenizer else "bytes"
-        return pretokenized(replace(source, vocabulary=tokenizer_of.vocabulary), same, HELD_OUT_SHARE, _LAYOUT)
+        own = pretokenized(replace(source, vocabulary=tokenizer_of.vocabulary), same, HELD_OUT_SHARE, _LAYOUT)
+        return replace(own, shared=None)  # what that is the share of is its own training text
     if not tokenizer_of.tokenizer:
         raise Unsupported(
             f"corpus {corpus} is text, but the tokens trained on are by an unknown tokenizer; "

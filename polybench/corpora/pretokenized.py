@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 
-from polybench.corpora.cache import cache_folder
+from polybench.corpora.cache import cache_folder, locked
 from polybench.corpora.reading import not_empty
 from polybench.corpora.source import TokenFiles
 from polybench.corpora.stream import Mapped, Stream, Tokens, joined
 from polybench.corpora.token_file import Content, TokenFile, check_ids, content, cut
+from polybench.corpora.token_shingles import shared
 from polybench.corpora.tokenizer import of_file
 from polybench.errors import Unsupported
+from polybench.files import write_whole
 
 # Dimension key: V size of the vocabulary.
 
@@ -32,11 +35,11 @@ def pretokenized(source: TokenFiles, tokenizer: str, held_out_share: float, layo
         [TokenFile.of(file, source.dtype) for file in not_empty(files)] for files in (source.train, source.held_out)
     )
     known = [content(it, cache_folder() / "shards") for it in (*train, *held_out)]
-    vocabulary, path, lengths_V = source.vocabulary, "", None
+    vocabulary, path, lengths_V, end = source.vocabulary, "", None, None
     if tokenizer.startswith("file:"):
         path = tokenizer.removeprefix("file:")
         coder = of_file(Path(path))
-        vocabulary, lengths_V = vocabulary or coder.vocabulary, coder.alphabet_lengths()
+        vocabulary, lengths_V, end = vocabulary or coder.vocabulary, coder.alphabet_lengths(), coder.end
     elif tokenizer != "bytes":
         raise Unsupported(
             f"{source.train[0]} is tokenized already, so {tokenizer} cannot be trained; "
@@ -47,10 +50,28 @@ def pretokenized(source: TokenFiles, tokenizer: str, held_out_share: float, layo
         check_ids(it, one, vocabulary)
     if lengths_V is not None:
         lengths_V = _resized(lengths_V, vocabulary)
-    streams = (_whole(train), _whole(held_out)) if held_out else _parted(train, held_out_share)
-    return Tokens(
-        *streams, lengths_V, _hash(known, len(train), vocabulary, layout), vocabulary, path, sides=source.told
-    )
+    train_N, held_out_N = (_whole(train), _whole(held_out)) if held_out else _parted(train, held_out_share)
+    name = _hash(known, len(train), vocabulary, layout)
+    ends = {it.delimiter if end is None else end for it in (*train, *held_out)}
+    repeated = _shared(train_N, held_out_N, ends.pop(), name) if len(ends) == 1 else None
+    return Tokens(train_N, held_out_N, lengths_V, name, vocabulary, tokenizer=path, sides=source.told, shared=repeated)
+
+
+def _shared(train_N: Stream, held_out_N: Stream, end: int | None, name: str) -> float | None:
+    """As `token_shingles.shared`, worked out once for what is called so; None where no document's end is known."""
+    if end is None:
+        return None
+    folder = cache_folder() / "shards"
+    path = folder / f"{name}-{end}.shared.json"
+    with locked(folder, path.stem):
+        try:
+            found = json.loads(path.read_bytes())
+            return None if found is None else float(found)
+        except (OSError, ValueError, TypeError):
+            pass  # missing or damaged: work it out anew
+        found = shared(train_N, held_out_N, end)
+        write_whole(path, json.dumps(found))
+    return found
 
 
 def _resized(lengths_V, vocabulary: int):  # type: ignore[no-untyped-def]

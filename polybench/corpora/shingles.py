@@ -105,7 +105,7 @@ def _cut(texts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
     if not len(at_W):
         return np.zeros(0, np.uint64), np.zeros(0, np.int64)
     place_B = np.arange(len(bytes_B)) - at_W[np.maximum(np.cumsum(begins_B) - 1, 0)]
-    word_W = _mixed(np.add.reduceat(numbers[bytes_B] * powers[place_B % _LONG], at_W))
+    word_W = mixed(np.add.reduceat(numbers[bytes_B] * powers[place_B % _LONG], at_W))
 
     ends_D = np.cumsum([len(text) + 1 for text in texts])
     document_W = np.searchsorted(ends_D, at_W, side="right")
@@ -120,7 +120,7 @@ def _cut(texts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
     hash_S = np.zeros(len(starts_S), np.uint64)
     for place in range(WORDS):
         hash_S += spaced[starts_S + place] * weights[place]
-    return _mixed(hash_S), document_W[begins_W]
+    return mixed(hash_S), document_W[begins_W]
 
 
 def _distinct(hash_S: np.ndarray, document_S: np.ndarray, bound: int) -> tuple[np.ndarray, np.ndarray]:
@@ -141,7 +141,7 @@ def _random() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Odd numbers that never change: of a byte, nought where it is of no word; of a place in a word; in a shingle."""
     import numpy as np
 
-    odd = _mixed(np.arange(1, 257 + _LONG + WORDS, dtype=np.uint64)) | np.uint64(1)
+    odd = mixed(np.arange(1, 257 + _LONG + WORDS, dtype=np.uint64)) | np.uint64(1)
     numbers, powers, weights = odd[:256].copy(), odd[256 : 256 + _LONG], odd[256 + _LONG :]
     numbers[_FIRST_LETTER : _LAST_LETTER + 1] = numbers[_FIRST_LETTER + 32 : _LAST_LETTER + 33]
     for byte in range(128):
@@ -150,7 +150,7 @@ def _random() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return numbers, powers, weights
 
 
-def _mixed(numbers: np.ndarray) -> np.ndarray:
+def mixed(numbers: np.ndarray) -> np.ndarray:
     """The finalizer of splitmix64 (Steele et al., doi 10.1145/2660193.2660195), which spreads any difference."""
     import numpy as np
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from polybench.corpora import token_shingles
 from polybench.corpora.corpus import held_out, tokens
 from polybench.corpora.source import CorpusName
 from polybench.corpora.stream import Joined
@@ -263,3 +264,45 @@ def test_an_option_is_a_type_and_a_size_and_nothing_else(tmp_path: Path, option:
     file = raw(tmp_path / "a.bin", IDS)
     with pytest.raises(ValueError, match="is written tokens: path/or/glob, or path#type,vocabulary size"):
         CorpusName.parse(f"tokens:{file}#{option}")
+
+
+def documents(count: int, ids: np.random.Generator, end: int = 50256) -> list[np.ndarray]:
+    return [np.r_[ids.integers(0, 1000, 199), end] for _ in range(count)]
+
+
+@pytest.mark.parametrize("copied", [0, 3, 10])
+def test_what_of_held_out_tokens_is_trained_on_is_told(tmp_path: Path, copied: int) -> None:
+    """Of ten documents held out some are in training too, at another place of another file."""
+    ids = np.random.default_rng(2)
+    held, others = documents(10, ids), documents(40, ids)
+    llm_c(tmp_path / "train_1.bin", np.concatenate([*others[:20], *held[:copied]]))
+    llm_c(tmp_path / "train_2.bin", np.concatenate(others[20:]))
+    llm_c(tmp_path / "val.bin", np.concatenate(held))
+    made = tokens(f"tokens:{tmp_path}", "bytes")
+    assert made.shared == pytest.approx(copied / 10, abs=0.001)
+    assert made.shared_text == f"{made.shared:.2%}"
+    assert held_out(f"tokens:{tmp_path}", made).shared_text == "not looked at"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("polybench.corpora.pretokenized.shared", None)  # not worked out again
+        assert tokens(f"tokens:{tmp_path}", "bytes").shared == made.shared
+
+
+def test_a_part_of_many_shingles_tells_about_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = np.random.default_rng(3)
+    held, others = documents(100, ids), documents(100, ids)
+    train_N, held_N = np.concatenate([*others, *held[:30]]), np.concatenate(held)
+    whole = token_shingles.shared(train_N, held_N, 50256)
+    assert whole == pytest.approx(0.3, abs=0.001)  # windows that begin with one token twice do not count
+    monkeypatch.setattr(token_shingles, "_CHUNK", 100)
+    assert token_shingles.shared(train_N, held_N, 50256) == whole
+    monkeypatch.setattr(token_shingles, "_ENOUGH", len(held_N) // 8)
+    part = token_shingles.shared(train_N, held_N, 50256)
+    assert part == pytest.approx(0.3, abs=0.03)
+    assert part != whole
+
+
+def test_where_documents_cannot_be_told_nothing_is_said(tmp_path: Path) -> None:
+    raw(tmp_path / "a.bin", IDS)
+    assert tokens(f"tokens:{tmp_path}/a.bin", "bytes").shared_text == "not looked at"
+    assert token_shingles.shared(np.full(1000, 7), np.full(1000, 7), 50256) is None
+    assert token_shingles.shared(IDS[:5], IDS[:5], 50256) is None
