@@ -185,11 +185,12 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Modu
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
         patch.chdir(ROOT)
-        for one in registry.REGISTRIES:
-            patch.setattr(one, "_loaded", dict(one._loaded))
         registry._scan.cache_clear()
         yield {name: importlib.import_module(name) for name in names}
     registry._scan.cache_clear()
+    for one in registry.REGISTRIES:
+        for known in [k for k in one._loaded.values() if k.object.__module__ in names]:
+            del one._loaded[known.name]
     for name in names:
         sys.modules.pop(name, None)
 

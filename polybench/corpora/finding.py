@@ -42,7 +42,7 @@ def matching(path: str, endings: tuple[str, ...]) -> list[Path]:
     for one in [Path(path)] if os.path.exists(path) else map(Path, glob(path, recursive=True)):
         if one.is_file():
             found.add(one)
-        elif one.is_dir() and (one == Path(path)):
+        elif one == Path(path) and one.is_dir():
             found |= {f for f in one.rglob("*") if f.name.endswith(endings) and endings and f.is_file()}
     if not any(map(_is_data, found)):
         inside = f"no {' or '.join(endings)} in {path!r}" if Path(path).is_dir() else f"no file matches {path!r}"
