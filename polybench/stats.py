@@ -236,7 +236,12 @@ def t_power(degrees: float, shift: float, confidence: float) -> float:
     """How often a t statistic whose centre is `shift` standard errors off 0 exceeds the two-sided quantile upwards."""
     from scipy.special import nctdtr
 
-    return 1 - float(nctdtr(degrees, shift, t_quantile(degrees, confidence)))
+    quantile = t_quantile(degrees, confidence)
+    below = float(nctdtr(degrees, shift, quantile))
+    if math.isnan(below):  # as scipy 1.17 has it at single points far out; there Johnson and Welch 1940 are close
+        centre, spread = quantile * (1 - 1 / (4 * degrees)), math.sqrt(1 + quantile**2 / (2 * degrees))
+        below = statistics.NormalDist(shift, spread).cdf(centre)
+    return 1 - below
 
 
 @lru_cache(maxsize=1 << 14)

@@ -77,10 +77,12 @@ def _of_place(members: Sequence[Point]) -> Transient | None:
     steps = max(_curve(r)[0][-1] for r in records)
     falls = [_last_doubling(r) for r in records]
     fall, whole = statistics.fmean(falls), statistics.fmean(_whole(r) for r in records)
-    if fall <= 0 or whole <= 0:
+    if not (0 < fall < math.inf and 0 < whole < math.inf):
         return None  # nothing is learned any more, or nothing was
     ends = [[_final(r) for r in of_point] for of_point in trained if len(of_point) > 1]
     spread = math.sqrt(statistics.fmean(statistics.variance(e) for e in ends)) if ends else None
+    if spread is not None and not math.isfinite(spread):
+        return None
     apart = spread / fall if spread is not None else None
     # Seeds that stay as many steps apart are so by a smaller share of more steps.
     times = (2 ** min(apart, 1.0) - 1) / (2**MOST_APART - 1) if apart else 0.0

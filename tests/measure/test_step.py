@@ -149,7 +149,7 @@ def test_speed_measures_whole_steps_of_a_decoder() -> None:
     cell = Cell("speed", 2, "relu", "eager", "cpu", "float32", tuple(sorted({**SMALL, "threads": 1}.items())))
     found = {
         i.metric: i.values
-        for i in items(Trial("speed", cell, 0), blocks=2, most_blocks=2, warm_up=1, sample_s=1e-3)
+        for i in items(Trial("speed", cell, 0), blocks=2, warm_up=1, sample_s=1e-3)
         if isinstance(i, Measurement)
     }
     parts = zip(found["total_time"], found["update_time"], found["step_time"], strict=True)

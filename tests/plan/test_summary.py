@@ -65,7 +65,7 @@ def test_what_may_follow_of_a_tuning_is_told_and_not_counted() -> None:
     of = suite(benchmarks=[{"name": "p", "kind": "pretrain", "matrix": {"lr": "tuned"}, "tune": tune}])
     tuning, compared = summaries(plan(of, "cpu"), of, slots=2)
     assert len(tuning.trials) == 2 * len(of.activations) and not compared.then
-    told = "\n".join(text(of, [tuning], 10_000, trials=False))
+    told = "\n".join(text(of, [tuning], 10_000, trials=False, tells={}))
     assert "up to 3 rates beyond an edge" in told and "2 more seeds for the best rate" in told
 
 
