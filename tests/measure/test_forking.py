@@ -6,19 +6,24 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import faults
 import pytest
 
 from polybench.kind import axes_of, kind_of
+from polybench.measure.forking import prepare
+from polybench.measure.kinds import speed
+from polybench.measure.worker import messages_of
+from polybench.message import Ending
 from polybench.record import Record, Status
 from polybench.run.executor import MOST_KEPT, WorkerProcess
 from polybench.run.runner import records_of
 from polybench.trial import Cell, Job, Trial
 
 SPEED = kind_of("speed")
-BRIEF = {"launches": 1, "blocks": 3, "sample_s": 1e-5}
+BRIEF = {"launches": 1, "sample_s": 1e-5}
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +37,18 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerProcess
         worker.stop()
 
 
-def job(*activations: str, launch: int = 0, timeout_s: float = 600.0, backend: str = "eager", **axes: int) -> Job:
+def job(
+    *activations: str,
+    launch: int = 0,
+    timeout_s: float = 600.0,
+    backend: str = "eager",
+    blocks: int = 3,
+    **axes: int | str,
+) -> Job:
     """A place of its own for each width, so that jobs of one share a process."""
     sizes = axes_of(SPEED, {"tokens": 4, "d_model": 8, **axes})
     cells = [Cell("speed", SPEED.version, name, backend, "cpu", "float32", sizes) for name in activations]
-    protocol = tuple(sorted(SPEED.protocol(**BRIEF).model_dump().items()))
+    protocol = tuple(sorted(SPEED.protocol(**BRIEF, blocks=blocks).model_dump().items()))
     trials = tuple(Trial("test", c, launch) for c in cells)
     return Job(trials, protocol, timeout_s, alone=True, process=f"test/{sizes}", fork=True)
 
@@ -68,13 +80,20 @@ def test_places_keep_their_processes_beside_each_other_and_no_more_than_so_many(
     assert len(pids(executor)) <= MOST_KEPT
 
 
-def test_a_compiled_launch_compiles_nothing(executor: WorkerProcess) -> None:
-    first = records_of(job("relu", "swiglu", backend="compile"), executor)
-    assert statuses(first) == [Status.OK] * 2, first[0].error
-    again = records_of(job("relu", "swiglu", backend="compile", launch=1), executor)
-    assert statuses(again) == [Status.OK] * 2
-    made = [r.get("compile_time").values[0] for r in first]  # type: ignore[union-attr]
-    assert again[0].duration_s < first[0].duration_s and min(made) > 0
+@pytest.mark.parametrize("level", ["activation", "block"])
+def test_a_launch_compiles_nothing_that_was_made_ready(monkeypatch: pytest.MonkeyPatch, level: str) -> None:
+    """Wherever what it executes is taken to between its blocks."""
+    from torch._dynamo.utils import counters
+
+    monkeypatch.setattr(speed, "_known", speed._Known({}, {}))
+    it = job("relu", "swiglu", backend="compile", blocks=7, level=level)
+    prepare(it)
+    compiled = counters["stats"]["unique_graphs"]
+    assert compiled and not speed._known.wrong
+    for launch in (1, 2):
+        said = [m.item for m in messages_of(replace(it, trials=tuple(replace(t, seed=launch) for t in it.trials)))]
+        assert not [item for item in said if isinstance(item, Ending)]
+        assert counters["stats"]["unique_graphs"] == compiled
 
 
 @pytest.mark.parametrize(
