@@ -56,6 +56,7 @@ NOT_RUN = {
     "run": "planned",
     "doctor": "parsed",  # four seconds; tests of the doctor run it
     "selfcheck": "parsed",  # minutes; tests of the selfcheck run it with few cells
+    "pool": "parsed",  # needs several sessions; tests of the pool make some
     "eval": "parsed",  # needs a trained model and lm-evaluation-harness
     f"trace results/quick/{LATEST}": "parsed",  # serves until Ctrl-C
 }
@@ -374,3 +375,10 @@ def generator() -> ModuleType:
 def test_the_table_is_made_from_the_published_run() -> None:
     writer = generator()
     assert writer.placed(TEXT[README], writer.section(writer.document())) == TEXT[README]
+
+
+def test_the_table_of_the_selfcheck_is_made_from_the_published_run() -> None:
+    writer, page = generator(), TEXT[ROOT / "docs" / "measuring.md"]
+    checked = writer.selfchecked()
+    assert writer.placed(page, writer.rules(checked), writer.CHECK) == page
+    assert markdown(checked) == (writer.CHECK / "table.md").read_text(encoding="utf-8")

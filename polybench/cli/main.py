@@ -14,6 +14,7 @@ from polybench.cli.gate import gate
 from polybench.cli.list import list_
 from polybench.cli.merge import merge
 from polybench.cli.plan import plan
+from polybench.cli.pool import pool
 from polybench.cli.report import report
 from polybench.cli.run import run
 from polybench.cli.selfcheck import selfcheck
@@ -87,7 +88,7 @@ def _root(
     pass
 
 
-for command in (run, report, gate, merge, plan, validate, schema, init, doctor, selfcheck, trace):
+for command in (run, report, pool, gate, merge, plan, validate, schema, init, doctor, selfcheck, trace):
     app.command()(command)
 app.command(name="eval")(evaluate)
 app.command(name="list")(list_)

@@ -74,12 +74,12 @@ def report(
         short = _brief(run, document, text) if sys.stdout.isatty() and not (table or all_) else document
         if table or (format and not out):
             for one in chosen:
-                _print(one, short if one.name == SCREEN else document)
+                emit(one, short if one.name == SCREEN else document)
             continue
         folder = (out / run.name if len(wanted) > 1 else out) if out else run.path
         make_folder(folder)
         if not format:
-            _print(formats.load(SCREEN), short)
+            emit(formats.load(SCREEN), short)
         for one in chosen:
             if format or one.name != SCREEN:
                 write_whole(folder / f"report{one.facts['suffix']}", one.object(document))
@@ -113,7 +113,7 @@ def _brief(run: Run, document: Document, text: str | None) -> Document:
     return brief(document, troubles, f"{{rest}}: {command} --table NAME prints one, --all every one")
 
 
-def _print(format: Loaded, document: Document) -> None:
+def emit(format: Loaded, document: Document) -> None:
     rendered = format.object(document)
     if isinstance(rendered, str):
         print(rendered, end="", flush=True)

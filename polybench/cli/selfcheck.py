@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,22 +16,34 @@ from polybench.errors import NothingMeasured, UsageError
 if TYPE_CHECKING:
     from polybench.plan.suite import Suite
 
-ACTIVATIONS = ("relu", "gelu", "swiglu")  # the cheapest, so that many cells fit
-SLOWDOWNS = (1.03, 1.05, 1.08, 1.10)
+ACTIVATIONS = ("swiglu", "gelu", "polynorm")
+BACKENDS = ("eager", "compile")
+# Those of suites/quick.yaml and suites/speed.yaml: one of each level first, then the others.
+SHAPES: tuple[dict[str, Any], ...] = (
+    {"level": "activation", "tokens": 512, "d_model": 128},
+    {"level": "block", "tokens": 256, "d_model": 256},
+    {"level": "decoder", "tokens": 256, "d_model": 128, "layers": 2, "seq_len": 128},
+    {"level": "activation", "tokens": 128, "d_model": 128},
+    {"level": "activation", "tokens": 1024, "d_model": 256},
+    {"level": "block", "tokens": 512, "d_model": 128},
+)
+FEW = 3  # shapes of the shortest selfcheck
 
 
 def selfcheck(
     run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="judge this run anew, measure nothing")] = None,
-    cells: Annotated[int, typer.Option(metavar="N", min=1, help="how many cells; 60 take a few minutes")] = 60,
-    launches: Annotated[int, typer.Option(metavar="N", min=1, help="fresh processes a cell")] = 3,
-    blocks: Annotated[int, typer.Option(metavar="N", min=20, help="rounds a launch")] = 60,
+    cells: Annotated[int, typer.Option(metavar="N", min=1, help="how many cells; 6 take a few minutes")] = 6,
+    launches: Annotated[int | None, typer.Option(metavar="N", min=1, help="fresh processes a cell")] = None,
+    blocks: Annotated[int | None, typer.Option(metavar="N", min=7, help="rounds a launch")] = None,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, max=1_000_000, help="of data and orders")] = 0,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="a new folder for the results")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
     as_json: Json = False,
 ) -> None:
     """Measure how far verdicts can be trusted on this machine.
 
-    Equal code shows how often they raise a false alarm, slowed code what they find.
+    Equal code shows how often they raise a false alarm, slowed code what they find: activations alone, blocks and
+    decoders, eager and compiled, by the rule of polybench and by those of other tools.
 
     Ends with 0, or with 4 when this machine raises more false alarms than the intervals promise, or sees nothing.
     """
@@ -40,51 +52,61 @@ def selfcheck(
     from polybench.report.compose import compose
     from polybench.report.formats.markdown import markdown
     from polybench.report.formats.terminal import terminal
-    from polybench.report.selfcheck import table
+    from polybench.report.selfcheck import QUESTION
     from polybench.run import local, session, store
     from polybench.run.progress import shown
 
     if run is not None and out is not None:
         raise UsageError("--out is for a new measurement; leave it away to judge a run anew")
     if run is None:
-        current = session.begin(suite(cells, launches, blocks), out, None, check.KIND)
+        current = session.begin(suite(cells, seed, launches, blocks), out, None, check.KIND)
         with shown(current, quiet) as tell:
             local.carry_out(current, tell)
         path = current.path
     else:
         path = store.find(run)
-    found = store.load(path)
-    if not check.cells(found):
+    document = compose(store.load(path))
+    found = next((f for f in document.findings if f.question == QUESTION), None)
+    if found is None:
         raise NothingMeasured(f"no cell of a selfcheck was measured in {path}")
-    trusted, reason = check.conclusion(found)
     if as_json:
-        print(json.dumps({"run": str(path), "table": asdict(table(found)), "reason": reason}, indent=1))
+        tables = {t.key: asdict(t) for t in document.tables if t.key.startswith(check.KIND)}
+        print(
+            json.dumps({"run": str(path), "trusted": found.resolved, "reason": found.text, "tables": tables}, indent=1)
+        )
     else:
-        document = compose(found)
         write_whole(path / "report.md", markdown(document))
         print(terminal(document))
         print(f"results: {path}")
-        print(reason)
-    raise typer.Exit(0 if trusted else 4)
+    raise typer.Exit(0 if found.resolved else 4)
 
 
-def suite(cells: int, launches: int, blocks: int) -> Suite:
-    """As many cells as asked for, or a few more: every activation with every slowdown, again and again."""
+def suite(cells: int, seed: int = 0, launches: int | None = None, blocks: int | None = None) -> Suite:
+    """As many cells as asked for, or a few more: every shape by every backend, then with another activation."""
     from polybench.compare.selfcheck import KIND
     from polybench.plan.suite import Suite
 
-    repeats = max(1, math.ceil(cells / (len(ACTIVATIONS) * len(SLOWDOWNS))))
-    matrix = {"slowdown": list(SLOWDOWNS), "repeat": list(range(repeats))}
-    benchmark = {
-        "name": KIND, "kind": KIND, "matrix": matrix, "protocol": {"launches": launches, "blocks": blocks},
-    }  # fmt: skip
+    shapes = SHAPES[:FEW] if cells <= FEW * len(BACKENDS) else SHAPES
+    times = math.ceil(cells / (len(shapes) * len(BACKENDS)))
+    names = next(n for n in range(len(ACTIVATIONS), 0, -1) if n <= times and -times % n <= 1)
+    protocol = {"seed": seed, "launches": launches, "blocks": blocks}
     return Suite.model_validate(
         {
             "suite": KIND,
             "description": "Verdicts on equal code, and on code that is slower by a known factor.",
-            "device": "cpu",  # a GPU replays graphs, in which a slowdown by extra calls would be frozen
-            "activations": list(ACTIVATIONS),
+            "device": "cpu",  # a GPU is slowed by more rows: suites/gpu/selfcheck.yaml
+            "activations": list(ACTIVATIONS[:names]),
             "reference": ACTIVATIONS[0],
-            "benchmarks": [benchmark],
+            "benchmarks": [
+                {
+                    "name": "-".join(map(str, (shape["level"], shape["tokens"], shape["d_model"], repeat))),
+                    "kind": KIND,
+                    "backends": list(BACKENDS),
+                    "matrix": {**shape, "repeat": repeat},
+                    "protocol": {name: value for name, value in protocol.items() if value is not None},
+                }
+                for repeat in range(math.ceil(times / names))
+                for shape in shapes
+            ],
         }
     )

@@ -58,7 +58,7 @@ def _pairs(before: Comparisons, after: Comparisons, rule: Rule) -> list[Pair]:
         benchmark, cell = key
         metric = _metric(before, after, cell.kind, rule.metric)
         if metric and any(p is not None and matches(p, rule.where) for p in (old.get(key), new.get(key))):
-            differences = [*shared, *_careless(*grids, benchmark)]
+            differences = [*shared, *protocol_differences(*grids, benchmark)]
             bumped = versions.get((benchmark, replace(cell, version=0)))
             pairs.append(Pair(metric, old.get(key), new.get(key), grids, differences, bumped))
     return pairs
@@ -110,7 +110,7 @@ def exit_code(
     return 0, f"gate passed: {total - len(fresh)} gated cells{extra}"
 
 
-def _careless(one: Grid, other: Grid, benchmark: str) -> list[str]:
+def protocol_differences(one: Grid, other: Grid, benchmark: str) -> list[str]:
     """What of a benchmark's protocol differs, other than how often: a heap or a sample's length biases times."""
     was, now = _biasing(one, benchmark), _biasing(other, benchmark)
     keys = sorted({*was, *now})

@@ -2,137 +2,93 @@
 
 from __future__ import annotations
 
-import math
-import statistics
-from collections import defaultdict
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from polybench.compare.comparison import judge_times
-from polybench.measure.kinds.selfcheck import BASE, CONTROL, EQUAL, SLOWED
-from polybench.measure.speed_metrics import TOTAL
+from polybench.compare.detectors import DETECTORS, EQUAL, OURS, Copies, Launches, Ruling
+from polybench.measure.kinds import selfcheck as kind
 from polybench.record import Record, Status
 from polybench.run.store import Run
-from polybench.stats import clopper_pearson, launch_excess, of_launches
+from polybench.stats import clopper_pearson
 from polybench.trial import Cell
 
 KIND = "selfcheck"
+SLOWDOWNS = (1.02, 1.03, 1.05, 1.08, 1.10)  # that are told of, as far as a cell's copy was slowed
 LEAST_POWER = 0.5  # at the largest slowdown; where even the upper bound is below, no verdict can be expected
 WORST_RATE = 0.02  # of false alarms that the confidence of the intervals allows at the very margin
-
-Launches = list[list[float]]
+_LEVELS = {"activation": "alone", "block": "in a block", "decoder": "in a decoder"}
 
 
 @dataclass(frozen=True)
-class Cells:
-    """Times of one cell's copies in seconds, a list a launch; only launches that measured all of them."""
+class Judged:
+    """A cell and what every rule says of its copies, by rule and by the factor they were slowed."""
 
-    slowdown: float
-    base: Launches
-    control: Launches
-    equal: Launches
-    slowed: Launches
+    copies: Copies
+    rulings: Mapping[str, Mapping[float, Ruling]]
+
+    @property
+    def level(self) -> str:
+        """In words."""
+        return _LEVELS[str(self.copies.cell.axis("level"))]
 
 
-def cells(run: Run) -> list[Cells]:
-    """What the run measured, cell by cell."""
+def judged(run: Run) -> list[Judged]:
+    """Every cell that the run measured, judged by every rule; all else here is counted from this."""
+    return [
+        Judged(of, {d.name: {f: d.rule(of, other) for f, other in of.others.items()} for d in DETECTORS})
+        for of in cells(run)
+    ]
+
+
+def cells(run: Run) -> list[Copies]:
+    """What the run measured, cell by cell; only launches that measured every copy count."""
     groups: dict[Cell, list[Record]] = defaultdict(list)
     for record in run.records:
         if record.trial.cell.kind == KIND and record.status is Status.OK:
             groups[record.trial.cell].append(record)
-    return [
-        Cells(
-            float(cell.axis("slowdown")),
-            *([list(m.values) for r in records if (m := r.get(arm.name))] for arm in (BASE, CONTROL, EQUAL, SLOWED)),
-        )
-        for cell, records in groups.items()
-    ]
+    return [_copies(cell, sorted(records, key=lambda r: r.trial.seed)) for cell, records in groups.items()]
 
 
-@dataclass(frozen=True)
-class Detector:
-    """A way to decide whether times differ: `flags(cell, other)` says that a copy's do from the first's."""
+def _copies(cell: Cell, records: Sequence[Record]) -> Copies:
+    def times(metric: str) -> Launches:
+        return [m.values for r in records if (m := r.get(metric))]
 
-    name: str
-    flags: Callable[[Cells, Launches], bool]
-
-
-def ours(cell: Cells, other: Launches, margin: float) -> str:
-    """The verdict of polybench on all launches."""
-    ratios = [log_ratios(cell.base, o) for o in (other, cell.control, cell.equal, cell.slowed)]
-    excess = launch_excess(ratios[1:])
-    return judge_times(ratios[0], math.log1p(margin), of_launches(ratios[1], excess=excess), TOTAL, excess)[2]
+    equal, extra, most = times(kind.EQUAL.name), times(kind.EXTRA.name), float(cell.axis("slowdown"))
+    others = {EQUAL: equal}
+    if extra:
+        others |= {f: _slowed(equal, extra, (f - 1) / (most - 1)) for f in SLOWDOWNS if f <= most}
+    else:
+        others[most] = times(kind.SLOWED.name)
+    return Copies(cell, times(kind.BASE.name), times(kind.CONTROL.name), others, [r.duration_s for r in records])
 
 
-def rules(margin: float) -> tuple[Detector, ...]:
-    """Ours, and what other tools do with the same samples."""
-    return (
-        Detector("polybench", lambda c, o: ours(c, o, margin) in ("better", "worse")),
-        # asv 0.6, is_different of asv/statistics.py with the factor of `asv continuous`.
-        Detector(
-            "asv: p < 0.002 and medians 10 % apart", lambda c, o: _mann_whitney(c.base, o) < 0.002 and _apart(c, o)
-        ),
-        # pytest-benchmark 5, --benchmark-compare-fail=mean:10%, in either direction.
-        Detector("pytest-benchmark: mean 10 % apart", lambda c, o: abs(_mean(o) / _mean(c.base) - 1) > 0.1),
-        Detector("Mann-Whitney p < 0.05", lambda c, o: _mann_whitney(c.base, o) < 0.05),
-    )
+def _slowed(equal: Launches, extra: Launches, share: float) -> Launches:
+    """The copy with so much of its extra work."""
+    return [[t + share * e for t, e in zip(own, more, strict=True)] for own, more in zip(equal, extra, strict=True)]
 
 
-def least_power(run: Run) -> float:
-    """Upper bound of the share of the most slowed cells that our rule finds; 1 when there is no such cell."""
-    found = cells(run)
-    most = max((c.slowdown for c in found), default=1.0)
-    group = [c for c in found if c.slowdown == most]
-    flags = rules(run.suite.margin)[0].flags
-    return clopper_pearson(sum(flags(c, c.slowed) for c in group), len(group))[1]
+def share(found: Iterable[Judged], rule: str, factor: float) -> tuple[int, int]:
+    """(cells in which the rule says that a copy differs, cells that have a copy slowed by the factor)."""
+    rulings = [j.rulings[rule][factor] for j in found if factor in j.rulings[rule]]
+    return sum(r.flags for r in rulings), len(rulings)
 
 
-def bound(run: Run) -> tuple[int, int, float, float]:
-    """(false alarms, cells, lower and upper bound of their rate) of our rule."""
-    found = cells(run)
-    flags = rules(run.suite.margin)[0].flags
-    alarms = sum(flags(c, c.equal) for c in found)
-    return alarms, len(found), *clopper_pearson(alarms, len(found))
-
-
-def conclusion(run: Run) -> tuple[bool, str]:
+def conclusion(found: Sequence[Judged]) -> tuple[bool, str]:
     """Whether verdicts are to be trusted on this machine, and the sentence that says why.
 
     They are not where more equal code is called different than the intervals promise, or slowed code is not found.
     """
-    alarms, count, low, high = bound(run)
-    reason = f"{alarms} false alarms in {count} cells: at most {high:.1%} of cells (95 % bound)"
-    power = least_power(run)
+    alarms, count = share(found, OURS, EQUAL)
+    low, high = clopper_pearson(alarms, count)
+    levels = ", ".join(f"{n} {level}" for level, n in Counter(j.level for j in found).items())
+    reason = f"{alarms} false alarms in {count} cells ({levels}): at most {high:.1%} of cells (95 % bound)"
+    most = max(f for j in found for f in j.copies.others)
+    power = clopper_pearson(*share(found, OURS, most))[1]
     if power <= LEAST_POWER:
-        return (
-            False,
-            f"{reason}, but times are so uneven that x1.10 was found in at most {power:.0%}: see polybench doctor",
-        )
+        uneven = f"times are so uneven that x{most:.2f} was found in at most {power:.0%}"
+        return False, f"{reason}, but {uneven}: see polybench doctor"
     if low > WORST_RATE:
         promise = f"and at least {low:.1%}, more than the intervals promise"
         return False, f"{reason}, {promise}: quiet the machine, see polybench doctor"
     return True, reason
-
-
-def _mann_whitney(base: Launches, other: Launches) -> float:
-    from scipy.stats import mannwhitneyu
-
-    return float(mannwhitneyu(_pooled(base), _pooled(other)).pvalue)
-
-
-def log_ratios(base: Launches, other: Launches) -> Launches:
-    """Log-ratios block by block."""
-    return [[math.log(y / x) for x, y in zip(b, o, strict=True)] for b, o in zip(base, other, strict=True)]
-
-
-def _apart(cell: Cells, other: Launches) -> bool:
-    ratio = statistics.median(_pooled(other)) / statistics.median(_pooled(cell.base))
-    return max(ratio, 1 / ratio) > 1.1
-
-
-def _mean(launches: Launches) -> float:
-    return statistics.fmean(_pooled(launches))
-
-
-def _pooled(launches: Launches) -> list[float]:
-    return [value for launch in launches for value in launch]

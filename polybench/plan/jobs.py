@@ -211,7 +211,8 @@ def _process(kind: Kind, protocol: Protocol, benchmark: Benchmark, first: Trial)
     if kind.repeats != "launches":
         return ""
     if _forks(kind, protocol, first):
-        return f"{benchmark.name}/{replace(first.cell.place, backend='').id}"
+        shared = replace(first.cell.place, backend="") if kind.interleaved else first.cell
+        return f"{benchmark.name}/{shared.id}"
     own = f"/{first.cell.id}" if protocol.own_process else ""
     return f"{benchmark.name}/{first.seed}{own}"
 

@@ -206,6 +206,9 @@ def _lines(path: Path) -> Iterator[tuple[int, str, bool]]:
     try:
         data = path.read_bytes()
     except OSError:
+        packed = path.with_name(f"{path.name}.xz")
+        if packed.exists():
+            raise ResultsError(f"{path} is packed; unpack it first with: xz -dk {packed}") from None
         raise ResultsError(f"{path} cannot be read; the run has lost its records") from None
     lines = data.split(b"\n")
     for number, line in enumerate(lines, 1):

@@ -2,54 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from functools import partial
-from itertools import cycle
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from polybench.kind import Axes, Item, Progress
+from polybench.errors import Unsupported
+from polybench.kind import HeapProtocol, Item, Progress
 from polybench.measure.axes import LevelAxes
-from polybench.measure.kinds.speed import SpeedProtocol
 from polybench.metric import Metric
 from polybench.record import Measurement
 from polybench.registry import kinds
-from polybench.trial import Trial
+from polybench.trial import Cell, Trial
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from polybench.measure.instruments.workshop import Arm
 
-_MOST_EVERY = 40  # calls in which the extra ones of a slowdown come round
+_TURNS = 20_000  # of a loop that is timed to find how long one takes: a third of a millisecond
 
 
-class SelfcheckAxes(Axes):
-    """A small piece of work, and the factor by which one of its copies is slowed."""
+class SelfcheckAxes(LevelAxes):
+    """What is executed, by how much its slowed copy is slower, and which of several equal cells it is."""
 
-    level: Literal["activation", "block"] = Field("activation", description="alone, or in its feed-forward block")
-    tokens: PositiveInt = Field(32, description="rows")
-    d_model: PositiveInt = Field(32, ge=8, description="width of the residual stream")
-    slowdown: Annotated[float, Field(gt=1, le=2)] = Field(1.05, description="factor of work that one copy does")
+    slowdown: Annotated[float, Field(gt=1, le=2)] = Field(1.10, description="most times as long that a copy takes")
     repeat: NonNegativeInt = Field(0, description="number of the cell among equal ones")
 
-    @field_validator("slowdown")
-    @classmethod
-    def _by_whole_calls(cls, value: float) -> float:
-        share = Fraction(value - 1).limit_denominator(_MOST_EVERY)
-        if abs(float(share) - (value - 1)) > 0.001:
-            raise ValueError(f"slowdown {value} is no share of {_MOST_EVERY} calls or fewer; 1.03 and 1.05 are")
-        return value
 
+class SelfcheckProtocol(HeapProtocol):
+    """Every launch is measured to its end; after how many there would be a verdict is found afterwards."""
 
-class SelfcheckProtocol(SpeedProtocol):
-    """Every block is kept; how many a launch would have needed is found afterwards."""
+    launches: PositiveInt = Field(22, description="fresh processes, each for this cell alone")
+    blocks: PositiveInt = Field(10, description="rounds of the copies in a launch")
+    warm_up: PositiveInt = Field(2, description="rounds that are not kept")
+    sample_s: PositiveFloat = Field(0.003, description="seconds a sample, on the mean of the copies")
+    seed: Annotated[int, Field(ge=0, le=1_000_000)] = Field(0, description="what data and orders are drawn from")
 
-    blocks: PositiveInt = Field(60, description="rounds of the four copies in a launch")
-    sample_s: PositiveFloat = Field(0.0015, description="seconds a sample; half of speed's, so that many cells fit")
+    how_often = frozenset({"launches", "blocks", "seed"})
 
 
 def _metric(name: str, definition: str) -> Metric:
@@ -57,77 +51,144 @@ def _metric(name: str, definition: str) -> Metric:
 
 
 BASE = _metric("base_time", "Forward and backward, block by block.")
-CONTROL = _metric("control_time", "The same of a second copy, which raises the margin.")
+CONTROL = _metric("control_time", "The same of a second copy, by whose offset the margin is raised.")
 EQUAL = _metric("equal_time", "The same of a third copy, whose every verdict of faster or slower is a false alarm.")
-SLOWED = _metric("slowed_time", "The same of a copy that does the named factor of work.")
-ARMS = (BASE, CONTROL, EQUAL, SLOWED)
+EXTRA = _metric("extra_time", "A loop beside the third copy, with which it is slower by the named factor.")
+SLOWED = _metric("slowed_time", "On a GPU: forward and backward of a fourth copy, which has more rows by that factor.")
+
+
+def _seconds(axes: SelfcheckAxes, protocol: SelfcheckProtocol) -> float:
+    """A launch, fitted to `polybench selfcheck` on two EPYC cores: a start, and three copies in turns."""
+    per_number = 4e-9 if axes.level == "activation" else 0.6e-9 * axes.d_model
+    layers = 2 * axes.layers if axes.level == "decoder" else 1  # attention takes about what the block does
+    work = max(protocol.sample_s, axes.tokens * axes.d_model * layers * per_number)
+    return 0.5 + 3.5 * work * (protocol.blocks + protocol.warm_up)
+
+
+def _prepare(trials: Sequence[Trial], axes: SelfcheckAxes, protocol: SelfcheckProtocol) -> None:
+    """What every launch of the cell would do first: wake the compiler, make the code and call it once."""
+    from polybench.measure.instruments import blocks as _  # noqa: F401  what launches import
+    from polybench.measure.instruments.workshop import Workshop
+    from polybench.measure.model.build import chosen
+
+    cell = trials[0].cell
+    _wake(cell)
+    Workshop(axes, cell.dtype, cell.device).arm(chosen(cell.activation, cell.backend)).once()
+
+
+def _wake(cell: Cell) -> None:
+    """One thread, and behind us what a process does at its first call; again it costs nothing."""
+    import torch
+
+    from polybench.measure.instruments.timer import wake, wake_compiler
+
+    torch.set_num_threads(1)
+    wake()
+    if cell.backend in ("compile", "max_autotune"):
+        wake_compiler(cell.device)
 
 
 @kinds.register(
     "selfcheck",
     axes=SelfcheckAxes,
     protocol=SelfcheckProtocol,
-    metrics=ARMS,
-    version=1,
+    metrics=(BASE, CONTROL, EQUAL, EXTRA, SLOWED),
+    version=2,
     repeats="launches",
-    seconds=lambda axes, protocol: 0.35 + 4 * protocol.sample_s * (protocol.blocks + protocol.warm_up),
+    seconds=_seconds,
     alone=True,
+    prepare=_prepare,
 )
 def selfcheck(trials: Sequence[Trial], axes: SelfcheckAxes, protocol: SelfcheckProtocol) -> Iterator[tuple[int, Item]]:
-    """Four copies of one activation in shuffled blocks, one slowed by calling it more often, on a GPU by more rows."""
+    """Three copies of one piece of code in shuffled blocks; on a GPU a fourth one with more rows."""
     import torch
 
     from polybench.measure.instruments.blocks import Blocks, make_timer, without_gc
-    from polybench.measure.instruments.timer import wake
-    from polybench.measure.instruments.workshop import Workshop
+    from polybench.measure.instruments.timer import clock_of
+    from polybench.measure.instruments.workshop import Workshop, scattered
     from polybench.measure.model.build import chosen
 
-    cell = trials[0].cell
-    torch.set_num_threads(1)
-    torch.manual_seed(trials[0].seed)
-    wake()
-    shape = LevelAxes.model_validate(axes.model_dump(include={"level", "tokens", "d_model"}))
-    workshop = Workshop(shape, cell.dtype, cell.device)
+    cell, launch = trials[0].cell, trials[0].seed
+    seed = (protocol.seed * 1_000_003 + axes.repeat) * 1_000_003 + launch
+    _wake(cell)
+    torch.manual_seed(seed)
+    apart = scattered(seed) if cell.device == "cpu" else []
+    workshop = Workshop(axes, cell.dtype, cell.device)
     activation = chosen(cell.activation, cell.backend)
     plain = partial(workshop.arm, activation)
-    extra = Fraction(axes.slowdown - 1).limit_denominator(_MOST_EVERY)
-
-    def slowed() -> Arm:
-        if cell.device == "cpu":
-            return _slowed(plain(), extra)
-        # A GPU's graphs would freeze extra calls, so there the copy has more rows.
+    work, names = ExtraWork(clock_of("cpu", 1)), [BASE.name, CONTROL.name, EQUAL.name]
+    makers: list[Callable[[], Arm]] = [plain] * len(names)
+    on_cpu = cell.device == "cpu"
+    if on_cpu:
+        makers = [partial(work.before, i, plain) for i in range(len(names))]
+    else:  # whose graphs would freeze a loop
+        if axes.level == "decoder":
+            raise Unsupported("on a GPU a copy is slowed by more rows, and a decoder has whole sequences")
         rows = round(axes.tokens * axes.slowdown)
-        larger = Workshop(shape.model_copy(update={"tokens": rows}), cell.dtype, cell.device)
-        return larger.arm(activation)
+        larger = Workshop(axes.model_copy(update={"tokens": rows}), cell.dtype, cell.device)
+        names, makers = [*names, SLOWED.name], [*makers, partial(larger.arm, activation)]
 
-    makers = dict.fromkeys(range(3), plain) | {3: slowed}
-    blocks = Blocks(make_timer(cell.device, 1), trials[0].seed * 1_000_003 + axes.repeat, protocol.sample_s)
-    blocks.make(makers, {})
-    if blocks.failed:
-        raise next(iter(blocks.failed.values()))
-    if cell.device == "cpu":
-        blocks.rounds = -(-blocks.rounds // extra.denominator) * extra.denominator  # whole turns of the extra calls
+    blocks = Blocks(make_timer(cell.device, 1), seed, protocol.sample_s)
+    blocks.make(dict(enumerate(makers)), {})
+    extra: list[list[float]] = []
     with without_gc():
         for _ in range(protocol.warm_up):
             blocks.measure()
+        if on_cpu and not blocks.failed:
+            work.take((axes.slowdown - 1) * statistics.median(s.total for of in blocks.samples.values() for s in of))
         blocks.forget()
+        work.done()
         for done in range(protocol.blocks):
             blocks.measure()
+            extra.append(work.done())
             yield 0, Progress((done + 1) / protocol.blocks)
     if blocks.failed:
         raise next(iter(blocks.failed.values()))
+    del apart
     blocks.drop_throttled()
-    for i, metric in enumerate(ARMS):
-        yield 0, Measurement(metric.name, tuple(s.total for s in blocks.samples[i]))
+    times = {name: [s.total for s in blocks.samples[i]] for i, name in enumerate(names)}
+    if on_cpu:
+        beside = dict(zip(names, zip(*extra, strict=True), strict=True))
+        # The clock is read once more than its own cost is taken off.
+        times = {n: [t - e - blocks.timer.cost for t, e in zip(times[n], beside[n], strict=True)] for n in names}
+        times[EXTRA.name] = list(beside[EQUAL.name])
+    for name, values in times.items():
+        yield 0, Measurement(name, tuple(values))
 
 
-def _slowed(arm: Arm, extra: Fraction) -> Arm:
-    """The arm with a whole extra call in that share of its calls, evenly spread and inside what is timed."""
-    turns = cycle([(k + 1) * extra % 1 < extra for k in range(extra.denominator)])
+class ExtraWork:
+    """A loop that does nothing, run and timed before each call: counted with it, the call is slower by a known time.
 
-    def forward() -> Tensor:
-        if next(turns):
-            arm.once()
-        return arm.forward()
+    It moves no memory. But while it runs others may use the caches, so every copy has it, whether it is counted or not.
+    """
 
-    return replace(arm, forward=forward)
+    def __init__(self, clock: Callable[[], float]):
+        self.turns = 0
+        self._clock = clock
+        self._spent: dict[int, list[float]] = defaultdict(list)
+
+    def take(self, seconds: float) -> None:
+        """From now on it lasts about so long."""
+        self.turns = _TURNS
+        self.turns = max(1, round(_TURNS * seconds / statistics.median(self._run() for _ in range(5))))
+
+    def before(self, copy: int, make: Callable[[], Arm]) -> Arm:
+        """A copy that runs the loop before its call."""
+        arm = make()
+
+        def forward() -> Tensor:
+            self._spent[copy].append(self._run())
+            return arm.forward()
+
+        return replace(arm, forward=forward)
+
+    def done(self) -> list[float]:
+        """Mean seconds of each copy's loop since this was last asked, in their order."""
+        spent, self._spent = self._spent, defaultdict(list)
+        return [statistics.fmean(spent[copy]) for copy in sorted(spent)]
+
+    def _run(self) -> float:
+        started = self._clock()
+        for _ in range(self.turns):
+            pass
+        return self._clock() - started
