@@ -35,24 +35,18 @@ OTHERS = range(1, len(ARMS))
 WARM = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 34), "MALLOC_TOP_PAD_": str(64 << 20)}
 HUGE = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 NO_ASLR = ("setarch", "-R")
-MADE: list[Any] = []  # in this process: workshop, arms
+MADE: list[Any] = []  # of this process: memory that is kept, workshop, arms
 
 
 def calls_of(
-    cell: str,
-    seed: int,
-    count: int,
-    shift: bool = False,
-    order: int | None = None,
-    again: bool = False,
-    move: bool = False,
+    cell: str, seed: int, count: int, shift: bool = False, order: int | None = None, again: bool = False
 ) -> list[list[float]]:
-    """Seconds of every call, by arm; `again` takes what the launch before has made, and may `move` it."""
+    """Seconds of every call, by arm; `again` takes what the launch before has made."""
     import torch
 
     from polybench.measure.axes import LevelAxes
     from polybench.measure.instruments.timer import CpuTimer, wake
-    from polybench.measure.instruments.workshop import Workshop
+    from polybench.measure.instruments.workshop import Workshop, scattered
     from polybench.measure.model.build import chosen
 
     torch.set_num_threads(1)
@@ -60,14 +54,11 @@ def calls_of(
     draw = random.Random(seed if order is None else order)
     if not (again and MADE):
         MADE.clear()
+        kept = scattered(seed) if shift else []
         workshop = Workshop(LevelAxes(**CELLS[cell]), "float32", "cpu")
-        if shift:
-            workshop.move(seed)
         arms = {i: workshop.arm(chosen(ARMS[i])) for i in draw.sample(range(len(ARMS)), len(ARMS))}
-        MADE.extend((workshop, arms))
-    elif move:
-        MADE[0].move(seed)
-    arms, timer = MADE[1], CpuTimer(1)
+        MADE.extend((kept, workshop, arms))
+    arms, timer = MADE[2], CpuTimer(1)
     found: list[list[float]] = [[] for _ in ARMS]
     gc.disable()
     for call in range(count + 3):
@@ -117,7 +108,6 @@ WAYS = {
     "copy": Server("fork"),
     "copy, memory shuffled": Server("fork", shift=True),
     "made anew in one process": Server("again", shift=True),
-    "moved in one process": Server("again", again=True, move=True),
     "the same again": Server("again", again=True),
 }
 

@@ -82,7 +82,6 @@ def test_places_keep_their_processes_beside_each_other_and_no_more_than_so_many(
 
 @pytest.mark.parametrize("level", ["activation", "block"])
 def test_a_launch_compiles_nothing_that_was_made_ready(monkeypatch: pytest.MonkeyPatch, level: str) -> None:
-    """Wherever what it executes is taken to between its blocks."""
     from torch._dynamo.utils import counters
 
     monkeypatch.setattr(speed, "_known", speed._Known({}, {}))

@@ -83,12 +83,6 @@ class Blocks:
                 raise ArithmeticError(f"the clock did not move during {name}; raise the size of the cell")
             self.yards[name].append(statistics.fmean(values))
 
-    def touch(self) -> None:
-        """Call every arm once, untimed: what has been moved is cold."""
-        for i in self._order(self.arms):
-            with self._failing(i):
-                self.arms[i].once()
-
     def forget(self) -> None:
         """Drop what was measured: it was the warm-up."""
         self.samples = {i: [] for i in self.samples}

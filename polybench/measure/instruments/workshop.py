@@ -74,26 +74,11 @@ class Workshop:
         self.axes, self.device = axes, device
         self.dtype: torch.dtype = getattr(torch, dtype)
         self._buffers: dict[tuple[int, bool], Tensor] = {}
-        self._held: list[Tensor] = []  # all that is read or written by what was made
-        self._aliases: list[tuple[Tensor, Tensor]] = []  # the same memory as that of the second, without its gradient
-        self._apart: list[Tensor] = []
 
     def arm(self, activation: Chosen) -> Arm:
         """Raises Unsupported when the backend cannot serve this machine."""
         make = {"activation": self._alone, "block": self._block, "decoder": self._decoder}[self.axes.level]
-        arm = make(activation)
-        self._held += [*arm.module.parameters(), *arm.module.buffers()]
-        return arm
-
-    def move(self, seed: int) -> None:
-        """Take everything to other memory of this process, and have what calls allocate lie elsewhere too."""
-        before, self._apart = self._apart, scattered(seed)
-        random.Random(seed).shuffle(self._held)
-        for tensor in self._held:
-            tensor.data = tensor.data.clone()
-        for alias, origin in self._aliases:
-            alias.data = origin.data[: len(alias)]
-        before.clear()
+        return make(activation)
 
     def _alone(self, activation: Chosen) -> Arm:
         G = activation.branches
@@ -172,9 +157,8 @@ class Workshop:
 
     def copy(self) -> Yardstick:
         """A copy of the hidden tensor, which is read once and written once."""
-        source = self._alias(self._buffer(4 * self.axes.d_model, True))
+        source = self._buffer(4 * self.axes.d_model, True).detach()
         target = torch.empty_like(source)
-        self._held.append(target)
         return Yardstick(lambda: target.copy_(source), 2 * source.numel() * source.element_size())
 
     def product(self) -> Yardstick:
@@ -182,21 +166,14 @@ class Workshop:
         D = self.axes.d_model
         rows = min(self.axes.tokens, _PRODUCT_ROWS) if self.axes.level == "activation" else self.axes.tokens
         weight_DxF = torch.randn(D, 4 * D, device=self.device).to(self.dtype)
-        x_NxD = self._alias(self._buffer(D, True), rows)
-        self._held.append(weight_DxF)
+        x_NxD = self._buffer(D, True).detach()[:rows]
         return Yardstick(lambda: x_NxD @ weight_DxF, 2 * rows * weight_DxF.numel())
 
     def _buffer(self, width: int, is_input: bool) -> Tensor:
         if (width, is_input) not in self._buffers:
             data = torch.randn(self.axes.tokens, width, device=self.device).to(self.dtype)
             self._buffers[width, is_input] = data.requires_grad_(is_input)
-            self._held.append(data)
         return self._buffers[width, is_input]
-
-    def _alias(self, origin: Tensor, rows: int | None = None) -> Tensor:
-        alias = origin.detach()[:rows]
-        self._aliases.append((alias, origin))
-        return alias
 
 
 def scattered(seed: int) -> list[Tensor]:

@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from polybench.measure.instruments.workshop import Arm, Workshop
     from polybench.measure.model.build import Chosen
 
-_MOVED_AFTER = 5  # blocks, on a CPU: what lies elsewhere may be a few per cent faster or slower
 _FIRST_SHARE = 0.05  # of the progress bar, for making and compiling
 
 
@@ -180,7 +179,7 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
 
     from polybench.measure.instruments.blocks import Blocks, make_timer, without_gc
     from polybench.measure.instruments.correct import verify
-    from polybench.measure.instruments.workshop import Workshop
+    from polybench.measure.instruments.workshop import Workshop, scattered
     from polybench.measure.model.build import chosen
 
     cell, seed = trials[0].cell, trials[0].seed
@@ -188,9 +187,8 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
     if not prepared:
         _wake(trials, axes)
     torch.manual_seed(seed)
+    apart = scattered(seed) if cell.device == "cpu" else []
     workshop = Workshop(axes, cell.dtype, cell.device)
-    if cell.device == "cpu":
-        workshop.move(seed)
     copy, product = workshop.copy(), workshop.product()
     blocks = Blocks(make_timer(cell.device, axes.threads), seed, protocol.sample_s)
     activations: dict[int, Chosen] = {}
@@ -221,9 +219,6 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
         blocks.forget()
         started = time.monotonic()
         for done in range(1, protocol.blocks + 1):
-            if cell.device == "cpu" and done > 1 and done % _MOVED_AFTER == 1:
-                workshop.move(seed * protocol.blocks + done)
-                blocks.touch()
             blocks.measure()
             spent = (time.monotonic() - started) / protocol.budget_s
             if spent >= 1:
@@ -232,6 +227,7 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
     if not prepared or seed == 0:
         blocks.check(partial(sound, 1))  # on other data: what is wrong after many calls was timed wrong
     yield from ((i, problem) for i, problem in blocks.failed.items() if i not in failed)
+    del apart
     dropped = blocks.drop_throttled()
     if dropped and not any(blocks.samples.values()):
         raise TrialError(f"all {dropped} blocks were taken at a throttled clock; see polybench doctor")
