@@ -32,7 +32,7 @@ FEW = 3  # shapes of the shortest selfcheck
 
 def selfcheck(
     run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="judge this run anew, measure nothing")] = None,
-    cells: Annotated[int, typer.Option(metavar="N", min=1, help="how many cells; 6 take a few minutes")] = 6,
+    cells: Annotated[int, typer.Option(metavar="N", min=1, help="how many cells; 6 take two minutes")] = 6,
     launches: Annotated[int | None, typer.Option(metavar="N", min=1, help="fresh processes a cell")] = None,
     blocks: Annotated[int | None, typer.Option(metavar="N", min=7, help="rounds a launch")] = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, max=1_000_000, help="of data and orders")] = 0,
