@@ -18,6 +18,7 @@ from typing import Any
 
 from polybench.declarations import declared
 from polybench.errors import RegistryError, did_you_mean
+from polybench.interrupt import contained
 
 ENTRY_POINT_GROUP = "polybench"
 _PACKAGE = Path(__file__).parent
@@ -105,7 +106,8 @@ class Registry:
         if name not in self._loaded:
             entry = self.entry(name)
             try:
-                importlib.import_module(entry.module)
+                with contained():
+                    importlib.import_module(entry.module)
             except Exception as problem:
                 raise RegistryError(
                     f"{self.noun} {name!r} of {entry.origin} is broken: {type(problem).__name__}: {problem}"

@@ -89,6 +89,10 @@ def routes(data: Any, route: Route = ()) -> Iterator[Route]:
 def small(run: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The header and the first records of a run, their values cut short."""
     header = json.loads((run / RUN_FILE).read_text(encoding="utf-8"))
+    metrics = [
+        m["name"] for ms in header["metrics"].values() for m in ms if not m["curve"] and m["better"] != "neither"
+    ]
+    header["suite"]["gate"] = [{"metric": name, "tolerance": 0.05, "where": {}} for name in metrics[:4]]
     with (run / RECORDS_FILE).open(encoding="utf-8") as file:
         records = [json.loads(line) for line, _ in zip(file, range(MOST_RECORDS), strict=False)]
     for measurement in (m for r in records for m in r["measurements"]):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import signal
+import io
 import sys
+import traceback
 from typing import Annotated, NoReturn
 
 import typer
@@ -20,7 +21,8 @@ from polybench.cli.run import run
 from polybench.cli.selfcheck import selfcheck
 from polybench.cli.suites import init, schema, validate
 from polybench.cli.trace import trace
-from polybench.errors import PolybenchError
+from polybench.errors import PolybenchError, as_error
+from polybench.interrupt import Interrupted, listen
 
 app = typer.Typer(
     name="polybench",
@@ -34,16 +36,26 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; every failure of the user's is one sentence and an exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    listen()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what its encoding cannot say is escaped
     try:
         code = app(standalone_mode=False)  # typer.Exit is not raised to here, its code is returned
     except PolybenchError as problem:
         _end(problem.exit_code, str(problem))
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, typer.Abort) as problem:
+        cause = problem.__cause__ or problem
+        if isinstance(cause, KeyboardInterrupt) and not isinstance(cause, Interrupted):
+            _end(2, _escaped(cause))
         _end(130, "interrupted")
     except SystemExit as leave:
+        if _module(leave).partition(".")[0] not in ("typer", "click"):
+            _end(2, _escaped(leave))
         # Typer's own 1 is a reader that closed the pipe, which is no regression; ours come from _end.
         sys.exit(0 if leave.code == 1 else leave.code)
+    except GeneratorExit as problem:
+        _end(2, _escaped(problem))
     except Exception as problem:
         show = getattr(problem, "format_message", None)  # what typer itself raises about arguments
         if show is None:
@@ -55,15 +67,20 @@ def main() -> None:
 def _defect(problem: Exception) -> str:
     """Keep the traceback of a defect of ours in a file; what was measured is on disk already."""
     import tempfile
-    import traceback
 
     with tempfile.NamedTemporaryFile("w", prefix="polybench-", suffix=".txt", delete=False) as file:
         traceback.print_exception(problem, file=file)
     return f"polybench itself failed, {type(problem).__name__}: {problem}; please report it with {file.name}"
 
 
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
+def _escaped(problem: BaseException) -> str:
+    return f"{_module(problem)} is broken: {as_error(problem)}"
+
+
+def _module(problem: BaseException) -> str:
+    """The module in which it was raised."""
+    *_, (frame, _) = traceback.walk_tb(problem.__traceback__)
+    return str(frame.f_globals.get("__name__", ""))
 
 
 def _end(code: int, sentence: str) -> NoReturn:

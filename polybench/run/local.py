@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from polybench.errors import NothingMeasured
+from polybench.files import inside
 from polybench.kind import kind_of
 from polybench.machine.environment import capture, cores
 from polybench.machine.window import change, ticks
@@ -94,7 +95,7 @@ def outcome(records: Sequence[Record], labels: Labels) -> tuple[int, str]:
 
 def _keeping(jobs: Sequence[Job], path: Path) -> list[Job]:
     """Jobs that keep checkpoints are told in which folder."""
-    where = (CHECKPOINTS, str((path / CHECKPOINT_FOLDER).resolve()))
+    where = (CHECKPOINTS, str(inside(path, CHECKPOINT_FOLDER).resolve()))
 
     def keeps(job: Job) -> bool:
         return kind_of(job.trials[0].cell.kind).protocol(**dict(job.protocol)).keeps_files

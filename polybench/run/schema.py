@@ -11,11 +11,20 @@ import re
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, NotRequired, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    NonNegativeInt,
+    TypeAdapter,
+    ValidationError,
+    with_config,
+)
 from pydantic_core import from_json
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from polybench.errors import ResultsError, SuiteError
 from polybench.metric import Better, VariesWith
@@ -39,17 +48,15 @@ class _Stored(BaseModel):
     model_config = _STRICT
 
 
+@with_config(_STRICT)
 class _Measurement(TypedDict):
-    __pydantic_config__ = _STRICT
-
     metric: str
     values: Annotated[Values, Field(min_length=1)]
     steps: NotRequired[list[Whole] | None]
 
 
+@with_config(ConfigDict(strict=True, extra="forbid"))  # another field would be another cell
 class _Cell(TypedDict):
-    __pydantic_config__ = ConfigDict(strict=True, extra="forbid")  # another field would be another cell
-
     kind: str
     version: Whole
     activation: str
@@ -60,9 +67,8 @@ class _Cell(TypedDict):
     id: NotRequired[str]
 
 
+@with_config(_STRICT)
 class _Trial(TypedDict):
-    __pydantic_config__ = _STRICT
-
     benchmark: str
     cell: _Cell
     seed: Whole
@@ -70,10 +76,9 @@ class _Trial(TypedDict):
     rate: NotRequired[FiniteFloat | None]
 
 
+@with_config(_STRICT)
 class StoredRecord(TypedDict):
     """One line of the records; a dictionary, since there are many and nothing of it is kept."""
-
-    __pydantic_config__ = _STRICT
 
     trial: _Trial
     status: Literal[tuple(s.value for s in Status)]  # type: ignore[valid-type]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
+from polybench.errors import as_error
 from polybench.measure.instruments.timer import CpuTimer, Sample, Timer
 from polybench.measure.instruments.workshop import Arm, Yardstick
 
@@ -112,8 +113,8 @@ class Blocks:
         """An arm that raises is out, with whatever it had measured."""
         try:
             yield
-        except Exception as problem:
-            self.failed[i] = problem
+        except BaseException as problem:  # one that would end the process too: the other arms go on
+            self.failed[i] = as_error(problem)
             self.arms.pop(i, None)
             self.samples.pop(i, None)
             self.first_s.pop(i, None)
