@@ -182,6 +182,7 @@ class StoredHeader(_Stored):
     device: str
     filter: str | None = None
     source: str = ""
+    folder: str = ""
     started_at: str = ""
     finished_at: str = ""
     planned: NonNegativeInt = 0

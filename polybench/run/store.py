@@ -15,7 +15,7 @@ from polybench.errors import ResultsError, first_line
 from polybench.files import inside, make_folder, write_whole
 from polybench.kind import registered
 from polybench.metric import Metric
-from polybench.plan.suite import Benchmark, Claim, Rule, Suite
+from polybench.plan.suite import KEPT_NAMES, Benchmark, Claim, Rule, Suite
 from polybench.record import Record, Status
 from polybench.run.schema import header_fault, parsed, record_fault
 
@@ -190,7 +190,7 @@ def find(text: str | None, root: Path = ROOT) -> Path:
 
 
 def _runs(root: Path) -> list[Path]:
-    return [p.parent for p in root.glob(f"*/*/{RUN_FILE}") if p.parent.parent.name not in ("baselines", "published")]
+    return [p.parent for p in root.glob(f"*/*/{RUN_FILE}") if p.parent.parent.name not in KEPT_NAMES]
 
 
 def _started(path: Path) -> tuple[str, str]:

@@ -159,7 +159,10 @@ def test_a_file_that_is_missing_or_no_text_is_said_in_one_line(tmp_path: Path) -
     (found,) = mistakes(tmp_path / "nowhere.yaml")
     assert found == f"{tmp_path / 'nowhere.yaml'}: cannot be read: No such file or directory"
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
-    assert "it is not UTF-8 text" in mistakes(tmp_path / "binary.yaml")[0]
+    (tmp_path / "binary.yaml").write_bytes("suite: é\n# ".encode() + b"\xff")
+    assert mistakes(tmp_path / "binary.yaml")[0].startswith(
+        f"{tmp_path / 'binary.yaml'}:2:3: this is not UTF-8 text: the byte 0xff"
+    )
     assert "Is a directory" in mistakes(tmp_path)[0]
 
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from polybench.errors import as_error
+from polybench.errors import Unsupported, as_error
+from polybench.machine.environment import cores
 from polybench.measure.instruments.timer import CpuTimer, Sample, Timer
 from polybench.measure.instruments.workshop import Arm, Yardstick
 
@@ -151,7 +152,9 @@ def without_gc() -> Iterator[None]:
 
 
 def make_timer(device: str, threads: int) -> Timer:
-    """The clock of a device."""
+    """The clock of a device. Raises Unsupported where threads would have to take turns."""
+    if threads > cores():
+        raise Unsupported(f"{threads} threads on {cores()} processors would take turns, which is not what they cost")
     if device == "cpu":
         return CpuTimer(threads)
     from polybench.measure.instruments.gpu_timer import GpuTimer
