@@ -129,6 +129,12 @@ def first_line(problem: BaseException, otherwise: str = "") -> str:
     return next(filter(None, lines), otherwise or type(problem).__name__)
 
 
+def reason(problem: BaseException) -> str:
+    """Why something of ours or others' broke, in a line for people."""
+    line = first_line(problem)
+    return line if isinstance(problem, Escape) else f"{type(problem).__name__}: {line}"
+
+
 def did_you_mean(word: object, known: Iterable[str]) -> str:
     """The end of a sentence: the nearest known name, or all of them when none is near."""
     names = sorted(known)

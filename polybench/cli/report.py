@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polybench.errors import NothingMeasured, ResultsError, UsageError, did_you_mean, first_line
+from polybench.errors import NothingMeasured, ResultsError, UsageError, did_you_mean, reason
 from polybench.interrupt import contained
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def report(
 
 
 def _write(chosen: Sequence[Loaded], document: Document, folder: Path, wanted: bool) -> None:
-    """Report files, and where they are. What cannot be written is told, or an error if it was `wanted`."""
+    """Report files, and where they are. What cannot be made or written is told, or an error if it was `wanted`."""
     from polybench.files import write_whole
 
     kept: list[Path] = []
@@ -101,9 +101,11 @@ def _write(chosen: Sequence[Loaded], document: Document, folder: Path, wanted: b
         except ResultsError as problem:
             if wanted:
                 raise
-            print(f"{problem}; --out DIR writes it elsewhere", file=sys.stderr)
+            print(f"{problem}, so there is no {file.name}", file=sys.stderr)
     page = folder / "report.html"
-    if kept:
+    if not kept and chosen:
+        print("no report was written; --out DIR writes it elsewhere", file=sys.stderr)
+    else:
         print(f"report: {page if page in kept else folder}")
 
 
@@ -113,8 +115,7 @@ def _rendered(format: Loaded, document: Document) -> str | bytes:
         with contained():
             made: str | bytes = format.object(document)
     except Exception as problem:
-        why = f"{type(problem).__name__}: {first_line(problem)}"
-        raise ResultsError(f"{document.title} cannot be made into {format.name} ({why})") from problem
+        raise ResultsError(f"{document.title} cannot be made into {format.name} ({reason(problem)})") from problem
     return made
 
 

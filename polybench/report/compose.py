@@ -8,7 +8,7 @@ from typing import Any
 
 from polybench.compare.comparisons import Comparisons
 from polybench.document import Document
-from polybench.errors import first_line
+from polybench.errors import reason
 from polybench.report import (
     accuracy,
     answer,
@@ -63,6 +63,7 @@ def _made(part: ModuleType, *arguments: Any) -> Section:
         made: Section = part.section(*arguments)
     except Exception as problem:
         name = part.__name__.rpartition(".")[2].replace("_", " ")
-        why = f"{type(problem).__name__}: {first_line(problem)}"
-        return Section(notes=(f"The part of this report on {name} could not be made ({why}); the rest stands.",))
+        return Section(
+            notes=(f"The part of this report on {name} could not be made ({reason(problem)}); the rest stands.",)
+        )
     return made

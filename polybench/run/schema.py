@@ -35,6 +35,11 @@ from polybench.record import ARTIFACT, Status
 _MOST_DEPTH = 64  # of what is nested; polybench itself writes 8
 _LONE = re.compile(r"\\u[dD][89a-fA-F]")  # in JSON, where half a character may stand
 _STRICT = ConfigDict(strict=True)
+_WORDS = {
+    "too_short": "is empty",
+    "string_pattern_mismatch": "is no folder/file within the run",
+    "extra_forbidden": "is not known here",
+}
 _REMEDY = "mend it, or take a whole copy of the run"
 
 Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
@@ -250,8 +255,8 @@ def _first(failure: ValidationError, data: Any) -> tuple[tuple[str | int, ...], 
     route = existing(error["loc"], data, keep_last=missing)
     if missing:
         return route[:-1], f"the key {route[-1]!r} is missing"
-    text = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return route, f"{in_short(error['input'])} {text}" if text.startswith("should") else text
+    text = _WORDS.get(error["type"], re.sub(r"^(Input|String|Value) (?=should)", "", error["msg"]))
+    return route, f"{in_short(error['input'])} {text}"
 
 
 def _placed(file: Path, route: tuple[str | int, ...]) -> str:
