@@ -15,9 +15,10 @@ class Interrupted(KeyboardInterrupt):
 
 
 def listen() -> None:
-    """From here on the user's interrupts are told from all others."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    """From here on the user's interrupts are told from all others; who was started deaf to Ctrl-C stays so."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _interrupt)
 
 
 def _interrupt(*_: object) -> NoReturn:
@@ -33,7 +34,7 @@ def contained() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as problem:
-        if isinstance(problem, Interrupted) or signal.getsignal(signal.SIGINT) is not _interrupt:
+        if isinstance(problem, Interrupted) or signal.getsignal(signal.SIGTERM) is not _interrupt:
             raise
         raise as_error(problem) from problem
     except (SystemExit, GeneratorExit) as problem:

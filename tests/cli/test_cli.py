@@ -194,6 +194,7 @@ WRONG: list[tuple[Sequence[str], str]] = [
     (["gate", "kept", "--baseline", "kept", "--inconclusive", "maybe"], "say report, pass or fail"),
     (["gate", "kept", "--baseline", "kept"], "both the run and the baseline"),
     (["gate", "kept", "--save", "x"], "has no gate: rules"),
+    (["init", "published.yaml"], "a suite cannot be called published"),
     (["gate", "kept", "--baseline", "torn"], "is damaged"),
 ]
 
