@@ -17,7 +17,7 @@ from polybench.kind import registered
 from polybench.metric import Metric
 from polybench.plan.suite import KEPT_NAMES, Benchmark, Claim, Rule, Suite
 from polybench.record import Record, Status
-from polybench.run.schema import header_fault, parsed, record_fault
+from polybench.run.faults import header_fault, parsed, record_fault
 
 SCHEMA_VERSION = 1
 RUN_FILE, RECORDS_FILE = "run.json", "records.jsonl"

@@ -21,7 +21,7 @@ device: cpu
 benchmarks:
   - name: curve
     kind: loss_curve
-    matrix: {corpus: "text:words", d_model: 16, heads: 1, seq_len: 8, batch: 2, steps: 2}
+    matrix: {corpus: "text:words", d_model: 16, heads: 1, seq_len: 8, batch: 8, steps: 20}
 """
 
 
@@ -45,7 +45,6 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_relative_paths_start_where_the_run_was_started(folder: Path) -> None:
-    toy_kind.install(folder / "elsewhere")
     words(folder / "elsewhere", "mountains")
     code, told = finish(folder / "elsewhere", "--resume", str(folder / "run"))
     assert code == 2
