@@ -180,6 +180,8 @@ def main(count: int, start: int = 0) -> int:
     chosen = every()
     print(f"{len(chosen)} in all")
     for number, wrong in enumerate(chosen[start : start + count]):
+        if number and number % 500 == 0:
+            print(f"{number} tried, {bad} crashed", flush=True)
         with tempfile.TemporaryDirectory() as folder:
             ended = tried(wrong, Path(folder), drawn=number % EACH == 0)
         codes.update((name, code) for name, (code, _) in ended.items())
