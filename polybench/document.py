@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, Literal
 
 
@@ -101,3 +105,33 @@ class Document:
     notes: tuple[str, ...] = ()
     data: dict[str, Any] = field(default_factory=dict)  # what the JSON report adds
     picture: str = ""  # key of the figure that stands beside the findings
+
+
+def joined(documents: Sequence[Document]) -> Document:
+    """Several reports as one: whatever belongs to a run is called by it, and each value has its run as a column.
+
+    Runs that are called alike are numbered.
+    """
+    if len(documents) == 1:
+        return documents[0]
+    seen: Counter[str] = Counter()
+    named: list[tuple[str, Document]] = []
+    for one in documents:
+        seen[one.title] += 1
+        named.append((one.title if seen[one.title] == 1 else f"{one.title} ({seen[one.title]})", one))
+    keys = {name: re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") for name, _ in named}
+    return Document(
+        title=", ".join(name for name, _ in named),
+        description=" ".join(dict.fromkeys(d.description for d in documents if d.description)),
+        findings=tuple(replace(f, question=f"{n}: {f.question}") for n, d in named for f in d.findings),
+        tables=tuple(replace(t, key=f"{keys[n]}-{t.key}", title=f"{n}: {t.title}") for n, d in named for t in d.tables),
+        figures=tuple(
+            replace(f, key=f"{keys[n]}-{f.key}", title=f"{n}: {f.title}") for n, d in named for f in d.figures
+        ),
+        facts=tuple((f"{n}: {key}", value) for n, d in named for key, value in d.facts),
+        notes=tuple(f"{n}: {note}" for n, d in named for note in d.notes),
+        data={
+            "columns": ("run", *dict.fromkeys(chain.from_iterable(d.data["columns"] for d in documents))),
+            "values": [{"run": n, **row} for n, d in named for row in d.data["values"]],
+        },
+    )

@@ -15,6 +15,7 @@ PolybenchError                 one sentence for the user; `exit_code` ends the p
     ├── OverBudget                its seconds were spent before its last step
     └── Wrong                     a result is not what the formula gives, so its speed means nothing
 
+Escape                            what others raised to end the program, as an error
 Anything else that escapes is a defect in polybench, not a message for its user.
 """
 
@@ -110,10 +111,28 @@ class SuiteError(PolybenchError):
         super().__init__("\n".join(map(str, self.problems)))
 
 
+class Escape(Exception):
+    """Somebody else's code tried to end this program; what it raised is the cause."""
+
+
+def as_error(problem: BaseException) -> Exception:
+    """What was raised, as an error: nothing that others raise ends this program."""
+    if isinstance(problem, Exception):
+        return problem
+    said = f" ({problem})" if str(problem) else ""
+    return Escape(f"it raised {type(problem).__name__}{said}, which would end the program")
+
+
 def first_line(problem: BaseException, otherwise: str = "") -> str:
     """The first line of what an exception says; where it says nothing, `otherwise` or what it is called."""
     lines = (line.strip() for line in str(problem).splitlines())
     return next(filter(None, lines), otherwise or type(problem).__name__)
+
+
+def reason(problem: BaseException) -> str:
+    """Why something of ours or others' broke, in a line for people."""
+    line = first_line(problem)
+    return line if isinstance(problem, Escape) else f"{type(problem).__name__}: {line}"
 
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:

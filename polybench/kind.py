@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from polybench.errors import RegistryError
 from polybench.launches import Rules
@@ -19,21 +19,32 @@ from polybench.registry import kinds
 from polybench.spec import Scalar
 from polybench.trial import Trial
 
+MOST = 10**9  # of any number of a suite: more is a slip of the pen, and what counts so far never ends
 
-class Axes(BaseModel):
-    """What decides the answer; every field has a default and a description."""
+
+class _Bounded(BaseModel):
+    """Values of a suite, of which no number is without bounds."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    @model_validator(mode="after")
+    def _within_bounds(self) -> Self:
+        for name, value in vars(self).items():
+            if type(value) in (int, float) and not -MOST <= value <= MOST:
+                raise ValueError(f"{name} {value:g} is beyond any number that a suite may have, {MOST:,}")
+        return self
+
+
+class Axes(_Bounded):
+    """What decides the answer; every field has a default and a description."""
 
     def deciding(self) -> dict[str, Scalar]:
         """The axes a cell is known by; a kind leaves out those that play no part beside the others."""
         return self.model_dump()
 
 
-class Protocol(BaseModel):
+class Protocol(_Bounded):
     """How carefully it is measured; never part of a cell's identity."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     how_often: ClassVar[frozenset[str]] = frozenset({"launches"})  # fields that bias no answer, whatever they say
 

@@ -52,13 +52,16 @@ class Measurement:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Measurement:
         steps = data.get("steps")
-        values = tuple(float(v) if isinstance(v, str) else v for v in data["values"])
+        values = tuple(data["values"])
+        if str in set(map(type, values)):  # most have none, and there are millions
+            values = tuple(float(v) if isinstance(v, str) else v for v in values)
         return cls(data["metric"], values, None if steps is None else tuple(steps))
 
 
 TRACE_FOLDER, CHECKPOINT_FOLDER = "traces", "checkpoints"  # within the folder of a run
 TRACE_ENDING = ".pt.trace.json.gz"
 _FILE = r"[A-Za-z0-9_][A-Za-z0-9_.=+-]*"
+ARTIFACT = f"{_FILE}/{_FILE}"  # the name of a file that a trial leaves behind
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class Artifact:
     data: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(f"{_FILE}/{_FILE}", self.name):
+        if not re.fullmatch(ARTIFACT, self.name):
             raise ValueError(f"{self.name!r} is not folder/file")
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from polybench.declarations import declared
-from polybench.errors import RegistryError, did_you_mean
+from polybench.errors import RegistryError, did_you_mean, reason
+from polybench.interrupt import contained
 
 ENTRY_POINT_GROUP = "polybench"
 _PACKAGE = Path(__file__).parent
@@ -105,11 +106,11 @@ class Registry:
         if name not in self._loaded:
             entry = self.entry(name)
             try:
-                importlib.import_module(entry.module)
+                with contained():
+                    importlib.import_module(entry.module)
             except Exception as problem:
-                raise RegistryError(
-                    f"{self.noun} {name!r} of {entry.origin} is broken: {type(problem).__name__}: {problem}"
-                ) from problem
+                why = reason(problem)
+                raise RegistryError(f"{self.noun} {name!r} of {entry.origin} is broken: {why}") from problem
             if name not in self._loaded:
                 raise RegistryError(f"importing {entry.module} registered no {self.noun} {name!r}")
         return self._loaded[name]

@@ -133,4 +133,6 @@ def _adapter(annotation: str) -> TypeAdapter[Any] | None:
         meaning = eval(annotation, {"__builtins__": {}}, dict(_NAMES))  # names above only
     except Exception:
         return None
-    return TypeAdapter(meaning, config=None if annotation.startswith("Literal") else ConfigDict(strict=False))
+    return TypeAdapter(
+        meaning, config=None if annotation.startswith("Literal") else ConfigDict(strict=False, allow_inf_nan=False)
+    )

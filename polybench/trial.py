@@ -11,6 +11,7 @@ from typing import Any
 from polybench.spec import Scalar
 
 CHECKPOINTS = "POLYBENCH_CHECKPOINTS"  # in a job's environment: the folder for what a training leaves behind
+TEXTS = "POLYBENCH_TEXTS"  # in a job's environment: hashes of the texts that the run was measured on, as JSON
 RENDEZVOUS = "POLYBENCH_RENDEZVOUS"  # variable: where in torchrun's store the processes of one job meet
 
 
@@ -37,6 +38,12 @@ class Cell:
 
     def axis(self, name: str) -> Scalar:
         return dict(self.axes)[name]
+
+    @property
+    def text(self) -> str:
+        """What it is trained on, as people name it: corpus and tokenizer; empty where it is not trained."""
+        axes = dict(self.axes)
+        return " ".join(str(axes[name]) for name in ("corpus", "tokenizer") if name in axes)
 
     @property
     def place(self) -> Cell:

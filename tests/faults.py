@@ -21,6 +21,24 @@ class Raises(Base):
     def forward(self, x):
         raise ValueError("planted mistake\\nsecond line")
 
+@activations.register("leaves", branches=1, source="tests")
+class Leaves(Base):
+    """Wants to end the program."""
+    def forward(self, x):
+        raise SystemExit(1)
+
+@activations.register("interrupts", branches=1, source="tests")
+class Interrupts(Base):
+    """Looks like Ctrl-C."""
+    def forward(self, x):
+        raise KeyboardInterrupt
+
+@activations.register("closes", branches=1, source="tests")
+class Closes(Base):
+    """Looks like the end of a generator."""
+    def forward(self, x):
+        raise GeneratorExit
+
 @activations.register("exits", branches=1, source="tests")
 class Exits(Base):
     """Ends the process."""

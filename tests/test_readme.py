@@ -118,7 +118,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def here(workshop: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(workshop)
-    monkeypatch.setattr(main.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(main, "listen", lambda: None)
     monkeypatch.setattr(compose, "compose", composed)
     return workshop
 

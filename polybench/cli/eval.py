@@ -93,9 +93,10 @@ def evaluate(
 
 
 def _models(run: Run) -> list[Path]:
+    from polybench.files import inside
     from polybench.record import CHECKPOINT_FOLDER
 
-    paths = sorted((run.path / CHECKPOINT_FOLDER).glob(KEPT))
+    paths = [p for p in sorted(inside(run.path, CHECKPOINT_FOLDER).glob(KEPT)) if not p.is_symlink()]
     if not paths:
         raise UsageError(f"{run.path} kept no model; `protocol: {{save: true}}` on a benchmark of kind pretrain does")
     return paths

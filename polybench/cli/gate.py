@@ -17,6 +17,7 @@ from polybench.errors import UsageError
 
 if TYPE_CHECKING:
     from polybench.compare.verdict import Ruling, Verdict
+    from polybench.run.store import Run
 
 
 _ORDER: tuple[Ruling, ...] = ("broken", "missing", "fail", "inconclusive", "not comparable", "improved", "new", "pass")
@@ -51,15 +52,25 @@ def gate(
         print(f"kept {keep(found, save)} records in {save}")
         return
     before = store.load(store.find(baseline))
+    if before.path.resolve() == found.path.resolve():
+        raise UsageError(f"{found.path} is both the run and the baseline, so there is nothing to judge; name another")
     verdicts = between(before, found)
     if unknown := unrecorded(before.environment, found.environment):
         print(f"not compared, since one of the runs does not record it: {', '.join(unknown)}", file=sys.stderr)
     how: Literal["report", "pass", "fail"] = inconclusive  # type: ignore[assignment]
     code, reason = exit_code(verdicts, how, found)
+    reason += "; the baseline was kept from this very run" if _kept_from(before, found) else ""
     print(json.dumps(to_json(verdicts, code, reason), indent=1) if as_json else as_text(verdicts))
     if not as_json:
         print(reason)
     raise typer.Exit(code)
+
+
+def _kept_from(baseline: Run, run: Run) -> bool:
+    """Whether all that the baseline holds was measured by the run itself."""
+    when = {(r.trial.id, r.started_at) for r in run.records}
+    began = baseline.header.get("started_at")
+    return began == run.header.get("started_at") and {(r.trial.id, r.started_at) for r in baseline.records} <= when
 
 
 def as_text(verdicts: Sequence[Verdict]) -> str:

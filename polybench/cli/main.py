@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import signal
+import io
 import sys
-from typing import Annotated, NoReturn
+import traceback
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from polybench.cli.doctor import doctor
 from polybench.cli.eval import evaluate
@@ -20,10 +22,23 @@ from polybench.cli.run import run
 from polybench.cli.selfcheck import selfcheck
 from polybench.cli.suites import init, schema, validate
 from polybench.cli.trace import trace
-from polybench.errors import PolybenchError
+from polybench.errors import Escape, PolybenchError
+from polybench.interrupt import contained, listen
+
+INTERRUPTED = 130  # which typer makes of a KeyboardInterrupt
+
+
+class _Commands(TyperGroup):
+    """Commands out of which nothing that others raise ends this program."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with contained():
+            return super().invoke(ctx)
+
 
 app = typer.Typer(
     name="polybench",
+    cls=_Commands,
     help="What does each feed-forward activation cost in time and memory, and what does it buy in loss?",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -34,13 +49,18 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; every failure of the user's is one sentence and an exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    listen()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what its encoding cannot say is escaped
     try:
         code = app(standalone_mode=False)  # typer.Exit is not raised to here, its code is returned
     except PolybenchError as problem:
         _end(problem.exit_code, str(problem))
+    except Escape as problem:
+        _end(2, f"{_module(problem.__cause__ or problem)} is broken: {problem}")
     except (KeyboardInterrupt, typer.Abort):
-        _end(130, "interrupted")
+        _end(INTERRUPTED, "interrupted")
     except SystemExit as leave:
         # Typer's own 1 is a reader that closed the pipe, which is no regression; ours come from _end.
         sys.exit(0 if leave.code == 1 else leave.code)
@@ -49,21 +69,26 @@ def main() -> None:
         if show is None:
             _end(3, _defect(problem))
         _end(2, f"{show()} See polybench --help." if sys.argv[1:] else show())  # which is the help itself
+    if code == INTERRUPTED:
+        _end(code, "interrupted")
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _defect(problem: Exception) -> str:
     """Keep the traceback of a defect of ours in a file; what was measured is on disk already."""
     import tempfile
-    import traceback
 
-    with tempfile.NamedTemporaryFile("w", prefix="polybench-", suffix=".txt", delete=False) as file:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="polybench-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
+    ) as file:
         traceback.print_exception(problem, file=file)
     return f"polybench itself failed, {type(problem).__name__}: {problem}; please report it with {file.name}"
 
 
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
+def _module(problem: BaseException) -> str:
+    """The module in which it was raised."""
+    *_, (frame, _) = traceback.walk_tb(problem.__traceback__)
+    return str(frame.f_globals.get("__name__", ""))
 
 
 def _end(code: int, sentence: str) -> NoReturn:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polybench.errors import NothingMeasured, UsageError, did_you_mean
+from polybench.errors import NothingMeasured, ResultsError, UsageError, did_you_mean, reason
+from polybench.interrupt import contained
 
 if TYPE_CHECKING:
     from polybench.document import Document
@@ -56,7 +57,8 @@ def report(
     A terminal gets the answer, the overview and what went wrong; a pipe gets every table. With --format one format is
     printed, or with --out too written. `--format csv` has every value as plain text, which report.csv.gz holds packed.
     """
-    from polybench.files import make_folder, write_whole
+    from polybench.document import joined
+    from polybench.files import make_folder
     from polybench.registry import formats
     from polybench.report.compose import compose
     from polybench.run.store import find, load
@@ -66,24 +68,55 @@ def report(
     names = format or ([SCREEN] if table else formats.names())
     chosen = [one for one in map(formats.load, names) if format or not one.facts.get("on_request")]
     wanted: list[str | None] = [*runs] if runs else [None]
-    for text, where in [(text, find(text)) for text in wanted]:
-        run = load(where)
+    found = [(text, load(find(text))) for text in wanted]
+    for _, run in found:
         if not run.records:
             raise NothingMeasured(f"nothing was measured in {run.path}, so there is nothing to report")
-        document = _only(compose(run), table) if table else compose(run)
-        short = _brief(run, document, text) if sys.stdout.isatty() and not (table or all_) else document
-        if table or (format and not out):
-            for one in chosen:
-                emit(one, short if one.name == SCREEN else document)
-            continue
+    documents = [_only(compose(run), table) if table else compose(run) for _, run in found]
+    brief = sys.stdout.isatty() and not (table or all_)
+    shown = [_brief(run, d, text) if brief else d for (text, run), d in zip(found, documents, strict=True)]
+    if table or (format and not out):
+        for one in chosen:
+            for document in shown if one.name == SCREEN else [joined(documents)]:
+                emit(one, document)
+        return
+    for (_, run), document, short in zip(found, documents, shown, strict=True):
         folder = (out / run.name if len(wanted) > 1 else out) if out else run.path
         make_folder(folder)
         if not format:
             emit(formats.load(SCREEN), short)
-        for one in chosen:
-            if format or one.name != SCREEN:
-                write_whole(folder / f"report{one.facts['suffix']}", one.object(document))
-        print(f"report: {folder / 'report.html' if 'html' in names else folder}")
+        _write([one for one in chosen if format or one.name != SCREEN], document, folder, wanted=bool(format or out))
+
+
+def _write(chosen: Sequence[Loaded], document: Document, folder: Path, wanted: bool) -> None:
+    """Report files, and where they are. What cannot be made or written is told, or an error if it was `wanted`."""
+    from polybench.files import write_whole
+
+    kept: list[Path] = []
+    for one in chosen:
+        file = folder / f"report{one.facts['suffix']}"
+        try:
+            write_whole(file, _rendered(one, document))
+            kept.append(file)
+        except ResultsError as problem:
+            if wanted:
+                raise
+            print(f"{problem}, so there is no {file.name}", file=sys.stderr)
+    page = folder / "report.html"
+    if not kept and chosen:
+        print("no report was written; --out DIR writes it elsewhere", file=sys.stderr)
+    else:
+        print(f"report: {page if page in kept else folder}")
+
+
+def _rendered(format: Loaded, document: Document) -> str | bytes:
+    """The document in a format. Raises ResultsError where the format, which may be somebody else's, breaks on it."""
+    try:
+        with contained():
+            made: str | bytes = format.object(document)
+    except Exception as problem:
+        raise ResultsError(f"{document.title} cannot be made into {format.name} ({reason(problem)})") from problem
+    return made
 
 
 def _only(document: Document, names: Sequence[str]) -> Document:
@@ -114,7 +147,7 @@ def _brief(run: Run, document: Document, text: str | None) -> Document:
 
 
 def emit(format: Loaded, document: Document) -> None:
-    rendered = format.object(document)
+    rendered = _rendered(format, document)
     if isinstance(rendered, str):
         print(rendered, end="", flush=True)
         return

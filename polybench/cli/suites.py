@@ -46,7 +46,12 @@ def init(
 ) -> None:
     """Write a commented suite to start from."""
     from polybench.plan.schema import starter
+    from polybench.plan.suite import KEPT_NAMES
 
+    if path.stem.lower() in KEPT_NAMES:
+        raise UsageError(
+            f"a suite cannot be called {path.stem}, for its results folder holds other runs; take another name"
+        )
     if path.exists():
         raise UsageError(f"{path} is there already, so nothing was written; name another file")
     try:

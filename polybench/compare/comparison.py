@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from polybench.compare.grid import Grid, seed_differences
-from polybench.compare.points import OfPoint, Point, lost, typical
+from polybench.compare.points import TIMELESS, OfPoint, Point, lost, stopped, typical
 from polybench.compare.seeds import Looks, finite, told
 from polybench.corrections import benjamini_hochberg, holm, resolves
 from polybench.launches import margin_beside
@@ -101,7 +101,8 @@ def compare(grid: Grid, point: Point, other: Point | None, metric: Metric, again
     if metric.varies_with == "sample":
         launches = grid.ratios(point, other, metric.name)
         if not launches:
-            return blank
+            timeless = stopped(point, metric.name) or stopped(other, metric.name)
+            return replace(blank, note=blank.note or TIMELESS) if timeless else blank
         noise, excess = grid.noise(point, metric.name), grid.excess(other, metric.name)
         return _of_times(blank, launches, math.log1p(margin), noise, excess, grid.seconds(point))
     return _of_seeds(blank, seed_differences(point, other, metric), grid)
@@ -128,7 +129,8 @@ def _of_times(
     p = p_beyond(lambda confidence: of_launches(launches, confidence, excess), limit)
     if outcome == "unresolved":
         hidden = abs(log_ratio.value) < limit and limit > least * 1.001
-        told = f"the A/A copy hides what is below {math.expm1(limit):.1%}; more launches or a quieter machine"
+        below = f"what is below {exp(limit) - 1:.1%}" if limit < math.log(10) else "any difference that matters"
+        told = f"the A/A copy hides {below}; more launches or a quieter machine"
         return replace(shown, p=p, settle=told if hidden else _more(launches, limit, seconds))
     return replace(shown, p=p)
 

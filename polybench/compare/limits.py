@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from polybench.compare.points import Point, by_place
+from polybench.compare.points import Point, by_place, stopped
 from polybench.measure.speed_metrics import COPY, COPY_BYTES, FLOPS, LAUNCH, LEAST_BYTES, PRODUCT, PRODUCT_FLOPS, TOTAL
 from polybench.metric import Metric
 from polybench.stats import Estimate, launch_excess, of_launches
@@ -39,10 +39,16 @@ class Limit:
 def limits(points: Iterable[Point]) -> Iterator[Limit]:
     """A limit for each point of a benchmark that says what it must move or compute."""
     timed = [p for p in points if p.cell.kind == KIND and p.values(TOTAL.name)]
-    known = [p for p in timed if (_one(p, LEAST_BYTES) or _one(p, FLOPS)) and _one(p, COPY_BYTES)]
+    without = set(timeless(timed))
+    known = [p for p in timed if p not in without and (_one(p, LEAST_BYTES) or _one(p, FLOPS)) and _one(p, COPY_BYTES)]
     for group in by_place(known).values():
         excess = launch_excess([_shares(p) for p in group])
         yield from (_limit(p, excess) for p in group)
+
+
+def timeless(points: Iterable[Point]) -> list[Point]:
+    """Those of which a clock said that something took no time."""
+    return [p for p in points if p.cell.kind == KIND and stopped(p, TOTAL.name, COPY.name, PRODUCT.name)]
 
 
 def _least_times(point: Point) -> tuple[list[list[float]], list[list[float]], list[list[float]]]:

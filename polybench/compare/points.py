@@ -18,6 +18,7 @@ from polybench.run.store import Run
 from polybench.trial import Cell
 
 PARAMETERS = TRAINED.name
+TIMELESS = "not comparable: a time of 0"
 Group = tuple[str, Cell]  # a benchmark, and a cell without its activation
 
 
@@ -171,6 +172,11 @@ def typical(point: Point, metric: Metric) -> float | None:
 def of_seeds(point: Point, metric: str) -> list[float]:
     """The finite values of the seeds that ended well; a rate of nothing cannot be inverted and is dropped."""
     return [v for r in point.ok() if (m := r.get(metric)) for v in m.values if math.isfinite(v) and v > 0]
+
+
+def stopped(point: Point, *metrics: str) -> bool:
+    """Whether one of these times is 0 or less, or no number: no clock says so, and there is no ratio to it."""
+    return any(not v > 0 for metric in metrics for v in point.values(metric))
 
 
 def by_step(point: Point, metric: Metric) -> dict[int, list[float]]:

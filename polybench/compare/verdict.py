@@ -9,7 +9,7 @@ from functools import partial
 from typing import Literal
 
 from polybench.compare.grid import Grid, seed_differences
-from polybench.compare.points import Point, typical
+from polybench.compare.points import Point, stopped, typical
 from polybench.launches import margin_beside
 from polybench.measure.speed_metrics import COPY, PRODUCT
 from polybench.metric import Metric
@@ -125,6 +125,8 @@ def _times(pair: Pair, old: Point, new: Point, tolerance: float) -> _Decision:
     metric = pair.metric
     if pair.differences:
         return _Decision("not comparable", f"measured otherwise ({'; '.join(pair.differences)})")
+    if any(stopped(p, metric.name, _yardstick(p)) for p in (old, new)):
+        return _Decision("not comparable", "a time of 0")
     before, after = _normalised(old, metric.name), _normalised(new, metric.name)
     if not before or not after:
         return _Decision("not comparable", "no yardstick was measured in the same blocks")
@@ -193,13 +195,16 @@ def _bounded(metric: Metric, interval: Interval, limit: float, log: bool, beyond
 
 def _normalised(point: Point, metric: str) -> list[list[float]]:
     """Log of the time over the yardstick's of the same block, a list a launch."""
-    yardstick = YARDSTICKS.get(str(dict(point.cell.axes).get("level")), COPY.name)
     launches = []
     for record in point.ok():
-        mine, yard = record.get(metric), record.get(yardstick)
+        mine, yard = record.get(metric), record.get(_yardstick(point))
         if mine and yard and len(mine.values) == len(yard.values):
             launches.append([math.log(a / b) for a, b in zip(mine.values, yard.values, strict=True)])
     return launches
+
+
+def _yardstick(point: Point) -> str:
+    return YARDSTICKS.get(str(dict(point.cell.axes).get("level")), COPY.name)
 
 
 def _lost_seeds(old: Point, new: Point) -> bool:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,10 +24,26 @@ _TOKENIZER = "tokenizer.json"  # absent of bytes
 
 
 def cache_folder() -> Path:
-    """$POLYBENCH_CACHE, else polybench in the user's cache folder."""
+    """$POLYBENCH_CACHE, else polybench in the user's cache folder, else in a temporary one of this user's."""
     given = os.environ.get("POLYBENCH_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(given) if given else Path(base) / "polybench"
+    return Path(given) if given else _usual(os.environ.get("XDG_CACHE_HOME"), os.environ.get("HOME"))
+
+
+@cache
+def _usual(caches: str | None, home: str | None) -> Path:
+    try:
+        folder = Path(caches or Path(home or Path.home()) / ".cache") / "polybench"
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    except (OSError, RuntimeError):  # no home, or none that may be written
+        pass
+    other = Path(tempfile.gettempdir()) / f"polybench-{os.getuid()}"
+    other.mkdir(mode=0o700, exist_ok=True)
+    if other.is_symlink() or other.stat().st_uid != os.getuid():
+        raise Unsupported(f"{other} belongs to somebody else; set POLYBENCH_CACHE to a folder of your own")
+    print(f"the cache is in {other}, since there is none in a home folder", file=sys.stderr)
+    return other
 
 
 def kept(name: str, make: Callable[[], tuple[Mapping[str, np.ndarray], str]]) -> Tokens:

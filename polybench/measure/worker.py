@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 from typing import TextIO
 
-from polybench.errors import Diverged, OverBudget, TrialError, Unsupported, first_line
+from polybench.errors import Diverged, Escape, OverBudget, TrialError, Unsupported, as_error, first_line
 from polybench.kind import Item, kind_of
 from polybench.measure.forking import ONE, in_a_copy, prepare
 from polybench.message import Done, Ending, Message, Said, encode
@@ -104,9 +104,7 @@ def messages_of(job: Job) -> Iterator[Message]:
             if isinstance(item, Exception):
                 failed.add(index)
             yield Message(index, _said(item))
-    except KeyboardInterrupt:
-        os._exit(130)
-    except BaseException as problem:  # whatever a plug-in raises is that trial's outcome, not ours
+    except BaseException as problem:  # whatever a plug-in raises is that trial's outcome; Ctrl-C does not come here
         for index in range(len(job.trials)):
             if index not in failed:
                 yield Message(index, explain(problem))
@@ -126,8 +124,9 @@ def _said(item: Item) -> Said:
     raise TypeError(f"the kind yielded {item!r}, which is no measurement, fact, file, progress or exception")
 
 
-def explain(problem: BaseException) -> Ending:
+def explain(raised: BaseException) -> Ending:
     """The status an exception stands for, and one line for people."""
+    problem = as_error(raised)
     name, text = type(problem).__name__, first_line(problem)
     lowered = f"{name}: {problem}".lower()
     if isinstance(problem, Unsupported):
@@ -140,7 +139,7 @@ def explain(problem: BaseException) -> Ending:
         return Ending(Status.OUT_OF_MEMORY, first_line(problem, otherwise="out of memory"))
     if isinstance(problem, RuntimeError) and any(sign in lowered for sign in _UNSUPPORTED):
         return Ending(Status.UNSUPPORTED, text)
-    if isinstance(problem, TrialError):
+    if isinstance(problem, TrialError | Escape):
         return Ending(Status.FAILED, text)
     return Ending(Status.FAILED, text if text == name else f"{name}: {text}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,13 @@ from polybench.plan.check_matrix import matrix_problems
 from polybench.plan.check_tuning import tuning_problems
 from polybench.plan.extends import extended
 from polybench.plan.located import Mark, Route
+from polybench.plan.matrix import combinations
 from polybench.plan.problems import Collector
-from polybench.plan.suite import DTYPES, Suite
+from polybench.plan.suite import DTYPES, KEPT_NAMES, Suite
 from polybench.registry import backends
 from polybench.spec import canonical
+
+MOST_TRIALS = 1_000_000  # of one benchmark
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class _Check(Collector):
             self.add((), "a suite is a mapping of keys to values; `polybench init` writes one to start from")
             return None
         suite = self.model(Suite, data)
+        self._name_and_shares(data)
         self.twice(data.get("seeds"), ("seeds",))
         reference = data.get("reference")
         known = self.activations(data.get("activations"), ("activations",))
@@ -76,7 +81,36 @@ class _Check(Collector):
             check_claims(self, data, known, kinds)
         if suite is None or self.problems:
             return None
+        for index, (item, kind) in enumerate(zip(items or (), kinds, strict=True)):
+            self._size(item, kind, data, ("benchmarks", index))
+        if self.problems:
+            return None
         return _canonical(suite)
+
+    def _name_and_shares(self, data: dict[str, Any]) -> None:
+        """What a stored suite may hold, but what in a file is a slip of the pen."""
+        name = data.get("suite")
+        if isinstance(name, str) and name.lower() in KEPT_NAMES:
+            self.add(("suite",), f"{name!r} is kept: results/{name} holds other runs; call the suite otherwise")
+        rules = data["gate"] if isinstance(data.get("gate"), list) else []
+        tolerances = [
+            (("gate", i, "tolerance"), r.get("tolerance")) for i, r in enumerate(rules) if isinstance(r, dict)
+        ]
+        for route, value in [(("margin",), data.get("margin")), *tolerances]:
+            if isinstance(value, int | float) and not isinstance(value, bool) and value > 1:
+                self.add(route, f"{value:g} is {value:.0%}; write {value:g}%, or {value:.0%} if that is meant")
+
+    def _size(self, item: dict[str, Any], kind: Kind, data: dict[str, Any], route: Route) -> None:
+        """Blame a benchmark that would never end."""
+        protocol = item.get("protocol", {})
+        repeats = len(item.get("seeds") or data.get("seeds") or Suite.model_fields["seeds"].default)
+        if kind.repeats == "launches":
+            repeats = kind.protocol(**protocol).launches  # type: ignore[attr-defined]
+        listed = item.get("activations") or data["activations"], item.get("backends", [""]), item.get("dtypes", [""])
+        sizes = [len(combinations(item.get("matrix", {}), kind)), *map(len, listed)]
+        trials = math.prod(sizes) * (1 if kind.repeats == "once" else repeats)
+        if trials > MOST_TRIALS:
+            self.add(route, f"these are {trials:,} trials, and more than {MOST_TRIALS:,} never end; measure fewer")
 
     def _benchmark(self, item: dict[str, Any], route: Route, reference: Any, seeds: Any) -> list[Kind]:
         own = self.activations(item.get("activations"), (*route, "activations"))

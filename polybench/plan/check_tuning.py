@@ -52,6 +52,7 @@ def tuning_problems(item: dict[str, Any], kind: Kind, seeds: Any) -> Iterator[tu
 
 def _rates(matrix: dict[str, Any]) -> list[Any]:
     """Everything that a matrix says of the learning rate."""
-    included = [i.get("lr") for i in matrix.get("include", []) if isinstance(i, dict)]
+    extra = matrix.get("include")
+    included = [i.get("lr") for i in extra if isinstance(i, dict)] if isinstance(extra, list) else []
     said = matrix.get("lr")
     return [*(said if isinstance(said, list) else [said]), *included]

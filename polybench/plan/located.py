@@ -79,10 +79,14 @@ def read(path: Path) -> Located:
     """
     name = str(path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        why = getattr(problem, "strerror", None) or "it is not UTF-8 text"
-        raise SuiteError([Problem(name, 0, 0, "", f"cannot be read: {why}")]) from None
+        data = path.read_bytes()
+        text = data.decode("utf-8-sig")
+    except OSError as problem:
+        raise SuiteError([Problem(name, 0, 0, "", f"cannot be read: {problem.strerror}")]) from None
+    except UnicodeDecodeError as problem:
+        before = data[: problem.start].decode("utf-8", "replace").split("\n")
+        why = f"this is not UTF-8 text: the byte {data[problem.start]:#04x}; save the file as UTF-8"
+        raise SuiteError([Problem(name, len(before), len(before[-1]) + 1, "", why)]) from None
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as problem:

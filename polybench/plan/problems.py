@@ -63,7 +63,7 @@ def in_words(failure: ValidationError, model: type[BaseModel], located: Located,
 
 def _problem(error: dict[str, Any], model: type[BaseModel], located: Located, route: Route) -> Problem:
     kind, value = error["type"], error.get("input")
-    loc = _existing((*route, *error["loc"]), located.data, keep_last=kind == "missing")
+    loc = existing((*route, *error["loc"]), located.data, keep_last=kind == "missing")
     if kind == "extra_forbidden":
         owner = _owner(model, error["loc"])
         known = [*owner.model_fields, *(["extends"] if owner is Suite else [])]
@@ -74,16 +74,16 @@ def _problem(error: dict[str, Any], model: type[BaseModel], located: Located, ro
         message = "this list is empty"
     elif kind == "literal_error":
         known_words = str(error["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
-        message = f"{_short(value)} is unknown, {did_you_mean(value, known_words)}"
+        message = f"{in_short(value)} is unknown, {did_you_mean(value, known_words)}"
     else:
         text = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
         wrong = text.startswith("should")
-        shown = _short(value) if not isinstance(value, dict) else "this" if wrong else ""
+        shown = in_short(value) if not isinstance(value, dict) else "this" if wrong else ""
         message = f"{shown}{':' if shown and not wrong else ''} {text}".lstrip()
     return located.mark(loc).problem(loc, message)
 
 
-def _existing(loc: Route, data: Any, keep_last: bool) -> Route:
+def existing(loc: Route, data: Any, keep_last: bool) -> Route:
     """The route without the parts that only name a branch of a union, which are nowhere in the data."""
     kept: list[str | int] = []
     for i, part in enumerate(loc):
@@ -102,6 +102,7 @@ def _owner(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel]:
     return parts.get(str(loc[0]), model) if len(loc) > 1 else model
 
 
-def _short(value: Any) -> str:
+def in_short(value: Any) -> str:
+    """A value as a sentence shows it, cut where it is long."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

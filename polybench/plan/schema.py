@@ -7,6 +7,7 @@ from typing import Any
 
 from polybench.plan.suite import Suite
 from polybench.registry import activations, kinds
+from polybench.spec import scalar
 
 
 def schema_text() -> str:
@@ -17,6 +18,7 @@ def schema_text() -> str:
 def starter(name: str) -> str:
     """A commented suite that runs as it stands, in about a minute."""
     clean = "".join(c if c.isalnum() or c in "._-" else "-" for c in name).lstrip(".-") or "suite"
+    clean = clean if clean != "null" and isinstance(scalar(clean), str) else json.dumps(clean)  # 2024 is a number
     return f"""\
 # A suite for polybench. Check it with `polybench validate`, see its trials with `polybench plan`.
 suite: {clean}

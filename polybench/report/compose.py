@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from itertools import chain
+from types import ModuleType
+from typing import Any
 
 from polybench.compare.comparisons import Comparisons
 from polybench.document import Document
+from polybench.errors import reason
 from polybench.report import (
     accuracy,
     answer,
@@ -24,6 +27,7 @@ from polybench.report import (
     tables,
     way,
 )
+from polybench.report.section import Section
 from polybench.run.frame import COLUMNS, rows
 from polybench.run.store import Run
 
@@ -34,11 +38,11 @@ SECTIONS = (
 
 
 def compose(run: Run) -> Document:
-    """The report of a run; the same for every format."""
+    """The report of a run; the same for every format. A part that cannot be made is a note, and the rest stands."""
     comparisons = Comparisons.of(run)
-    made = {part: part.section(comparisons) for part in SECTIONS if part is not tables}
+    made = {part: _made(part, comparisons) for part in SECTIONS if part is not tables}
     told = frozenset(chain.from_iterable(section.metrics for section in made.values()))
-    made[tables] = tables.section(comparisons, told)  # what no other section tells
+    made[tables] = _made(tables, comparisons, told)  # what no other section tells
     sections = [made[part] for part in SECTIONS]
     pictures = tuple(chain.from_iterable(s.figures for s in sections))
     return Document(
@@ -52,3 +56,14 @@ def compose(run: Run) -> Document:
         data={"run": run.header, "columns": COLUMNS, "values": rows(run)},
         picture=cost_picture.beside_answer(pictures),
     )
+
+
+def _made(part: ModuleType, *arguments: Any) -> Section:
+    try:
+        made: Section = part.section(*arguments)
+    except Exception as problem:
+        name = part.__name__.rpartition(".")[2].replace("_", " ")
+        return Section(
+            notes=(f"The part of this report on {name} could not be made ({reason(problem)}); the rest stands.",)
+        )
+    return made

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from polybench.compare.comparisons import Comparisons
-from polybench.compare.limits import KIND, Limit, limits
-from polybench.compare.points import Point
+from polybench.compare.limits import KIND, Limit, limits, timeless
+from polybench.compare.points import TIMELESS, Point
 from polybench.document import Column, Entry, Table
 from polybench.measure.speed_metrics import FLOPS, TOTAL
 from polybench.metric import significant
@@ -17,13 +17,14 @@ from polybench.stats import CONFIDENCE_TIME
 
 def section(comparisons: Comparisons) -> Section:
     """A table for each benchmark that timed something with a known limit."""
-    tables = []
+    tables, notes = [], list[str]()
     for name in [b.name for b in comparisons.run.suite.benchmarks if b.kind == KIND]:
         points = [p for p in comparisons.points() if p.benchmark == name]
+        notes += [f"{name_of(p)} has no limit here, {TIMELESS}." for p in timeless(points)]
         if rows := list(limits(points)):
             silent = [p for p in points if not p.values(FLOPS.name) and p.values(TOTAL.name)]
             tables.append(_shares(comparisons, name, rows, silent))
-    return Section(tables=tuple(tables))
+    return Section(tables=tuple(tables), notes=tuple(notes))
 
 
 def _shares(comparisons: Comparisons, name: str, bounds: Sequence[Limit], silent: Sequence[Point]) -> Table:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from polybench.compare.comparisons import Comparisons
 from polybench.document import Column, Entry, Table
 from polybench.errors import ResultsError
+from polybench.files import inside
 from polybench.metric import Scale, scale_for, significant
 from polybench.record import TRACE_ENDING
 from polybench.report.section import Section
@@ -45,7 +46,8 @@ def section(comparisons: Comparisons) -> Section:
             if not artifact.name.endswith(TRACE_ENDING):
                 continue
             try:
-                groups[record.trial.benchmark].append((record.trial.cell, traces.read(run.path / artifact.name)))
+                profile = traces.read(inside(run.path, artifact.name))
+                groups[record.trial.benchmark].append((record.trial.cell, profile))
             except ResultsError as problem:
                 lost.append(str(problem))
     tables = tuple(table for name, profiles in groups.items() for table in _tables(name, profiles))

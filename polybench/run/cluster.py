@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polybench.errors import UsageError, first_line
+from polybench.files import inside
 from polybench.plan.shard import parts, times
 from polybench.run.merge import adopt
 from polybench.run.session import Session, resume
@@ -78,7 +79,8 @@ def carry_out(session: Session, order: Order, force: bool, tell: Callable[[str],
 
 def leftovers(path: Path) -> list[Path]:
     """The parts of a run that lie in its folder."""
-    return sorted(p.parent for p in (path / FOLDER).glob("*/run.json"))
+    found = sorted(p.parent.relative_to(path) for p in (path / FOLDER).glob("*/run.json"))
+    return [inside(path, str(name)) for name in found]
 
 
 def check(order: Order, todo: Sequence[Job]) -> None:

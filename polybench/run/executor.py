@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import json
 import os
 import signal
@@ -161,7 +162,16 @@ def worker_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """One thread for each library, unless the user or the protocol says otherwise."""
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     quiet = {"KINETO_LOG_LEVEL": "99", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
-    return {**os.environ, **threads, **quiet, **extra}
+    return {**_user(), **os.environ, **threads, **quiet, **extra}
+
+
+def _user() -> dict[str, str]:
+    """A name for a user without one, as in a container: torch's compiler calls its folder by it."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        return {"USER": f"user{os.getuid()}"}
+    return {}
 
 
 def _death(code: int, words: str) -> Ending:

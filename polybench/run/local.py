@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from polybench.errors import NothingMeasured
+from polybench.files import inside
 from polybench.kind import kind_of
 from polybench.machine.environment import capture, cores
 from polybench.machine.window import change, ticks
@@ -19,7 +20,7 @@ from polybench.run.executor import Executor, WorkerProcess
 from polybench.run.runner import Event, Planned, run
 from polybench.run.session import Session, done_already, planned
 from polybench.run.team import divided
-from polybench.trial import CHECKPOINTS, Job
+from polybench.trial import CHECKPOINTS, TEXTS, Job
 
 
 def carry_out(
@@ -56,11 +57,11 @@ def carry_out(
             return []
         further = following().only(lambda job: job.alone and not divided(job))
         tried.update(t.id for job in further.jobs for t in job.trials)
-        return _keeping(further.jobs, session.path)
+        return _told(further.jobs, session)
 
     while todo.jobs:
         tried |= {t.id for job in todo.jobs for t in job.trials}
-        jobs = _keeping(todo.jobs, session.path)
+        jobs = _told(todo.jobs, session)
         if together:
             run([j for j in jobs if divided(j)], together, 1, keep, tell)
             jobs = [j for j in jobs if not divided(j)]
@@ -92,14 +93,15 @@ def outcome(records: Sequence[Record], labels: Labels) -> tuple[int, str]:
     return 0, f"{ok} trials measured{more}"
 
 
-def _keeping(jobs: Sequence[Job], path: Path) -> list[Job]:
-    """Jobs that keep checkpoints are told in which folder."""
-    where = (CHECKPOINTS, str((path / CHECKPOINT_FOLDER).resolve()))
+def _told(jobs: Sequence[Job], session: Session) -> list[Job]:
+    """Jobs are told on which texts the run was measured so far, and those that keep checkpoints in which folder."""
+    where = (CHECKPOINTS, str(inside(session.path, CHECKPOINT_FOLDER).resolve()))
+    texts = [(TEXTS, json.dumps(session.texts))] if session.texts and not session.forced else []
 
     def keeps(job: Job) -> bool:
         return kind_of(job.trials[0].cell.kind).protocol(**dict(job.protocol)).keeps_files
 
-    return [replace(j, environment=(*j.environment, where)) if keeps(j) else j for j in jobs]
+    return [replace(j, environment=(*j.environment, *texts, *([where] if keeps(j) else []))) for j in jobs]
 
 
 def _next(session: Session, known: Sequence[Record], tried: set[str]) -> tuple[Plan, int]:

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from polybench.errors import NothingMeasured, ResultsError
-from polybench.files import make_folder
+from polybench.files import inside, make_folder
 from polybench.machine.environment import fingerprint
 from polybench.plan.labels import Labels
 from polybench.plan.suite import Suite
@@ -158,15 +158,15 @@ def _bring(run: Run, target: Path, records: Iterable[Record]) -> None:
     names = [a.name for r in records for a in r.artifacts]
     names += [str(p.relative_to(run.path)) for p in (run.path / CHECKPOINT_FOLDER).glob("*.pt")]
     for name in names:
-        new = target / name
-        if new.exists() or not (run.path / name).is_file():
+        old, new = inside(run.path, name), inside(target, name)
+        if new.exists() or old.is_symlink() or not old.is_file():
             continue
         make_folder(new.parent)
         with suppress(OSError):
-            os.link(run.path / name, new)
+            os.link(old, new, follow_symlinks=False)
             continue
         try:
-            shutil.copyfile(run.path / name, new)
+            shutil.copyfile(old, new, follow_symlinks=False)
         except OSError as problem:
             raise ResultsError(f"{new} cannot be written: {problem.strerror}; free some space and merge anew") from None
 

@@ -30,7 +30,8 @@ _OF_THE_WHOLE = ("sources", "missing", "finished_at", "environment_after")  # in
 class Session:
     """An open run: its folder, its suite, what is left to do, and how much of it was done before.
 
-    `known` are the records that later stages are planned from, `machine` is the fingerprint of this one.
+    `known` are the records that later stages are planned from, `machine` is the fingerprint of this one, `forced`
+    whether it goes on whatever has changed.
     """
 
     path: Path
@@ -40,6 +41,12 @@ class Session:
     header: dict[str, Any]
     known: tuple[Record, ...] = ()
     machine: str = ""
+    forced: bool = False
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The hash of every text that was measured on so far, by its name."""
+        return {r.trial.cell.text: r.facts["corpus"] for r in self.known if "corpus" in r.facts}
 
 
 def profiled(suite: Suite) -> Suite:
@@ -68,6 +75,7 @@ def begin(
     header: dict[str, Any] = {
         "suite": suite.model_dump(mode="json"),
         "source": source,
+        "folder": str(Path.cwd()),
         "filter": pattern,
         "device": device,
         "environment": here,
@@ -131,6 +139,9 @@ def resume(path: Path, suite: Suite | None, force: bool, remote: bool = False) -
         changes.append(f"the code of polybench ({old.environment.get('code')} / {now['code']})")
     if count != old.header.get("processes", 1):
         changes.append(f"the number of processes ({old.header.get('processes', 1)} / {count})")
+    here = str(Path.cwd())
+    if old.header.get("folder", here) != here and not remote and _relative(whole):
+        changes.append(f"the folder that relative paths of the suite start from ({old.header['folder']} / {here})")
     if not (remote or "sources" in old.header):
         changes += [f"the machine ({d})" for d in differences(old.environment, now)]
     if changes and not force:
@@ -151,7 +162,14 @@ def resume(path: Path, suite: Suite | None, force: bool, remote: bool = False) -
         header["looks"] = looks
     if "sources" in header and not remote:
         header = joined(header, [{"run": str(path), "started_at": old.header["started_at"], "environment": now}])
-    return Session(path, chosen, todo, len(whole.trials) - len(todo.trials), header, known, fingerprint(now))
+    return Session(path, chosen, todo, len(whole.trials) - len(todo.trials), header, known, fingerprint(now), force)
+
+
+def _relative(whole: Plan) -> bool:
+    """Whether an axis names a file by where this program was started, as `text:folder/a.txt` does."""
+    values = {str(value) for trial in whole.trials for _, value in trial.cell.axes if ":" in str(value)}
+    paths = {one.partition(":")[2].strip() for value in values for one in value.split("+")}
+    return any(path and not Path(path).is_absolute() for path in paths)
 
 
 def joined(header: dict[str, Any], sources: Sequence[dict[str, Any]]) -> dict[str, Any]:

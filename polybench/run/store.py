@@ -6,23 +6,22 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from polybench.errors import ResultsError
-from polybench.files import make_folder, write_whole
+from polybench.errors import ResultsError, first_line
+from polybench.files import inside, make_folder, write_whole
 from polybench.kind import registered
 from polybench.metric import Metric
-from polybench.plan.suite import Benchmark, Claim, Rule, Suite
-from polybench.record import Record
+from polybench.plan.suite import KEPT_NAMES, Benchmark, Claim, Rule, Suite
+from polybench.record import Record, Status
+from polybench.run.faults import header_fault, parsed, record_fault
 
 SCHEMA_VERSION = 1
 RUN_FILE, RECORDS_FILE = "run.json", "records.jsonl"
 ROOT = Path("results")
-_SUITE_KEYS = ("suite", "activations", "reference", "benchmarks", "margin")
-_BENCHMARK_KEYS = ("name", "kind")
 _MAPPINGS = ("suite", "environment", "metrics")  # that every run.json has
 
 
@@ -58,8 +57,12 @@ class Run:
 
     @cached_property
     def metrics(self) -> dict[str, dict[str, Metric]]:
-        """Metric definitions by kind and name, with what reports say of those that are registered."""
-        return {kind: self._metrics(kind, stored) for kind, stored in self.header["metrics"].items()}
+        """Metric definitions by kind and name, with what reports say of those that are registered.
+
+        A kind whose definitions are lost has none.
+        """
+        stored = {**dict.fromkeys((r.trial.cell.kind for r in self.records), ()), **self.header["metrics"]}
+        return {kind: self._metrics(kind, metrics) for kind, metrics in stored.items()}
 
     def _metrics(self, name: str, stored: Sequence[Mapping[str, Any]]) -> dict[str, Metric]:
         kind = registered(name)
@@ -97,14 +100,16 @@ def append(path: Path, records: Sequence[Record]) -> None:
 
     The files they leave behind are written before, so that no record names a file that never was.
     A line that a killed process left unfinished is closed first, so that it spoils no other.
+    A record that could not be read again becomes one that failed, and says why.
     """
     for artifact in (a for r in records for a in r.artifacts if a.data):
-        make_folder((path / artifact.name).parent)
-        write_whole(path / artifact.name, artifact.data)
-    lines = "".join(json.dumps(r.to_json(), sort_keys=True, separators=(",", ":")) + "\n" for r in records)
+        file = inside(path, artifact.name)
+        make_folder(file.parent)
+        write_whole(file, artifact.data)
+    lines = "".join(json.dumps(_readable(r), sort_keys=True, separators=(",", ":")) + "\n" for r in records)
     target = path / RECORDS_FILE
     try:
-        descriptor = os.open(target, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        descriptor = os.open(target, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     except OSError as problem:
         raise ResultsError(f"{target} cannot be opened: {problem.strerror}; put the folder back and resume") from None
     try:
@@ -119,23 +124,38 @@ def append(path: Path, records: Sequence[Record]) -> None:
         os.close(descriptor)
 
 
+def _readable(record: Record) -> dict[str, Any]:
+    """The record as JSON: of one whose values are none, as a plug-in may give, the trial and why."""
+    data = record.to_json()
+    if fault := record_fault(data):
+        why = f"what was measured cannot be kept: {fault}"
+        data = replace(record, status=Status.FAILED, measurements=(), facts={}, notes=(), error=why).to_json()
+    return data
+
+
 def load(path: Path) -> Run:
     """A run folder. Of several records of one trial the latest counts.
 
     Raises:
-        ResultsError: the folder is no run, is of a newer schema, or is damaged in its middle.
+        ResultsError: the folder is no run, is of a newer schema, or is damaged in its middle; with the file, the line
+            and the field.
     """
     header = _header(path)
     latest: dict[str, Record] = {}
     notes: list[str] = []
-    for number, line, last in _lines(path / RECORDS_FILE):
+    for number, line, last in _lines(path):
+        where = f"{path / RECORDS_FILE}:{number}"
         try:
-            record = Record.from_json(json.loads(line))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            if last or _unfinished(line):
-                notes.append(f"{path / RECORDS_FILE}:{number}: an unfinished line was left out")
-                continue
-            raise ResultsError(f"{path / RECORDS_FILE}:{number}: this line is no record; remove it to go on") from None
+            data = parsed(line)
+            fault = record_fault(data)
+        except ValueError as problem:
+            fault = f"it is not JSON: {first_line(problem)}"
+        if fault and (last or _unfinished(line)):
+            notes.append(f"{where}: an unfinished line was left out")
+            continue
+        if fault:
+            raise ResultsError(f"{where}: this line is no record: {fault}; remove it to go on")
+        record = Record.from_json(data)
         latest.pop(record.trial.id, None)
         latest[record.trial.id] = record
     return Run(path, header, tuple(latest.values()), tuple(notes))
@@ -170,47 +190,51 @@ def find(text: str | None, root: Path = ROOT) -> Path:
 
 
 def _runs(root: Path) -> list[Path]:
-    return [p.parent for p in root.glob(f"*/*/{RUN_FILE}") if p.parent.parent.name not in ("baselines", "published")]
+    return [p.parent for p in root.glob(f"*/*/{RUN_FILE}") if p.parent.parent.name not in KEPT_NAMES]
 
 
 def _started(path: Path) -> tuple[str, str]:
     try:
-        return str(json.loads((path / RUN_FILE).read_text(encoding="utf-8")).get("started_at", "")), path.name
-    except (OSError, ValueError, AttributeError):
+        return str(parsed(_content(path, RUN_FILE).decode("utf-8")).get("started_at", "")), path.name
+    except (OSError, ValueError, AttributeError, ResultsError):
         return "", path.name
 
 
 def _header(path: Path) -> dict[str, Any]:
     file = path / RUN_FILE
     try:
-        header = json.loads(file.read_text(encoding="utf-8"))
+        header = parsed(_content(path, RUN_FILE).decode("utf-8"))
     except OSError:
         raise ResultsError(f"{path} holds no run: {RUN_FILE} cannot be read") from None
-    except ValueError:
-        raise ResultsError(f"{file} is damaged: it is not JSON") from None
+    except ValueError as problem:
+        raise ResultsError(f"{file} is damaged: it is not JSON: {first_line(problem)}") from None
     number = header.get("schema_version") if isinstance(header, dict) else None
     if isinstance(number, int) and number > SCHEMA_VERSION:
         raise ResultsError(f"{file} has schema {number}, this polybench reads up to {SCHEMA_VERSION}; update polybench")
     if not isinstance(number, int) or not all(isinstance(header.get(key), dict) for key in _MAPPINGS):
         raise ResultsError(f"{file} was not written by polybench")
-    if missing := [key for key in _SUITE_KEYS if key not in header["suite"]]:
-        raise ResultsError(f"{file} is damaged: its suite has no {missing[0]!r}")
-    for key in _BENCHMARK_KEYS:
-        if not all(isinstance(b, dict) and key in b for b in header["suite"]["benchmarks"]):
-            raise ResultsError(f"{file} is damaged: a benchmark of its suite has no {key!r}")
+    if fault := header_fault(header, file):
+        raise fault
     return dict(header)
 
 
+def _content(path: Path, name: str) -> bytes:
+    """What is in a file of a run. Raises OSError when there is none, or what is there is no file."""
+    file = inside(path, name)
+    if not file.is_file():  # what else could be opened, such as a pipe, may never end
+        raise FileNotFoundError(name)
+    return file.read_bytes()
+
+
 def _lines(path: Path) -> Iterator[tuple[int, str, bool]]:
-    """(number, text, whether it is an unterminated last line) of every line that is not empty."""
+    """(number, text, whether it is an unterminated last line) of every record's line that is not empty."""
     try:
-        data = path.read_bytes()
+        lines = _content(path, RECORDS_FILE).split(b"\n")
     except OSError:
-        packed = path.with_name(f"{path.name}.xz")
+        packed = path / f"{RECORDS_FILE}.xz"
         if packed.exists():
-            raise ResultsError(f"{path} is packed; unpack it first with: xz -dk {packed}") from None
-        raise ResultsError(f"{path} cannot be read; the run has lost its records") from None
-    lines = data.split(b"\n")
+            raise ResultsError(f"{path / RECORDS_FILE} is packed; unpack it first with: xz -dk {packed}") from None
+        raise ResultsError(f"{path / RECORDS_FILE} cannot be read; the run has lost its records") from None
     for number, line in enumerate(lines, 1):
         if line.strip():
             yield number, line.decode("utf-8", errors="replace"), number == len(lines)

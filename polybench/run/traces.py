@@ -13,8 +13,9 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from polybench.errors import ResultsError
+from polybench.errors import ResultsError, first_line
 
+MOST_BYTES = 256 << 20  # of an unpacked trace
 OUTSIDE = "outside of operators"
 _MEMORY = "[memory]"
 _KERNELS = ("kernel", "gpu_memcpy", "gpu_memset")
@@ -52,14 +53,28 @@ class Profile:
 
 
 def read(path: Path) -> Profile:
-    """The profile in a file. Raises ResultsError when it is missing or damaged."""
+    """The profile in a file. Raises ResultsError when it is missing, damaged or too large."""
+    if not path.is_file():
+        raise ResultsError(f"{path} is missing")
     try:
         with gzip.open(path) as file:
-            return summarise(json.load(file)["traceEvents"])
-    except FileNotFoundError:
-        raise ResultsError(f"{path} is missing") from None
-    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise ResultsError(f"{path} is damaged") from None
+            text = file.read(MOST_BYTES + 1)  # a small file may unpack without end
+        if len(text) > MOST_BYTES:
+            raise ResultsError(f"{path} unpacks to more than {MOST_BYTES >> 20} MiB")
+        return summarise(json.loads(text)["traceEvents"])
+    except (
+        OSError,
+        EOFError,
+        zlib.error,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as problem:
+        raise ResultsError(f"{path} is damaged: {first_line(problem)}") from None
+    except ArithmeticError:
+        raise ResultsError(f"{path} is damaged: it has times or sizes beyond all numbers") from None
 
 
 def summarise(events: Iterable[dict[str, Any]]) -> Profile:

@@ -27,7 +27,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty working directory with the shipped suites in it; no signal handler is left behind."""
     (tmp_path / "suites").symlink_to(ROOT / "suites")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(main.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(main, "listen", lambda: None)
 
 
 def test_help_version_list_and_schema_say_what_is_there(capsys: Capture) -> None:
@@ -192,8 +192,9 @@ WRONG: list[tuple[Sequence[str], str]] = [
     (["gate", "kept"], "say --baseline RUN"),
     (["gate", "kept", "--baseline", "kept", "--save", "x"], "say --baseline RUN"),
     (["gate", "kept", "--baseline", "kept", "--inconclusive", "maybe"], "say report, pass or fail"),
-    (["gate", "kept", "--baseline", "kept"], "has no gate: rules"),
+    (["gate", "kept", "--baseline", "kept"], "both the run and the baseline"),
     (["gate", "kept", "--save", "x"], "has no gate: rules"),
+    (["init", "published.yaml"], "a suite cannot be called published"),
     (["gate", "kept", "--baseline", "torn"], "is damaged"),
 ]
 

@@ -43,7 +43,7 @@ def _offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(main.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(main, "listen", lambda: None)
     monkeypatch.setenv("POLYBENCH_CACHE", str(tmp_path / "cache"))
 
 

@@ -205,3 +205,10 @@ def test_an_activation_that_lost_seeds_wins_nothing() -> None:
     assert told[0].startswith("swiglu has the lowest held-out loss seen")
     assert all("1 of 3 diverged" in text for text in told)
     assert not any(f.resolved for f in findings if f.question == "Claim")
+
+
+def test_what_an_endless_interval_hides_is_said_without_a_number() -> None:
+    """Two blocks of equal code know nothing: the share that they hide is no number worth printing."""
+    one = run(times({"relu": 1.02, "swiglu": 1.0}, launches=1, blocks=3, copy=1.001))
+    told = [c.settle for c in across(one, only="total_time") if c.activation == "relu"]
+    assert told and not any("inf" in text or "nan" in text for text in told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sysconfig
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from polybench.corpora.cache import cache_folder
 from polybench.corpora.corpus import documents, tokens
 from polybench.corpora.sides import HELD_OUT_SHARE, split
 from polybench.errors import Unsupported
@@ -147,3 +149,23 @@ def test_a_cache_that_cannot_be_written_is_told(folder: Path, source: str, monke
     monkeypatch.setenv("POLYBENCH_CACHE", str(folder / "file"))
     with pytest.raises(Unsupported, match=r"tokens cannot be kept under .*; name another folder in POLYBENCH_CACHE"):
         tokens(f"{source}:{folder}/*.{'txt' if source == 'text' else 'npy'}", "bytes")
+
+
+def test_without_a_home_the_cache_is_a_temporary_folder_that_is_named_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("POLYBENCH_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    wanted = tmp_path / "temporary" / f"polybench-{os.getuid()}"
+    assert cache_folder() == cache_folder() == wanted
+    assert capsys.readouterr().err.count(str(wanted)) == 1
+    assert wanted.stat().st_mode & 0o077 == 0
+    wanted.rmdir()
+    wanted.symlink_to(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "file" / "below"))
+    with pytest.raises(Unsupported, match="belongs to somebody else"):
+        cache_folder()

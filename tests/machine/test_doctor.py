@@ -179,7 +179,7 @@ def test_the_blocks_asked_for_do_resolve_the_margin() -> None:
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(main.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(main, "listen", lambda: None)
 
 
 def looks(monkeypatch: pytest.MonkeyPatch, seen: Survey) -> None:

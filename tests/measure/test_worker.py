@@ -51,6 +51,9 @@ def memory(executor: WorkerProcess, name: str, timeout_s: float = 600.0) -> Reco
     ("name", "status", "words"),
     [
         ("raises", Status.FAILED, "ValueError: planted mistake"),
+        ("leaves", Status.FAILED, "it raised SystemExit (1), which would end the program"),
+        ("interrupts", Status.FAILED, "it raised KeyboardInterrupt, which would end the program"),
+        ("closes", Status.FAILED, "it raised GeneratorExit, which would end the program"),
         ("exits", Status.FAILED, "exit code 7: last words"),
         ("killed", Status.OUT_OF_MEMORY, "killed from outside"),
         ("hungry", Status.OUT_OF_MEMORY, "memory"),
@@ -87,8 +90,9 @@ def test_printing_does_not_break_the_protocol(executor: WorkerProcess) -> None:
     assert record.get("saved_bytes") is not None
 
 
-def test_one_bad_arm_does_not_spoil_a_block(executor: WorkerProcess) -> None:
-    records = records_of(job("speed", "relu", "raises", "gelu", tokens=4, d_model=8), executor)
+@pytest.mark.parametrize("bad", ["raises", "leaves", "interrupts", "closes"])
+def test_one_bad_arm_does_not_spoil_a_block(executor: WorkerProcess, bad: str) -> None:
+    records = records_of(job("speed", "relu", bad, "gelu", tokens=4, d_model=8), executor)
     assert [r.status for r in records] == [Status.OK, Status.FAILED, Status.OK]
     times = [r.get("total_time") for r in (records[0], records[2])]
     assert all(t is not None and len(t.values) == 3 and min(t.values) > 0 for t in times)
@@ -100,6 +104,12 @@ def test_what_computes_the_wrong_thing_has_no_time(executor: WorkerProcess) -> N
     assert [r.status for r in records] == [Status.OK, Status.FAILED]
     assert "gradient to the input is not the derivative" in records[1].error
     assert records[1].get("total_time") is None
+
+
+def test_more_threads_than_processors_are_not_timed(executor: WorkerProcess) -> None:
+    (record,) = records_of(job("speed", "relu", tokens=4, d_model=8, threads=4096), executor)
+    assert record.status is Status.UNSUPPORTED
+    assert "4096 threads on" in record.error
 
 
 def test_a_reference_that_fails_leaves_the_others_measured(executor: WorkerProcess) -> None:

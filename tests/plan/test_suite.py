@@ -53,6 +53,17 @@ PLANTED = [
     ("[relu, gelu", "[relu(order=2), gelu", "2:15", "activations[0]", "no option 'order', it has none"),
     ("[relu, gelu", "[polynorm(order=9), gelu", "2:15", "activations[0]", "option 'order' of 'polynorm': 9 will"),
     ("[relu, gelu", "[relu(, gelu", "2:15", "activations[0]", "is not a name or name(option=value, ...)"),
+    ("[relu, gelu", "['polynorm(eps=inf)', gelu", "2:15", "activations[0]", "'inf' will not do: input should be a fin"),
+    ("[relu, gelu", "['polynorm(eps=1e400)', gelu", "2:15", "activations[0]", "'1e400' will not do: input should be"),
+    ("[relu, gelu", "['polynorm(bias=nan)', gelu", "2:15", "activations[0]", "'nan' will not do: input should be a fi"),
+    ("tolerance: 5%", "tolerance: 5", "18:38", "gate[0].tolerance", "5 is 500%; write 5%, or 500% if that is meant"),
+    ("seeds: [0, 1]", "margin: 3", "4:9", "margin", "3 is 300%; write 3%, or 300% if that is meant"),
+    ("suite: demo", "suite: published", "1:8", "suite", "'published' is kept: results/published holds other runs"),
+    ("suite: demo", "suite: Baselines", "1:8", "suite", "'Baselines' is kept"),
+    ("tokens: [64, 128]", "include: 4", "10:37", "benchmarks[0].matrix.include", "this must be a list of mappings"),
+    ("tokens: [64, 128]", "include: null", "10:37", "benchmarks[0].matrix.include", "this must be a list of mappings"),
+    ("{corpus: stdlib, d_model: 64}", "{include: null}", "13:23", "benchmarks[1].matrix.include", "this must be a li"),
+    ("tokens: [64, 128]", "tokens: 10000000000", "10:36", "benchmarks[0].matrix.tokens", "is beyond any number that"),
     ("tokens: [64, 128]", "tokens: many", "10:36", "benchmarks[0].matrix.tokens", "should be a valid integer"),
     ("tokens: [64, 128]", "tokens: [64, -1]", "10:41", "benchmarks[0].matrix.tokens[1]", "greater than 0"),
     ("tokens: [64, 128]", "tokns: 64", "10:28", "benchmarks[0].matrix.tokns", "memory has no axis 'tokns', did you"),
@@ -155,11 +166,31 @@ def test_what_is_no_mapping_is_no_suite(tmp_path: Path, text: str) -> None:
     assert ".yaml:1:1: " in found or text.startswith("#")
 
 
+def test_what_would_never_end_is_refused_at_once(tmp_path: Path) -> None:
+    text = SUITE.replace("name: mem\n    kind: memory", "name: mem\n    kind: speed").replace(
+        "metric: saved_bytes", "metric: total_time"
+    )
+    text = text.replace("matrix: {level", "protocol: {launches: 1000}\n    matrix: {level")
+    text = text.replace("[64, 128]", str([*range(1, 401)]))
+    (found,) = mistakes(write(tmp_path, text))
+    assert "these are 1,200,000 trials, and more than 1,000,000 never end" in found
+
+
+@pytest.mark.parametrize("name", ["2024", "true", "null", "1e3", "a b", "0x10", "off"])
+def test_a_first_suite_is_called_as_its_file(name: str, tmp_path: Path) -> None:
+    path = tmp_path / f"{name}.yaml"
+    path.write_text(starter(path.stem), encoding="utf-8")
+    assert load_suite(path).suite.suite == name.replace(" ", "-")
+
+
 def test_a_file_that_is_missing_or_no_text_is_said_in_one_line(tmp_path: Path) -> None:
     (found,) = mistakes(tmp_path / "nowhere.yaml")
     assert found == f"{tmp_path / 'nowhere.yaml'}: cannot be read: No such file or directory"
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
-    assert "it is not UTF-8 text" in mistakes(tmp_path / "binary.yaml")[0]
+    (tmp_path / "binary.yaml").write_bytes("suite: é\n# ".encode() + b"\xff")
+    assert mistakes(tmp_path / "binary.yaml")[0].startswith(
+        f"{tmp_path / 'binary.yaml'}:2:3: this is not UTF-8 text: the byte 0xff"
+    )
     assert "Is a directory" in mistakes(tmp_path)[0]
 
 

@@ -157,7 +157,7 @@ def suites(draw: st.DrawFn) -> dict[str, Any]:
         "seeds": draw(st.lists(st.integers(0, 99), min_size=1, max_size=3, unique=True)),
         "margin": draw(st.floats(0, 1) | st.sampled_from(["5%", "0.5%"])),
         "device": "cpu",
-        "gate": [{"metric": "saved_bytes", "tolerance": draw(st.integers(0, 3)), "where": {"benchmark": "b0"}}],
+        "gate": [{"metric": "saved_bytes", "tolerance": draw(st.integers(0, 1)), "where": {"benchmark": "b0"}}],
         "claims": [{"metric": "saved_bytes", "subject": draw(st.sampled_from(names))}],
     }
     return {

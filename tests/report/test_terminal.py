@@ -126,7 +126,7 @@ def test_the_first_rows_of_what_is_unstable_are_named() -> None:
 def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run of three kinds with a trial that failed."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(main.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(main, "listen", lambda: None)
     failed = record("pretrain", "polynorm", status=Status.FAILED, error="no room [really]")
     values = {"relu": [1.0, 2.0], "swiglu": [2.0, 3.5]}
     records = [*exact({"relu": 1, "swiglu": 2}), *times({"relu": 1.0, "swiglu": 1.5}), *losses(values), failed]

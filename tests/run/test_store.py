@@ -154,7 +154,7 @@ SPOILERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "wrong types": (header(lambda d: d.update(suite=1)), "was not written by polybench"),
     "a benchmark without a kind": (
         header(lambda d: d["suite"]["benchmarks"][0].pop("kind")),
-        "a benchmark of its suite has no 'kind'",
+        "suite.benchmarks[0]: the key 'kind' is missing",
     ),
     "newer schema": (header(lambda d: d.update(schema_version=99)), "has schema 99"),
 }

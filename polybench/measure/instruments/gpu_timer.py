@@ -189,7 +189,7 @@ class GpuTimer:
         stream = self._cuda.current_stream()
         try:
             forward, backward, output, gradients = self._captured(arm)
-        except Exception as problem:  # whatever an arm does that a graph cannot hold
+        except BaseException as problem:  # whatever an arm does that a graph cannot hold
             # torch.cuda.graph leaves its own stream current when the end of a capture raises (torch 2.13).
             self._cuda.set_stream(stream)
             self._cuda.synchronize()

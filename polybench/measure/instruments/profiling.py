@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from polybench.errors import as_error
 from polybench.kind import Item, Measured, axes_of, kind_of
 from polybench.measure.instruments.workshop import Arm
 from polybench.record import TRACE_ENDING, TRACE_FOLDER, Artifact
@@ -27,8 +28,8 @@ def traces(trials: Sequence[Trial], arms: Mapping[int, Arm], device: str) -> Ite
     for i, arm in chosen.items():
         try:
             item: Item = Artifact(f"{TRACE_FOLDER}/{name(trials[i])}{TRACE_ENDING}", trace(arm, device))
-        except Exception as problem:
-            item = problem
+        except BaseException as problem:
+            item = as_error(problem)
         yield i, item
 
 

@@ -189,7 +189,7 @@ def declared(module: nn.Module) -> Cost | None:
     say = getattr(module, "cost", None)
     try:
         cost = say() if callable(say) else None
-    except Exception:  # a plug-in that cannot say what it costs is measured all the same
+    except BaseException:  # a plug-in that cannot say what it costs is measured all the same
         return None
     return cost if isinstance(cost, Cost) else None
 

@@ -279,7 +279,7 @@ def _overhead(
         as_it_is = backend in ("eager", "checkpoint")
         key = name if as_it_is else "gelu", backend
         if key not in known:
-            with suppress(Exception):  # an activation or a backend may serve no size as small as this
+            with suppress(BaseException):  # an activation or a backend may serve no size as small as this
                 arm = workshop.tiny(activations[i] if as_it_is else chosen(*key))
                 arm.once()
                 known[key] = statistics.median(blocks.timer.sample(arm).total for _ in range(samples))
