@@ -10,7 +10,7 @@ from polybench.kind import kind_of
 from polybench.plan.jobs import Plan
 from polybench.plan.matrix import RESERVED
 from polybench.plan.suite import Benchmark, Suite, Tune
-from polybench.plan.tuning import MOST_APART, TUNING
+from polybench.plan.tuning import MOST_APART, TUNING, UNTUNED
 from polybench.spec import Scalar
 from polybench.trial import Trial
 
@@ -69,7 +69,7 @@ def _summary(part: Plan, benchmark: Benchmark, slots: int) -> Summary:
     matrix = {k: v for k, v in benchmark.matrix.items() if k not in RESERVED}
     shared = {k: v for k, v in fields[0].items() if k not in varying and k not in ("activation", "seed", "launch")}
     # What a preset or a dial stands for is in the cell, the word itself is not.
-    words = {k: v for k, v in matrix.items() if k not in fields[0] and not isinstance(v, list)}
+    words = {k: v for k, v in matrix.items() if k not in (*fields[0], *UNTUNED) and not isinstance(v, list)}
     own = {*matrix, "backend", "dtype"}
     return Summary(
         benchmark=trials[0].benchmark,

@@ -15,6 +15,7 @@ from polybench.record import Record, Status
 from polybench.spec import Scalar
 from polybench.trial import Cell, Trial
 
+UNTUNED = ("finish_at",)  # axes that the trials of a tuning leave out
 TUNING = ".tuning"  # how the name of a benchmark ends that tunes the rate of another
 MOST_APART = 2.0  # neighbours of the grid; a coarser one can miss the best rate by more than activations differ
 Losses = Mapping[float, Sequence[float]]  # learning rate -> loss of each tuning seed; not finite: diverged or failed
@@ -128,7 +129,7 @@ def but_rate(cell: Cell) -> Cell:
 
 def _tuned_once(cell: Cell) -> Cell:
     """What a comparison splits by source is tuned once, and its loss is read at the end alone."""
-    axes = tuple((k, "both" if k == "varies" else v) for k, v in cell.axes if k != "finish_at")
+    axes = tuple((k, "both" if k == "varies" else v) for k, v in cell.axes if k not in UNTUNED)
     return replace(cell, axes=axes)
 
 
