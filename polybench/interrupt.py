@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
 
 from polybench.errors import as_error
 
@@ -21,8 +20,37 @@ def listen() -> None:
         signal.signal(signal.SIGINT, _interrupt)
 
 
-def _interrupt(*_: object) -> NoReturn:
-    raise Interrupted
+class _Held:
+    """Whether interrupts wait, and whether one does."""
+
+    waits = came = False
+
+
+def _interrupt(*_: object) -> None:
+    if not _Held.waits:
+        raise Interrupted
+    _Held.came = True
+
+
+@contextmanager
+def held() -> Iterator[Callable[[], None]]:
+    """Interrupts wait until what is yielded is called, or until the end: raised where a lock is just being taken or
+    given back, one leaves it in disorder.
+
+    Raises Interrupted, at either.
+    """
+
+    def due() -> None:
+        if _Held.came:
+            _Held.waits = _Held.came = False
+            raise Interrupted
+
+    _Held.waits = True
+    try:
+        yield due
+        due()
+    finally:
+        _Held.waits = _Held.came = False
 
 
 @contextmanager

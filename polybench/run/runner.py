@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from polybench.errors import ResultsError
+from polybench.interrupt import held
 from polybench.kind import Fact, Measured, Progress
 from polybench.message import Ending, Message, Said
 from polybench.plan.jobs import Plan
@@ -113,10 +114,11 @@ def run(
             with ThreadPoolExecutor(min(width, len(chosen))) as pool:
                 try:
                     futures = [pool.submit(serve, waiting, alone) for _ in range(min(width, len(chosen)))]
-                    # Waking up now and then lets Ctrl-C through.
-                    while wait(futures, timeout=0.2, return_when=FIRST_EXCEPTION).not_done:
-                        if any(f.done() and f.exception() for f in futures):
-                            break
+                    with held() as due:
+                        while wait(futures, timeout=0.2, return_when=FIRST_EXCEPTION).not_done:
+                            due()  # waking up now and then lets Ctrl-C through
+                            if any(f.done() and f.exception() for f in futures):
+                                break
                 except BaseException:
                     _halt(stopping, executors)
                     raise
