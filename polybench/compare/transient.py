@@ -4,7 +4,7 @@ In a transient the loss at the end says *when* a training left its plateau: seed
 same end to reach, stand as far apart as a good part of the training is worth; afterwards they agree to a hundredth of
 it. So the spread over seeds is told in steps, by what the loss falls as the steps double. In trainings of this project
 of 200 and 400 steps, after which the order of activations became another, it was 0.2 to 0.5 doublings; in those of
-1200 steps that `published/pretrain-cpu` holds it is 0.014.
+1200 steps that `published/pretrain-cpu-0.9m` holds it is 0.014.
 """
 
 from __future__ import annotations

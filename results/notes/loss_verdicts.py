@@ -2,7 +2,7 @@
 
 Every verdict is made by the functions that judge a run. Simulated are normal losses of four activations beside a
 reference whose noise their differences share; a difference has an sd of 0.006 nat over seeds, as in
-results/published/pretrain-cpu. *Before* is the rule that the present one took the place of: no looks were counted,
+results/published/pretrain-cpu-0.9m. *Before* is the rule that the present one took the place of: no looks were counted,
 nothing was the same, and the advice was for the estimated mean alone. The split is of trainings that were run: equal
 code, the seeds of each activation dealt into two arms and paired at random.
 """
@@ -28,7 +28,7 @@ from polybench.stats import ALPHA, t_quantile, t_test
 
 PUBLISHED = Path(__file__).parent.parent / "published"
 SD, MARGIN, ROUNDS, MOST = 0.006, 0.01, 3, 300
-BLANK = next(c for c in Comparisons.of(load(PUBLISHED / "pretrain-cpu")).to_reference(VAL_LOSS.name).values() if c.p)
+BLANK = next(c for c in Comparisons.of(load(PUBLISHED / "pretrain-cpu-0.9m")).to_reference(VAL_LOSS.name).values() if c.p)
 
 Differences = Sequence[Mapping[int, float]]  # by seed, of every activation
 Word = tuple[str, int | None]  # a verdict, and how many more seeds it advises
@@ -142,7 +142,7 @@ def power_of_advice(count: int, draw: random.Random) -> None:
 def splits(count: int, draw: random.Random) -> None:
     print("| run | cells | pairs | called better or worse | splits with any | called same | 0 in the interval |")
     print("|---|---:|---:|---:|---:|---:|---:|")
-    for name in ("pretrain-cpu", "scaling-cpu"):
+    for name in ("pretrain-cpu-0.9m", "scaling-cpu"):
         places = by_place(Comparisons.of(load(PUBLISHED / name)).to_reference(VAL_LOSS.name).values())
         dealt = [split(cells, draw) for cells in places.values() for _ in range(count)]
         every = [c for family in dealt for c in family]

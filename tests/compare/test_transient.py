@@ -64,7 +64,7 @@ def test_a_tuning_is_judged_at_its_best_rates() -> None:
 
 
 def test_what_has_settled_is_left_alone() -> None:
-    assert not found(load(PUBLISHED / "pretrain-cpu"))
+    assert not found(load(PUBLISHED / "pretrain-cpu-0.9m"))
 
 
 def power_law(steps: int, lag: float = 0.0, at: Sequence[float] = (0, 0.25, 0.5, 0.75, 1)) -> list[float]:
