@@ -30,7 +30,7 @@ _OFF = ("average", "zero_output", "eval_corpora", "finish_at")  # they play no p
 _DIAL = ("preset", "depth")  # what they stand for is in the other axes
 _TOY, _TOY_SEQ_LEN, _TOY_RECIPE = Shape(2, 64, 2), 64, (16, 3e-3)  # without preset or depth
 _DEPTH_SEQ_LEN = 1024
-_FLOPS_PER_CORE = 2.2e10  # of one core of a small machine, for guesses of time
+_FLOPS_PER_CORE, _COMPILING_S = 6.5e10, 11.0  # of one core of a small machine, for guesses of time
 MOST_EVALUATED = 1 << 18  # held-out tokens at the end, where the suite does not say how many
 GLANCE = 1 << 14  # held-out tokens of a look on the way, at most
 
@@ -264,11 +264,14 @@ class TrainingProtocol(HeapProtocol):
 def training_seconds(declared: TrainingAxes, protocol: TrainingProtocol | None = None) -> float:
     """A guess from the multiplications of a training step: 6 a weight and token; looks cost a third of a step."""
     axes = declared.filled()
-    weights = 12 * axes.layers * axes.d_model**2 + 300 * axes.d_model
+    words = axes.tokenizer.removeprefix("bpe-")
+    vocabulary = int(words) if words.isdigit() else 256
+    weights = 12 * axes.layers * axes.d_model**2 + vocabulary * axes.d_model
     overhead = axes.steps_taken * axes.accumulate * axes.layers * 4e-3
     looked_at = 0.0
     if protocol:
         glances = min(GLANCE, axes.evaluated) * (protocol.evaluations + 1)
         looked_at = (glances + axes.evaluated * len(axes.budgets)) / 3
     trained = axes.steps_taken * axes.tokens_per_step
-    return 1 + overhead + 6 * weights * (trained + looked_at) / _FLOPS_PER_CORE
+    compiling = _COMPILING_S if axes.compile else 0
+    return 1 + compiling + overhead + 6 * weights * (trained + looked_at) / _FLOPS_PER_CORE
