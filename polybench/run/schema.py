@@ -76,6 +76,7 @@ class StoredRecord(TypedDict):
     artifacts: NotRequired[list[Annotated[str, Field(pattern=f"^(?:{ARTIFACT})$")]]]
     notes: NotRequired[list[str]]
     machine: NotRequired[str]
+    same_as: NotRequired[str]
 
 
 class _Metric(_Stored):
@@ -101,6 +102,7 @@ class _Benchmark(_Stored):
     kind: str
     activations: list[str] | None = None
     seeds: list[Whole] | None = None
+    loss_margin: Annotated[FiniteFloat, Field(ge=0)] | None = None
     backends: list[str] = Field(["eager"], min_length=1)
     dtypes: list[str] = []
     matrix: dict[str, Any] = {}
@@ -127,6 +129,8 @@ class _Suite(_Stored):
     reference: str
     benchmarks: list[_Benchmark]
     margin: Annotated[FiniteFloat, Field(ge=0)]
+    loss_margin: Annotated[FiniteFloat, Field(ge=0)] = 0.0
+    processes: Annotated[Whole, Field(ge=1)] = 1
     description: str = ""
     seeds: list[Whole] = []
     claims: list[_Claim] = []
@@ -174,6 +178,7 @@ class StoredHeader(_Stored):
     planned: NonNegativeInt = 0
     processes: NonNegativeInt = 1
     forced: list[str] = []
+    looks: dict[str, list[list[Whole]]] = {}
     environment_after: _After = _After()
     sources: list[_Source] = Field([_Source(run="", environment=_Environment())], min_length=1)
     missing: list[str | Annotated[list[str], Field(min_length=2, max_length=2)]] = []

@@ -74,6 +74,11 @@ FAULTS: list[Fault] = [
     (RUN_FILE, ("suite", "benchmarks", 0, "name"), 3, "suite.benchmarks[0].name: 3 should be a valid string"),
     (RUN_FILE, ("suite", "description"), {}, "suite.description: {} should be a valid string"),
     (RUN_FILE, ("suite", "margin"), "wide", "suite.margin: 'wide' should be a valid number"),
+    (RUN_FILE, ("suite", "loss_margin"), "wide", "suite.loss_margin: 'wide' should be a valid number"),
+    (RUN_FILE, ("suite", "benchmarks", 0, "loss_margin"), [], "suite.benchmarks[0].loss_margin: [] should be"),
+    (RUN_FILE, ("suite", "processes"), None, "suite.processes: None should be a valid integer"),
+    (RUN_FILE, ("looks",), None, "looks: None should be a valid dictionary"),
+    (RUN_FILE, ("looks",), {"pretrain": [[0], [{}]]}, "looks.pretrain[1][0]: {} should be a valid integer"),
     (RUN_FILE, ("suite", "gate"), [{}], "suite.gate[0]: the key 'metric' is missing"),
     (RUN_FILE, ("metrics", "memory"), None, "metrics.memory: None should be a valid list"),
     (RUN_FILE, ("metrics", "memory", 0), {"name": "x"}, "metrics.memory[0]: the key 'unit' is missing"),
@@ -92,6 +97,7 @@ FAULTS: list[Fault] = [
     (RECORDS_FILE, ("status",), "perfect", "status: 'perfect' should be 'ok'"),
     (RECORDS_FILE, ("duration_s",), float("nan"), "duration_s: nan should be a finite number"),
     (RECORDS_FILE, ("artifacts",), ["../x"], "artifacts[0]: '../x' is no folder/file within the run"),
+    (RECORDS_FILE, ("same_as",), {}, "same_as: {} should be a valid string"),
     (RECORDS_FILE, ("notes",), ["DEEPER"], "2: this line is no record: it is not JSON: it is nested too deeply"),
 ]
 
