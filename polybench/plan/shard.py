@@ -51,14 +51,14 @@ def parts(jobs: Sequence[Job], count: int) -> list[tuple[Job, ...]]:
     groups: dict[object, list[Job]] = defaultdict(list)
     for job in jobs:
         groups[_place(job)].append(job)
-    fair = sum(j.seconds for j in jobs) / count
+    fair = seconds(jobs) / count
     units: list[list[Job]] = []
     for group in groups.values():
-        whole = times(group[0]) or _seconds(group) <= fair
+        whole = times(group[0]) or seconds(group) <= fair
         units += [group] if whole else [[job] for job in group]
     loads: list[list[Job]] = [[] for _ in range(count)]
-    for unit in sorted(units, key=_seconds, reverse=True):
-        min(loads, key=_seconds).extend(unit)
+    for unit in sorted(units, key=seconds, reverse=True):
+        min(loads, key=seconds).extend(unit)
     place = {id(job): i for i, load in enumerate(loads) for job in load}
     return [tuple(job for job in jobs if place[id(job)] == i) for i in range(count)]
 
@@ -74,5 +74,6 @@ def _place(job: Job) -> object:
     return place if times(job) else (*place, trial.seed)
 
 
-def _seconds(jobs: Sequence[Job]) -> float:
-    return sum(j.seconds for j in jobs)
+def seconds(jobs: Sequence[Job]) -> float:
+    """A guess at their time one after the other, with the launches that they may ask for."""
+    return sum(j.seconds + j.ahead_s for j in jobs)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from polybench.errors import UsageError, first_line
 from polybench.files import inside
-from polybench.plan.shard import parts, times
+from polybench.plan.shard import parts, seconds, times
 from polybench.run.merge import adopt
 from polybench.run.session import Session, resume
 from polybench.trial import Job
@@ -144,8 +144,7 @@ def _executor(folder: Path, todo: Sequence[Job], order: Order) -> submitit.AutoE
         import submitit
     except ImportError:
         raise UsageError("--cluster needs submitit: pip install 'torch-polybench[cluster]'") from None
-    longest = max(sum(j.seconds for j in part) for part in parts(todo, order.jobs))
-    options: dict[str, Any] = {"name": "polybench", "timeout_min": _START_MIN + math.ceil(_SPARE * longest / 60)}
+    options: dict[str, Any] = {"name": "polybench", "timeout_min": minutes(parts(todo, order.jobs))}
     if any(map(times, todo)):
         options["slurm_exclusive"] = True  # others on the node would spoil times
     try:
@@ -154,6 +153,11 @@ def _executor(folder: Path, todo: Sequence[Job], order: Order) -> submitit.AutoE
     except Exception as problem:  # submitit asserts, and raises names and values, about what it is given
         raise UsageError(f"--cluster {order.executor}: {first_line(problem)}") from None
     return executor
+
+
+def minutes(divided: Iterable[Sequence[Job]]) -> int:
+    """How long a cluster job may take, whichever of these parts it does."""
+    return _START_MIN + math.ceil(_SPARE * max(map(seconds, divided)) / 60)
 
 
 def _typed(value: str) -> Any:

@@ -65,6 +65,12 @@ def test_options_are_typed_as_submitit_wants_them() -> None:
     cluster.check(order, JOBS)
 
 
+def test_a_cluster_job_has_time_for_the_launches_that_follow_from_its_own() -> None:
+    most = {"pilot": 5, "launches": 1000, "budget_s": 36000.0}
+    further = plan(suite(benchmarks=[{"name": "speed", "kind": "speed", "protocol": most}]), "cpu")
+    assert 60 * cluster.minutes([further.jobs]) > further.seconds(1) > 100 * sum(j.seconds for j in further.jobs)
+
+
 def test_what_cannot_be_sent_in_is_one_sentence() -> None:
     for executor, options, jobs, words in [
         ("pbs", (), JOBS, "say slurm, or local"),
