@@ -54,10 +54,11 @@ def settled(launches: Launches, control: Launches, rules: Rules) -> bool:
 
     They are not when the verdict stands (beyond the margin that equal code raised, or within the one that was asked
     for) and the interval is as narrow as wanted; when it is so narrow that the ratio lies at the margin itself; and
-    when equal code differs by more than the margin, for then there is no verdict.
+    when equal code differs by more than the margin, for then there is no verdict. One launch settles nothing, since
+    it does not say how launches differ.
     """
     now, early = of_launches(launches), of_launches(launches, CONFIDENCE_EARLY)
-    if not now.known:
+    if sum(map(bool, launches)) < 2 or not now.known:
         return False
     least = math.log1p(rules.margin)
     if now.half_width <= least / FINE:

@@ -55,6 +55,13 @@ def test_what_is_decided_goes_on_until_it_is_as_narrow_as_wanted() -> None:
     assert settled(launches(1.5, 0.01, 7), control, Rules(5, 60, 0.03, half_width=0.02))
 
 
+def test_one_launch_settles_nothing_however_narrow_its_blocks_make_it() -> None:
+    far, near = [[1.5] * 30], [[0.0] * 30]
+    assert not settled(far, near, RULES)
+    assert not settled(near, near, RULES)
+    assert settled(far * 2, near * 2, RULES)
+
+
 def test_an_early_end_needs_more_than_the_interval_that_is_shown() -> None:
     """The last look is left with about all of its confidence."""
     ratio = launches(0.09, 0.03, 5)

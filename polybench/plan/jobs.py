@@ -81,9 +81,13 @@ def plan(suite: Suite, device: str, pattern: str | None = None, records: Sequenc
 
 
 def _of_later_seeds(suite: Suite, made: Plan) -> Iterable[Trial]:
-    """Tuning trials that may follow, so that names do not change when they do."""
-    tunes = {b.name + TUNING: b.tune.seeds for b in suite.benchmarks if b.tune}
-    return (replace(t, seed=seed) for t in made.trials for seed in tunes.get(t.benchmark, ()))
+    """Tuning trials and launches that may follow, so that names do not change when they do."""
+    later = {b.name + TUNING: b.tune.seeds for b in suite.benchmarks if b.tune}
+    for benchmark in suite.benchmarks:
+        kind = kind_of(benchmark.kind)
+        if kind.decides and (rules := _protocol(kind, benchmark, suite).rules):
+            later[benchmark.name] = [rules.most - 1]
+    return (replace(t, seed=seed) for t in made.trials for seed in later.get(t.benchmark, ()))
 
 
 def unfolds(suite: Suite) -> bool:

@@ -61,7 +61,7 @@ class Launching:
             took = median(max(r.duration_s for r in launch) for launch in there)
             spent += took * len(there)
             arms = self._open(place, arms, look)
-            affordable = min(following - look, int((self.rules.budget_s - spent) / max(took, 1e-9)))
+            affordable = int(min(following - look, (self.rules.budget_s - spent) / max(took, 1e-9)))
             if not arms or affordable < 1:
                 return
             yield look + affordable, arms

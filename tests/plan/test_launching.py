@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from builders import suite
 
+from polybench.launches import Rules
 from polybench.plan.jobs import Plan, plan
+from polybench.plan.launching import Launching
 from polybench.plan.suite import Suite
 from polybench.record import Measurement, Record, Status
 from polybench.trial import Job, Trial
@@ -127,6 +129,25 @@ def test_a_filter_goes_on_with_what_it_chose() -> None:
     further = plan(of, "cpu", "sp/polynorm*", records)
     assert {t.cell.activation for t in further.trials} == {"swiglu", "polynorm"}
     assert max(t.seed for t in further.trials) > 4
+
+
+def test_names_stay_where_the_pilot_is_one_launch_and_a_filter_with_one_goes_on() -> None:
+    of = suite_of(pilot=1)
+    whole, chosen = plan(of, "cpu"), "sp/polynorm/checkpoint/tokens=64"
+    records = [r for j in plan(of, "cpu", chosen).jobs for r in carried_out(j)]
+    further = plan(of, "cpu", chosen, records)
+    assert {r.trial.seed for r in records} == {0}
+    assert max(t.seed for t in further.trials) > 0
+    assert further.labels == whole.labels == plan(of, "cpu", records=all_of(of)).labels
+
+
+def test_without_a_budget_launches_go_on_to_the_last() -> None:
+    """Rules that a kind of a package makes need not have one."""
+    of = suite_of(half_width=1e-6)
+    trials = plan(of, "cpu").jobs[0].trials
+    records = [r for r in all_of(of) if r.trial.cell in {t.cell for t in trials}]
+    known = Launching(Rules(5, 40, 0.03, 1e-6), "total_time", "swiglu", records)
+    assert known.ends(trials) == 40
 
 
 def test_the_time_that_is_told_holds_what_may_follow() -> None:
