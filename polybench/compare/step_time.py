@@ -33,7 +33,7 @@ _TRAINING_THREADS = 1  # on a CPU, where several trainings share it
 
 
 def with_throughput(run: Run) -> Run:
-    """The run with tokens a second beside every step time, block by block."""
+    """The run with tokens a second beside every step time, block by block; beside none of 0, which no clock says."""
     records = tuple(map(_with_throughput, run.records))
     kinds = {r.trial.cell.kind for r in records if r.get(STEP_RATE.name)}
     if not kinds:
@@ -43,9 +43,9 @@ def with_throughput(run: Run) -> Run:
 
 def _with_throughput(record: Record) -> Record:
     step, tokens = record.get(STEP.name), dict(record.trial.cell.axes).get("tokens")
-    if step is None or not tokens:
+    if step is None or not isinstance(tokens, int) or not all(seconds > 0 for seconds in step.values):
         return record
-    rates = Measurement(STEP_RATE.name, tuple(int(tokens) / seconds for seconds in step.values))
+    rates = Measurement(STEP_RATE.name, tuple(tokens / seconds for seconds in step.values))
     return replace(record, measurements=(*record.measurements, rates))
 
 
@@ -80,14 +80,14 @@ class Clocks:
 
 
 class StepTimes:
-    """Every such place of a run, to be found by a training that took the same steps."""
+    """Every such place of a run `with_throughput`, to be found by a training that took the same steps."""
 
     def __init__(self, run: Run):
         self._reference, self._processes = run.suite.reference, run.suite.processes
         self._heaps = {b.name: b.protocol.get("heap", "warm") for b in run.suite.benchmarks}
         timed: dict[tuple[str, Cell], list[Record]] = defaultdict(list)
         for record in run.records:
-            if record.get(STEP.name) and not record.trial.control:
+            if record.status is Status.OK and record.get(STEP_RATE.name) and not record.trial.control:
                 timed[record.trial.benchmark, record.trial.cell].append(record)
         places = by_place(Point(name, cell, tuple(records)) for (name, cell), records in timed.items())
         names = [b.name for b in run.suite.benchmarks]

@@ -62,6 +62,20 @@ def fits(trained: list[Record], timed: list[Record], **changes: Any) -> bool:
     return any(r.get("stepped_time") for r in one.records)
 
 
+def test_a_step_of_no_time_gives_no_rate_and_harms_nobody() -> None:
+    def stopped(record: Record) -> Record:
+        return replace(record, measurements=tuple(
+            replace(m, values=(0.0,) * len(m.values)) if m.metric == "step_time" else m for m in record.measurements
+        ))  # fmt: skip
+
+    first, every = ([stopped(r) if r.trial.seed in of else r for r in steps()] for of in ({0}, {0, 1, 2}))
+    derived = with_derived(run([*first, *trainings()]))
+    rated = {r.trial.seed for r in derived.records if r.get("step_throughput")}
+    assert rated == {1, 2} and any(r.get("stepped_time") for r in derived.records)
+    assert not fits(trainings(), every)
+    assert section(overview, run([*every, *trainings()])).tables == section(overview, run(trainings())).tables
+
+
 def test_where_a_decoder_fits_its_steps_are_the_time_of_the_trainings() -> None:
     one = run([*steps(), *trainings()])
     derived = with_derived(one)
