@@ -50,6 +50,17 @@ class Comparison(OfPoint):
     alone: Outcome = "none"
 
 
+def standing(c: Comparison) -> float:
+    """What says who is first of a place: of times the ratio to the reference, else the value.
+
+    An activation that was settled early was timed in fewer launches than others, so medians need not be of like ones.
+    """
+    value = c.value or 0.0
+    if c.metric.varies_with != "sample" or not c.reference:
+        return value
+    return c.change.value if c.change else value / c.reference
+
+
 def corrected(alone: Sequence[Comparison]) -> list[Comparison]:
     """The comparisons with their corrected p values; what does not survive the correction is not resolved."""
     families: dict[tuple[str, str, Cell | None], list[int]] = defaultdict(list)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from polybench.compare.comparison import Comparison, Outcome, of_losses
+from polybench.compare.comparison import Comparison, Outcome, of_losses, standing
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.derive import reading
 from polybench.compare.points import Point, by_place, by_trainings, matches, typical
@@ -89,7 +89,8 @@ def _winner(group: Sequence[Point], metric: Metric, comparisons: Comparisons) ->
     # A mean over the seeds that survived flatters who lost some, so that one cannot win; a count is what it is.
     exact = metric.varies_with == "nothing"
     sound = [p for p in group if exact or not p.trouble()] or group
-    best = min(sound, key=lambda p: sign * (typical(p, metric) or 0.0))
+    compared = comparisons.to_reference(metric.name)
+    best = min(sound, key=lambda p: sign * (standing(compared[p]) if p in compared else typical(p, metric) or 0.0))
     beside = [p for p in group if p is not best]
     others = [c for p in beside if (c := comparisons.against(best.cell.activation, metric.name).get(p))]
     # Who is best was seen first, so of losses every pair of the cell counts as tested.

@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from polybench.compare.comparison import Comparison, of_losses
+from polybench.compare.comparison import Comparison, of_losses, standing
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import Point, by_place
 from polybench.document import Column, Entry, Table
@@ -99,7 +99,7 @@ def _best(comparisons: Sequence[Comparison]) -> set[Point]:
         if len(group) < 2:
             continue
         sign = -1 if group[0].metric.better == "higher" else 1
-        first, second = sorted(group, key=lambda c: sign * (c.value or 0.0))[:2]
+        first, second = sorted(group, key=lambda c: sign * standing(c))[:2]
         if first.metric.varies_with == "nothing":
             apart = first.value != second.value
         else:
