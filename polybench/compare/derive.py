@@ -9,17 +9,17 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Self
 
 from polybench.compare.points import Group, machines
-from polybench.compare.step_time import STEPPED, Clocks, StepTimes, Timed, with_throughput
+from polybench.compare.step_time import STEPPED, Clocks, StepTimes, Timed, tokens_a_step, with_throughput
 from polybench.measure.kinds.pretrain import FINISHED_CURVE, FINISHED_TIME, OTHER_LOSSES, TRAIN_TIME, VAL_CURVE
 from polybench.measure.training_axes import corpora_of
 from polybench.measure.training_metrics import DERIVED, EQUAL_FLOPS, EQUAL_TIME, FLOPS, STEPS_TO, TIME_TO, TOKENS_TO
 from polybench.metric import Metric
 from polybench.record import Measurement, Record, Status
 from polybench.run.store import Run
-from polybench.trial import Cell
 
 NAMED = "loss on "  # how the name of such a metric begins
 
@@ -125,9 +125,11 @@ class Finished(OneSchedule):
 
 
 def has_finished(record: Record) -> bool:
-    """Whether it holds trainings of several lengths that were each finished."""
+    """Whether it holds trainings of several lengths that were each finished, the shorter ones first."""
     curve, times = record.get(FINISHED_CURVE.name), record.get(FINISHED_TIME.name)
-    return bool(curve and times and len(curve.values) > 1 and min(times.values) > 0)
+    if not (curve and curve.steps and times and len(times.values) == len(curve.steps) > 1):
+        return False
+    return all(a < b for a, b in pairwise((0, *curve.steps))) and all(seconds > 0 for seconds in times.values)
 
 
 def reading(metric: Metric, records: Iterable[Record]) -> str:
@@ -145,14 +147,6 @@ def _extended(run: Run, added: Mapping[str, Sequence[Measurement]], metrics: Map
     kinds = dict.fromkeys([*run.derived, *metrics])
     derived = {kind: (*run.derived.get(kind, ()), *metrics.get(kind, ())) for kind in kinds}
     return replace(run, records=records, derived=derived)
-
-
-def tokens_a_step(cell: Cell) -> int:
-    """Tokens of one optimizer step, 0 for a kind that has no batches of sequences."""
-    axes = dict(cell.axes)
-    if not {"batch", "seq_len"} <= set(axes):
-        return 0
-    return int(axes["batch"]) * int(axes["seq_len"])
 
 
 def tokens_at_looks(record: Record) -> tuple[float, ...]:

@@ -32,6 +32,12 @@ _ONE_PASS = {"accumulate": 1, "recompute": False}  # of a training whose step is
 _TRAINING_THREADS = 1  # on a CPU, where several trainings share it
 
 
+def tokens_a_step(cell: Cell) -> int:
+    """Tokens of one optimizer step, 0 for a kind that has no batches of sequences."""
+    batch, length = map(dict(cell.axes).get, ("batch", "seq_len"))
+    return batch * length if isinstance(batch, int) and isinstance(length, int) else 0
+
+
 def with_throughput(run: Run) -> Run:
     """The run with tokens a second beside every step time, block by block; beside none of 0, which no clock says."""
     records = tuple(map(_with_throughput, run.records))
@@ -140,7 +146,7 @@ def _same_step(training: Cell, step: Cell) -> bool:
         (training.backend, training.device, training.dtype) == (step.backend, step.device, step.dtype)
         and shape == timed.shape
         and all(axes[name] == getattr(timed, name) for name in _ALIKE)
-        and int(axes["batch"]) * int(axes["seq_len"]) == timed.tokens
+        and tokens_a_step(training) == timed.tokens
         and (step.device != "cpu" or dict(step.axes).get("threads") == _TRAINING_THREADS)
     )
 

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from polybench.compare.comparison import Comparison
 from polybench.compare.comparisons import Comparisons
-from polybench.compare.derive import tokens_a_step
 from polybench.compare.points import Group, Point, by_place, machines, of_seeds
-from polybench.compare.step_time import Timed
+from polybench.compare.step_time import Timed, tokens_a_step
 from polybench.document import Figure, Series
 from polybench.measure.kinds.pretrain import THROUGHPUT
 from polybench.measure.speed_metrics import STEP, TOTAL

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from builders import across, exact, record, run
+from builders import across, exact, record, run, suite
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polybench.compare import derive
+from polybench.compare.step_time import tokens_a_step
 from polybench.record import Measurement, Record
 
 LAWS = settings(max_examples=80, deadline=None, derandomize=True, database=None)
@@ -84,8 +85,21 @@ def test_a_batch_is_all_of_a_step_however_many_micro_batches_it_has() -> None:
     plain = record("pretrain", "relu", {"val_curve": [3.0, 2.0]}, steps=[0, 5], batch=2, seq_len=8, d_model=8)
     cell = plain.trial.cell
     parted = replace(cell, axes=(*cell.axes, ("accumulate", 2)))
-    assert derive.tokens_a_step(cell) == derive.tokens_a_step(parted) == 16
+    assert tokens_a_step(cell) == tokens_a_step(parted) == 16
     assert derive.tokens_at_looks(plain) == (0, 80)
+    # As a run may say that comes from anybody.
+    for wrong in ("", 1.7e308):
+        assert tokens_a_step(replace(cell, axes=(("batch", 2), ("seq_len", wrong)))) == 0
+
+
+@pytest.mark.parametrize("steps", [(0, 4), (4, 4), (4, 2), None])
+def test_finished_trainings_that_are_none_are_read_along_one_schedule(steps: tuple[int, ...] | None) -> None:
+    plain = record("pretrain", "relu", {"val_curve": [3.0, 2.0], "train_time": [1.0, 2.0]}, steps=[2, 4], batch=2)
+    ends = (Measurement("finished_curve", (2.5, 2.0), steps), Measurement("finished_time", (1.0, 2.0), steps))
+    one = replace(plain, measurements=(*plain.measurements, *ends))
+    assert not derive.has_finished(one)
+    (known,) = derive.with_derived(run([one], suite(reference="relu"))).records
+    assert known.get("time_to_reference")
 
 
 def test_losses_on_further_corpora_are_compared_under_their_names() -> None:
