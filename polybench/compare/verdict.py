@@ -130,6 +130,8 @@ def _times(pair: Pair, old: Point, new: Point, tolerance: float) -> _Decision:
     before, after = _normalised(old, metric.name), _normalised(new, metric.name)
     if not before or not after:
         return _Decision("not comparable", "no yardstick was measured in the same blocks")
+    if min(len(before), len(after)) < 2:
+        return _Decision("inconclusive", "one launch does not say how launches differ")
     limit = math.log1p(tolerance)
     both = [grid.noise(p, metric.name) for grid, p in zip(pair.grids, (old, new), strict=True)]
     noises = [noise for noise in both if noise]

@@ -241,6 +241,16 @@ def test_times_without_a_yardstick_are_not_comparable() -> None:
     assert exit_code(between(gated(bare, rules), gated(bare, rules)))[0] == 4
 
 
+def test_a_single_launch_in_either_run_decides_nothing_of_times() -> None:
+    rules = [{"metric": "total_time", "tolerance": 0.05}]
+    three, one = (gated(times({"swiglu": 1.0, "relu": 0.5}, launches=n), rules) for n in (3, 1))
+    slower = gated(times({"swiglu": 1.0, "relu": 1.0}, launches=1), rules)
+    for base, other in ((three, slower), (one, slower), (one, three), (one, one)):
+        verdicts = between(base, other)
+        assert {v.outcome for v in verdicts} == {"inconclusive"}
+        assert {v.reason for v in verdicts} == {"one launch does not say how launches differ"}
+
+
 def test_times_taken_with_another_heap_are_not_comparable() -> None:
     rules = [{"metric": "total_time", "tolerance": 0.1}]
 
