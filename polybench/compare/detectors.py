@@ -34,10 +34,6 @@ class Copies:
     others: Mapping[float, Launches]
     seconds: Sequence[float]
 
-    @property
-    def slowdowns(self) -> tuple[float, ...]:
-        return tuple(sorted(f for f in self.others if f != EQUAL))
-
 
 @dataclass(frozen=True)
 class Ruling:
