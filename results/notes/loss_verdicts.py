@@ -28,7 +28,9 @@ from polybench.stats import ALPHA, t_quantile, t_test
 
 PUBLISHED = Path(__file__).parent.parent / "published"
 SD, MARGIN, ROUNDS, MOST = 0.006, 0.01, 3, 300
-BLANK = next(c for c in Comparisons.of(load(PUBLISHED / "pretrain-cpu-0.9m")).to_reference(VAL_LOSS.name).values() if c.p)
+BLANK = next(
+    c for c in Comparisons.of(load(PUBLISHED / "pretrain-cpu-0.9m")).to_reference(VAL_LOSS.name).values() if c.p
+)
 
 Differences = Sequence[Mapping[int, float]]  # by seed, of every activation
 Word = tuple[str, int | None]  # a verdict, and how many more seeds it advises

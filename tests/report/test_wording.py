@@ -1,0 +1,15 @@
+"""Words that tables share."""
+
+from __future__ import annotations
+
+from polybench.report.wording import FEW_ROWS, remedies
+
+
+def test_a_remedy_is_said_once_and_loses_nobody() -> None:
+    many = [(f"a{i}", "2 more seeds") for i in range(FEW_ROWS + 1)]
+    (said,) = remedies({"ulp": many, "error": many[:1] + many})
+    assert said == "ulp, error are not resolved; this would settle it: 2 more seeds (each row)."
+    first, second = remedies({"time": [*many, ("b", "1 more seed")], "rate": [("c", "3 more launches")]})
+    assert all(f"a{i}" in first for i in range(FEW_ROWS + 1)) and "1 more seed (b)" in first
+    assert second == "rate is not resolved; this would settle it: 3 more launches (c)."
+    assert remedies({}) == []
