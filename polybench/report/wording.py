@@ -139,12 +139,18 @@ def change_entry(comparison: Comparison, reference: str) -> Entry:
 def show(change: Estimate, signed: bool = False) -> str:
     """`1.31 [1.29, 1.34]`, rounded to what the interval supports; an exact ratio has no interval."""
     if change.low == change.high:
-        return _number(change.value, 3, signed)
+        return _exact(change.value, 0.0 if signed else 1.0, signed)
     if not change.known:
         return f"{_number(change.value, 2, signed)} [no interval, n {change.n}]"
     places = places_for(change.half_width)
     value, low, high = (_number(x, places, signed) for x in (change.value, change.low, change.high))
     return f"{value} [{low}, {high}]"
+
+
+def _exact(value: float, equal: float, signed: bool) -> str:
+    """To three places, or as many as it takes to tell it from what stands for equal: no 1.000 is called worse."""
+    places = next((n for n in range(3, 9) if value == equal or round(value, n) != equal), 3)
+    return _number(value, places, signed)
 
 
 def _number(value: float, places: int, signed: bool) -> str:

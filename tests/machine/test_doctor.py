@@ -161,7 +161,7 @@ def test_the_last_line_names_every_reason() -> None:
 
 
 def test_the_launches_asked_for_do_resolve_the_margin() -> None:
-    """Simulated: intervals of a run of so many launches are as narrow as was promised, those of a third of them wider."""
+    """Simulated: so many launches give an interval as narrow as promised, a third of them a wider one."""
     random_ = random.Random(3)
 
     def half_width(jitter: float, launches: int) -> float:

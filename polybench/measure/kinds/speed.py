@@ -168,7 +168,7 @@ def _wake(trials: Sequence[Trial], axes: SpeedAxes) -> None:
     decides=TOTAL.name,
 )
 def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> Iterator[tuple[int, Item]]:
-    """Forward and backward time of one launch, interleaved in shuffled blocks.
+    """Seconds of forward and backward, and of a decoder's training step, in shuffled rounds.
 
     Whatever computes something else than its formula is a failed trial and has no time. It is looked at before, by
     `_prepare` or here, and after; where launches are copies of one process, after the first of them.
