@@ -17,6 +17,7 @@ from polybench.stats import Estimate, of_launches
 Key = TypeVar("Key")
 Launches = Sequence[Sequence[float]]  # log-ratios to the reference block by block, a list a launch
 
+PILOT, MOST, BLOCKS = 5, 60, 10  # launches at first and at most, and rounds in each, if a suite says nothing else
 CONFIDENCE_EARLY = 0.998  # of an interval that ends a comparison before its last launch
 FINE = 3.0  # an interval whose half is this part of the margin is narrow enough, wherever it lies
 

@@ -131,4 +131,6 @@ def _shown(value: Scalar) -> str:
 
 
 def _time(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
+    """In the unit that leaves a number one can picture."""
+    told = ((7200, 3600, ".1f", "h"), (100, 60, ".1f", "min"), (0, 1, ".0f", "s"))
+    return next(f"{seconds / of:{form}} {unit}" for least, of, form, unit in told if seconds >= least)

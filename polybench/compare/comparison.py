@@ -136,12 +136,12 @@ def _of_times(
     if outcome == "unstable":
         return replace(shown, note="the second copy of the reference differs from the first")
     if len(launches) < 2:
-        return replace(shown, settle="one launch does not say how launches differ")
+        return replace(shown, settle="more launches, since one does not say how launches differ")
     p = p_beyond(lambda confidence: of_launches(launches, confidence, excess), limit)
     if outcome == "unresolved":
         hidden = abs(log_ratio.value) < limit and limit > least * 1.001
         below = f"what is below {exp(limit) - 1:.1%}" if limit < math.log(10) else "any difference that matters"
-        told = f"the A/A copy hides {below}; more launches or a quieter machine"
+        told = f"more launches or a quieter machine, since the A/A copy hides {below}"
         return replace(shown, p=p, settle=told if hidden else _more(launches, limit, seconds))
     return replace(shown, p=p)
 
@@ -167,7 +167,7 @@ def judge_times(
 def _more(launches: list[list[float]], limit: float, seconds: float) -> str:
     more = more_launches(launches, limit)
     if more is None:
-        return "no number of launches worth measuring"
+        return "no number of launches worth measuring, since the ratio lies at the margin"
     return f"about {more} more launch{'es' if more > 1 else ''}, {round(more * seconds) or 1} s"
 
 
@@ -207,7 +207,7 @@ def _of_rates(blank: Comparison, log_ratios: list[float], limit: float) -> Compa
     outcome = decide(estimate, limit, blank.metric)
     shown = replace(blank, change=estimate.map(exp), outcome=outcome)
     if not estimate.known:
-        return replace(shown, settle="needs 2 more seeds at least")
+        return replace(shown, settle="2 more seeds at least")
     tested = blank.metric.better != "neither"
     return replace(shown, p=p_beyond(lambda confidence: paired(log_ratios, confidence), limit) if tested else None)
 

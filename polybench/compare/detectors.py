@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from polybench.compare.comparison import judge_times
-from polybench.launches import Rules, used
-from polybench.measure.kinds.speed import SpeedProtocol
+from polybench.launches import PILOT, Rules, used
 from polybench.measure.speed_metrics import TOTAL
 from polybench.stats import of_launches
 from polybench.trial import Cell
 
 Launches = Sequence[Sequence[float]]  # seconds, block by block, a list a launch
 EQUAL = 1.0  # the factor of the copy that is not slowed
-_PILOT = SpeedProtocol.model_validate({}).pilot
 _MARGINS = (0.03, 0.10)  # that rules are asked for: ours by default, and what the others are documented with
 
 
@@ -62,7 +60,7 @@ _OUTCOMES = {"better": "faster", "worse": "slower", "unresolved": "inconclusive"
 def ours(copies: Copies, other: Launches, margin: float) -> Ruling:
     """The verdict of polybench on as many of the launches as it would have taken."""
     mine, control = log_ratios(copies.base, other), log_ratios(copies.base, copies.control)
-    rules = Rules(min(_PILOT, len(mine)), len(mine), margin)
+    rules = Rules(min(PILOT, len(mine)), len(mine), margin)
     (count,) = used({EQUAL: mine}, control, rules).values()
     equal = of_launches(control[:count])
     outcome = judge_times(mine[:count], math.log1p(margin), equal, TOTAL, None)[2]

@@ -15,6 +15,7 @@ from polybench.errors import NothingMeasured, RegistryError, UsageError
 from polybench.kind import Protocol, kind_of
 from polybench.machine.environment import differences as fingerprint_differences
 from polybench.metric import Metric
+from polybench.plan.labels import Labels
 from polybench.plan.suite import Rule
 from polybench.run import session
 from polybench.run.store import Run
@@ -53,14 +54,15 @@ def _pairs(before: Comparisons, after: Comparisons, rule: Rule) -> list[Pair]:
     shared = fingerprint_differences(before.run.environment, after.run.environment)
     shared += [f"{one.run.name} was resumed after changes" for one in (after, before) if one.run.header.get("forced")]
     versions = {(benchmark, replace(cell, version=0)): cell.version for benchmark, cell in new}
-    pairs = []
+    names, pairs = Labels.of(r.trial for one in (before, after) for r in one.run.records), []
     for key in dict.fromkeys([*old, *new]):
         benchmark, cell = key
         metric = _metric(before, after, cell.kind, rule.metric)
         if metric and any(p is not None and matches(p, rule.where) for p in (old.get(key), new.get(key))):
             differences = [*shared, *protocol_differences(*grids, benchmark)]
             bumped = versions.get((benchmark, replace(cell, version=0)))
-            pairs.append(Pair(metric, old.get(key), new.get(key), grids, differences, bumped))
+            label = next(names.of_cell(r.trial) for p in (new.get(key), old.get(key)) if p for r in p.records)
+            pairs.append(Pair(metric, label, old.get(key), new.get(key), grids, differences, bumped))
     return pairs
 
 

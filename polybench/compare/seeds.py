@@ -31,7 +31,7 @@ def told(differences: Mapping[int, float], looks: Looks, margin: float, tests: i
     values, look = list(differences.values()), look_of(differences, looks)
     change = paired(values)
     if len(values) < 2:
-        return Told(change, 1.0, 1.0, "needs 2 more seeds at least")
+        return Told(change, 1.0, 1.0, "2 more seeds at least")
     within = margin > 0 and -margin <= change.low and change.high <= margin
     p = over_looks(t_test(values), look)
     same_p = over_looks(t_within(values, margin), look) if within else 1.0

@@ -82,7 +82,7 @@ def conclusion(found: Sequence[Judged]) -> tuple[bool, str]:
     alarms, count = share(found, OURS, EQUAL)
     low, high = clopper_pearson(alarms, count)
     levels = ", ".join(f"{n} {level}" for level, n in Counter(j.level for j in found).items())
-    reason = f"{alarms} false alarms in {count} cells ({levels}): at most {high:.1%} of cells (95 % bound)"
+    reason = f"{alarms} false alarms in {count} cells ({levels}), so in at most {high:.1%} of cells (95% bound)"
     most = max(f for j in found for f in j.copies.others)
     power = clopper_pearson(*share(found, OURS, most))[1]
     if power <= LEAST_POWER:

@@ -42,21 +42,18 @@ class Verdict:
 class Pair:
     """One metric of one cell, in the baseline and in the run, of which one may lack it.
 
-    `grids` are those of both; `differences` say what makes times of the two incomparable; `bumped` is the
-    version of the run's cell where that is all that sets it apart from the baseline's.
+    `label` is what the cell is called beside all others of both runs. `grids` are those of both; `differences` say
+    what makes times of the two incomparable; `bumped` is the version of the run's cell where that is all that sets it
+    apart from the baseline's.
     """
 
     metric: Metric
+    label: str
     old: Point | None
     new: Point | None
     grids: tuple[Grid, Grid]
     differences: Sequence[str] = ()
     bumped: int | None = None
-
-    @property
-    def label(self) -> str:
-        some = self.new or self.old
-        return _label(some) if some else ""
 
     @property
     def was(self) -> float | None:
@@ -213,9 +210,3 @@ def _lost_seeds(old: Point, new: Point) -> bool:
     """Whether a seed that the baseline finished did not finish now."""
     finished = {r.trial.seed for r in old.ok()}
     return any(r.trial.seed in finished and r.status is not Status.OK for r in new.records)
-
-
-def _label(point: Point) -> str:
-    cell = point.cell
-    axes = ",".join(f"{k}={v}" for k, v in cell.axes)
-    return f"{point.benchmark}/{cell.activation}/{cell.backend}/{cell.dtype}/{axes}"

@@ -10,11 +10,13 @@ import math
 from collections.abc import Iterator
 from statistics import NormalDist
 
+from polybench.launches import BLOCKS, MOST, PILOT
 from polybench.machine.diagnosis import Symptom, worst
 from polybench.machine.doctor_gpu import graphics
 from polybench.machine.environment import GIB, room
 from polybench.machine.hardware import UNKNOWN, ranges
 from polybench.machine.survey import Survey
+from polybench.stats import CONFIDENCE_TIME
 
 FREE_CORES = 0.75  # less than this left by others and a timed thread waits for its turn
 BUSY_CORES = 0.25  # less than this of others' work is the usual hum of a system
@@ -28,8 +30,6 @@ GAP = 10e-3  # seconds in which the clock was not read though we read it all the
 CLOCK = 1e-6  # seconds, of step or cost: a sample of a millisecond is then read to 1e-3
 
 MARGIN = 0.03  # least margin of a verdict
-LAUNCHES, FEW, MANY = 3, 20, 160  # launches, and the first and last number of blocks at which a run may stop
-_CONFIDENCE = 0.98
 # Interquartile range of a normal distribution, and the standard error of its median over that of its mean.
 _IQR, _MEDIAN = 2 * NormalDist().inv_cdf(0.75), math.sqrt(math.pi / 2)
 
@@ -39,14 +39,25 @@ def findings(seen: Survey) -> tuple[Symptom, ...]:
     return (*_processor(seen), *_disturbances(seen), *_memory(seen), *_clocks(seen), *graphics(seen), *_software(seen))
 
 
-def blocks_for(jitter: float) -> int:
-    """Blocks a launch until an interval over three launches is as narrow as the margin.
+def launches_for(jitter: float) -> int | None:
+    """Launches until an interval is as narrow as the margin; None where as many as a run makes do not suffice.
 
-    `jitter` is the interquartile range of the log-ratio of two arms in a block, taken as normal; the median over
-    blocks and the mean over launches are what `stats.of_launches` takes.
+    `jitter` is the interquartile range of the log-ratio of two arms in a round, taken as normal; the median over
+    rounds and Student's t over launches are what `stats.of_launches` takes. How launches themselves differ is not
+    seen in a few seconds of one process.
     """
-    standard_error = _MEDIAN * jitter / _IQR / math.sqrt(LAUNCHES)
-    return math.ceil((NormalDist().inv_cdf((1 + _CONFIDENCE) / 2) * standard_error / MARGIN) ** 2)
+    of_one = _MEDIAN * jitter / _IQR / math.sqrt(BLOCKS)
+    narrow = (n for n in range(PILOT, MOST + 1) if _student(n - 1) * of_one / math.sqrt(n) <= MARGIN)
+    return next(narrow, None)
+
+
+def _student(degrees: int) -> float:
+    """Quantile of Student's t by two terms of its expansion about the normal one, low by 4 % of four degrees.
+
+    The exact one would load scipy. Source: Abramowitz and Stegun, 26.7.5.
+    """
+    z = NormalDist().inv_cdf((1 + CONFIDENCE_TIME) / 2)
+    return z + (z**3 + z) / (4 * degrees) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
 
 
 def _processor(seen: Survey) -> Iterator[Symptom]:
@@ -77,7 +88,7 @@ def _processor(seen: Survey) -> Iterator[Symptom]:
     yield worst(
         "governor",
         [
-            (here.governor == UNKNOWN, "note", hidden, "Ask whoever runs the host; ratios inside a block still hold."),
+            (here.governor == UNKNOWN, "note", hidden, "Ask whoever runs the host; ratios inside a round still hold."),
             (
                 here.governor != "performance",
                 "note",
@@ -209,8 +220,8 @@ def _clocks(seen: Survey) -> Iterator[Symptom]:
         sentence,
     )
     for topic, cpu in (("arithmetic", now.arithmetic_cpu), ("copying", now.copy_cpu)):
-        need = blocks_for(cpu.jitter)
-        enough = f"about {need} block{'s' * (need > 1)} x {LAUNCHES} launches tell {MARGIN:.0%} apart"
+        need = launches_for(cpu.jitter)
+        enough = f"{need or f'more than {MOST}'} launches of {BLOCKS} rounds would tell {MARGIN:.0%} apart"
         sentence = (
             f"CPU time of neighbours differs by {cpu.jitter:.1%}, {enough}; it drifted by {cpu.drift:.1%}, "
             f"the worst took {cpu.worst:.1f} times the median"
@@ -218,9 +229,9 @@ def _clocks(seen: Survey) -> Iterator[Symptom]:
         yield worst(
             topic,
             [
-                (need > MANY, "unfit", sentence, "Look for other work, shared caches or heat, and measure again."),
-                (need > FEW, "note", sentence, "Expect verdicts to need more blocks."),
-                (cpu.drift > DRIFT, "note", sentence, "Compare only what was measured in the same blocks."),
+                (need is None, "unfit", sentence, "Look for other work, shared caches or heat, and measure again."),
+                (need != PILOT, "note", sentence, "Expect verdicts to need more launches."),
+                (cpu.drift > DRIFT, "note", sentence, "Compare only what was measured in the same rounds."),
             ],
             sentence,
         )

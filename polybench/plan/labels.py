@@ -39,6 +39,10 @@ class Labels:
             parts.append(",".join(axes))
         return "/".join([*parts, *([f"seed={trial.seed}"] if "seed" in kept else [])])
 
+    def of_cell(self, trial: Trial) -> str:
+        """What its repeats are called together."""
+        return Labels({b: kept - {"seed"} for b, kept in self.varying.items()}).of_trial(trial)
+
     def of_job(self, job: Job) -> str:
         """The name of its one trial, or what its trials have in common and how many activations they are of."""
         first = job.trials[0]

@@ -29,7 +29,7 @@ class Varied:
 class Summary:
     """One benchmark of a plan. `named` and `protocol` are what the suite says, `defaults` the axes it leaves alone.
 
-    `then` is what may follow once its losses are known, of which no trial is counted yet.
+    `then` is what may follow once its values are known, of which no trial is counted yet.
     """
 
     benchmark: str
@@ -81,7 +81,7 @@ def _summary(part: Plan, benchmark: Benchmark, slots: int) -> Summary:
         named=tuple({**words, **{k: v for k, v in shared.items() if k in own}}.items()),
         defaults=tuple((k, v) for k, v in shared.items() if k not in own),
         protocol=tuple(benchmark.protocol.items()),
-        then=_then(benchmark.tune) if benchmark.tune and trials[0].benchmark.endswith(TUNING) else "",
+        then=_then(benchmark.tune) if benchmark.tune and trials[0].benchmark.endswith(TUNING) else _further(benchmark),
     )
 
 
@@ -94,6 +94,15 @@ def _then(tune: Tune) -> str:
         else "",
     ]
     return "; ".join(filter(None, parts))
+
+
+def _further(benchmark: Benchmark) -> str:
+    """Of a kind whose launches go on until it is settled."""
+    kind = kind_of(benchmark.kind)
+    rules = kind.protocol(**benchmark.protocol).rules if kind.decides else None
+    if not rules or rules.most <= rules.pilot:
+        return ""
+    return f"further launches of what is not settled, {rules.most} in all, while {rules.budget_s:g} s a cell last"
 
 
 def _fields(trial: Trial) -> dict[str, Scalar]:

@@ -13,7 +13,7 @@ from polybench.corrections import holm_of, resolves
 from polybench.document import Column, Entry, Table
 from polybench.measure.tasks import Score
 from polybench.plan.suite import Suite
-from polybench.report.wording import show, varying_axes
+from polybench.report.wording import remedies, show, varying_axes
 from polybench.stats import ALPHA, CONFIDENCE_SEED, paired
 from polybench.stopping import MOST_SEEDS, more_seeds
 from polybench.trial import Cell, Trial
@@ -83,8 +83,7 @@ def _scores(
             own = values[activation].values()
             row.append(Entry(_number(statistics.fmean(own)), statistics.fmean(own)) if own else Entry("–"))
             row.append(changes.get(activation, Entry("–")))
-        if settle:
-            notes.append(f"{column} is not resolved; this would settle it: {', '.join(settle)}.")
+        notes += remedies({column: settle} if settle else {})
     axes = {"backend": cell.backend, "dtype": cell.dtype, **dict(cell.axes)}
     told = "".join(f", {axis} {axes[axis]}" for axis in varying if axis in axes)
     caption = (
@@ -106,7 +105,7 @@ def _by_seed(group: Sequence[ScoredModel], activation: str, column: str) -> dict
 
 def _changes(
     values: dict[str, dict[int, float]], reference: str, kind: Score, gone: dict[str, str], looks: Looks
-) -> tuple[dict[str, Entry], list[str]]:
+) -> tuple[dict[str, Entry], list[tuple[str, str]]]:
     """Differences to the reference, and how many more seeds would settle those that are not."""
     base = values.get(reference, {})
     pairs = {a: {s: v - base[s] for s, v in own.items() if s in base} for a, own in values.items() if a != reference}
@@ -123,7 +122,7 @@ def _changes(
             outcome = "not resolved"
             more = more_seeds(list(differences.values()), len(pairs), 0.0, look_of(differences, looks) + 1)
             told = "2 more seeds at least" if change.n < 2 else str(more or f"over {MOST_SEEDS} more seeds")
-            settle.append(f"{activation} {told}")
+            settle.append((activation, told))
         else:
             outcome = "" if kind.better == "neither" else _word(change.value > 0, kind.better == "higher")
         entries[activation] = Entry(show(change, signed=True), change.value, change.low, change.high, outcome=outcome)

@@ -19,6 +19,7 @@ from polybench.report.wording import (
     head_columns,
     head_entries,
     name_of,
+    remedies,
     show,
     status_word,
     varying_axes,
@@ -182,11 +183,8 @@ def _notes(comparisons: Comparisons, rows: Sequence[Point], cells: Cells) -> lis
                 f"A/A: a second copy of {name(control)} took {show(ratio.map(math.exp))} times as long as the first."
             )
     notes += [f"{name(c.point)}: {c.note}." for c in every if c.note.startswith(f"{c.metric.name} not reached")]
-    settle: dict[str, list[str]] = defaultdict(list)
+    settle: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for c in every:
         if c.outcome == "unresolved" and c.settle and (c.metric.unit != "s" or c.metric.name == TOTAL.name):
-            settle[c.metric.name].append(f"{name(c.point)} {c.settle}")
-    return [
-        *notes,
-        *(f"{metric} is not resolved; this would settle it: {', '.join(who)}." for metric, who in settle.items()),
-    ]
+            settle[c.metric.name].append((name(c.point), c.settle))
+    return [*notes, *remedies(settle)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from polybench.compare.comparison import Comparison, Outcome
 from polybench.compare.comparisons import Comparisons
@@ -25,6 +25,7 @@ _OUTCOMES_OF_TIME: dict[Outcome, str] = {
     "none": "",
 }
 MINUS = "\u2212"
+FEW_ROWS = 3  # more that need the same are not named one by one
 ABSENT = "–"  # for an axis that plays no part in a cell
 
 
@@ -138,7 +139,7 @@ def change_entry(comparison: Comparison, reference: str) -> Entry:
 def show(change: Estimate, signed: bool = False) -> str:
     """`1.31 [1.29, 1.34]`, rounded to what the interval supports; an exact ratio has no interval."""
     if change.low == change.high:
-        return _number(change.value, 3, signed)
+        return _exact(change.value, 0.0 if signed else 1.0, signed)
     if not change.known:
         return f"{_number(change.value, 2, signed)} [no interval, n {change.n}]"
     places = places_for(change.half_width)
@@ -146,9 +147,31 @@ def show(change: Estimate, signed: bool = False) -> str:
     return f"{value} [{low}, {high}]"
 
 
+def _exact(value: float, equal: float, signed: bool) -> str:
+    """To three places, or as many as it takes to tell it from what stands for equal: no 1.000 is called worse."""
+    places = next((n for n in range(3, 9) if value == equal or round(value, n) != equal), 3)
+    return _number(value, places, signed)
+
+
 def _number(value: float, places: int, signed: bool) -> str:
     text = f"{value:+.{places}f}" if signed else f"{value:.{places}f}"
     return text.replace("-", MINUS)
+
+
+def remedies(settle: Mapping[str, Sequence[tuple[str, str]]]) -> list[str]:
+    """What would settle each metric, of pairs (row, remedy); said once where rows or metrics share it."""
+    said: dict[str, list[str]] = {}
+    for metric, rows in settle.items():
+        shared: dict[str, list[str]] = {}
+        for row, remedy in rows:
+            shared.setdefault(remedy, []).append(row)
+        every = len(shared) == 1 and len(rows) > FEW_ROWS
+        told = [f"{remedy} ({'each row' if every else '; '.join(who)})" for remedy, who in shared.items()]
+        said.setdefault(", ".join(told), []).append(metric)
+    return [
+        f"{', '.join(metrics)} {'are' if len(metrics) > 1 else 'is'} not resolved; this would settle it: {told}."
+        for told, metrics in said.items()
+    ]
 
 
 def name_of(point: Point, varying: Sequence[str] = ()) -> str:

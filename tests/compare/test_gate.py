@@ -54,14 +54,14 @@ def judged(records: list[Record], base: Run = BASE, **environment: Any) -> tuple
 def test_a_run_against_itself_passes_in_every_cell() -> None:
     verdicts, code, reason = judged(everything())
     assert (code, reason) == (0, "gate passed: 6 gated cells")
-    assert len(of(verdicts, "pass")) == 6
+    assert len(of(verdicts, "pass")) == 6 == len({(v.label, v.metric.name) for v in verdicts})
 
 
 def test_one_byte_more_fails_and_one_less_is_an_unrecorded_win() -> None:
     verdicts, code, reason = judged(everything(bytes={"relu": 101}))
     assert code == 1
     assert of(verdicts, "fail") == ["relu saved_bytes"]
-    assert "memory/relu/" in reason and "100 became 101" in reason
+    assert "first memory/relu saved_bytes" in reason and "100 became 101" in reason
     verdicts, code, reason = judged(everything(bytes={"relu": 99}))
     assert (code, of(verdicts, "improved")) == (0, ["relu saved_bytes"])
     assert "1 better than the baseline" in reason

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import random
 import statistics
 import subprocess
@@ -17,10 +16,11 @@ from commands import HEAVY, ROOT, call
 
 from polybench.cli import doctor as command
 from polybench.cli import main
+from polybench.launches import BLOCKS, PILOT
 from polybench.machine import doctor, survey
 from polybench.machine.container import Limits
 from polybench.machine.diagnosis import Symptom, conclusion
-from polybench.machine.doctor import blocks_for, findings
+from polybench.machine.doctor import findings, launches_for
 from polybench.machine.environment import GIB
 from polybench.machine.gpus import ClockRates, Gpu, Gpus
 from polybench.machine.hardware import Memory, Processor
@@ -28,6 +28,7 @@ from polybench.machine.probe import Probe, Spread
 from polybench.machine.software import Software
 from polybench.machine.survey import Survey
 from polybench.machine.window import Window
+from polybench.stats import of_launches
 
 EVEN = Spread(1000, 1e-3, 0.01, 0.01, 1.1)
 CARD = Gpu(
@@ -159,21 +160,20 @@ def test_the_last_line_names_every_reason() -> None:
     assert conclusion(said[1:2]) == (0, "fit for timing; worth a look: b")
 
 
-def test_the_blocks_asked_for_do_resolve_the_margin() -> None:
-    """Simulated: the mean over launches of medians over blocks has the half-width that was promised."""
+def test_the_launches_asked_for_do_resolve_the_margin() -> None:
+    """Simulated: so many launches give an interval as narrow as promised, a third of them a wider one."""
     random_ = random.Random(3)
-    for jitter in (0.05, 0.1, 0.2):
-        blocks, sd = blocks_for(jitter), jitter / 1.349
-        means = [
-            statistics.mean(
-                statistics.median(random_.gauss(0, sd) for _ in range(blocks)) for _ in range(doctor.LAUNCHES)
-            )
-            for _ in range(1500)
-        ]
-        inside = sum(abs(m) <= doctor.MARGIN for m in means) / len(means)
-        assert 0.97 <= inside <= 0.995, (jitter, inside)
-    assert blocks_for(0.0) == 0
-    assert math.isclose(blocks_for(2.0) / blocks_for(1.0), 4, rel_tol=0.01)
+
+    def half_width(jitter: float, launches: int) -> float:
+        rounds = [[random_.gauss(0, jitter / 1.349) for _ in range(BLOCKS)] for _ in range(launches)]
+        return of_launches(rounds).half_width
+
+    for jitter in (0.15, 0.2):
+        needed = launches_for(jitter)
+        assert needed is not None and needed >= 3 * PILOT
+        enough, few = (statistics.mean(half_width(jitter, n) for _ in range(200)) for n in (needed, needed // 3))
+        assert 0.85 * doctor.MARGIN < enough < 1.02 * doctor.MARGIN < few
+    assert (launches_for(0.0), launches_for(1.0)) == (PILOT, None)
 
 
 @pytest.fixture

@@ -69,6 +69,15 @@ def test_what_may_follow_of_a_tuning_is_told_and_not_counted() -> None:
     assert "up to 3 rates beyond an edge" in told and "2 more seeds for the best rate" in told
 
 
+def test_launches_that_may_follow_are_told_and_not_counted() -> None:
+    def then(**protocol: int) -> str:
+        of = suite(benchmarks=[{"name": "s", "kind": "speed", "protocol": protocol}])
+        return summaries(plan(of, "cpu"), of, slots=2)[0].then
+
+    assert "7 in all, while 30 s a cell" in then(pilot=2, launches=7, budget_s=30)
+    assert not then(pilot=2, launches=2)
+
+
 def test_axes_that_do_not_meet_in_every_combination_stand_together() -> None:
     sizes = {"layers": [1, 2], "d_model": 32, "include": [{"layers": 3, "d_model": 48}]}
     of = suite(benchmarks=[{"name": "p", "kind": "pretrain", "matrix": {**sizes, "lr": 0.01}}])

@@ -13,7 +13,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from polybench.errors import TrialError
 from polybench.kind import Fact, HeapProtocol, Item, Progress
-from polybench.launches import Rules
+from polybench.launches import BLOCKS, MOST, PILOT, Rules
 from polybench.measure.axes import LevelAxes
 from polybench.measure.speed_metrics import (
     BACKWARD,
@@ -58,9 +58,9 @@ class SpeedAxes(LevelAxes):
 class SpeedProtocol(HeapProtocol):
     """How often, and with which heap."""
 
-    launches: Annotated[int, Field(ge=1, le=1000)] = Field(60, description="the most, each in a process of its own")
-    pilot: PositiveInt = Field(5, description="launches before it is first asked which activations are settled")
-    blocks: PositiveInt = Field(10, description="rounds of all activations in a launch")
+    launches: Annotated[int, Field(ge=1, le=1000)] = Field(MOST, description="the most, each in a process of its own")
+    pilot: PositiveInt = Field(PILOT, description="launches before it is first asked which activations are settled")
+    blocks: PositiveInt = Field(BLOCKS, description="rounds of all activations in a launch")
     budget_s: PositiveFloat = Field(60.0, description="seconds of a cell, all its launches, after which none is begun")
     half_width: Annotated[float, Field(gt=0)] | None = Field(
         None, description="half of the interval, as a part of the ratio, that is wanted of what is decided already"
@@ -168,7 +168,7 @@ def _wake(trials: Sequence[Trial], axes: SpeedAxes) -> None:
     decides=TOTAL.name,
 )
 def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> Iterator[tuple[int, Item]]:
-    """Forward and backward time of one launch, interleaved in shuffled blocks.
+    """Seconds of forward and backward, and of a decoder's training step, in shuffled rounds.
 
     Whatever computes something else than its formula is a failed trial and has no time. It is looked at before, by
     `_prepare` or here, and after; where launches are copies of one process, after the first of them.
