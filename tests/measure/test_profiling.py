@@ -30,8 +30,8 @@ from polybench.kind import Measured
 from polybench.measure.instruments.allocation import peak_bytes
 from polybench.measure.instruments.profiling import CALLS, name, trace, traces
 from polybench.measure.instruments.workshop import Arm, Workshop
-from polybench.measure.kinds.speed import SpeedAxes
 from polybench.measure.model.build import chosen
+from polybench.measure.speed_axes import SpeedAxes
 from polybench.plan.jobs import plan
 from polybench.plan.suite import Suite
 from polybench.record import TRACE_ENDING, TRACE_FOLDER, Artifact, Status

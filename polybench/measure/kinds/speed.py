@@ -7,14 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
-
-from pydantic import Field, PositiveFloat, PositiveInt
+from typing import TYPE_CHECKING
 
 from polybench.errors import TrialError
-from polybench.kind import Fact, HeapProtocol, Item, Progress
-from polybench.launches import BLOCKS, MOST, PILOT, Rules
-from polybench.measure.axes import LevelAxes
+from polybench.kind import Fact, Item, Progress
+from polybench.measure.speed_axes import SpeedAxes, SpeedProtocol, launch_seconds
 from polybench.measure.speed_metrics import (
     BACKWARD,
     COMPILE,
@@ -38,7 +35,6 @@ from polybench.measure.speed_metrics import (
 )
 from polybench.record import Measurement
 from polybench.registry import kinds
-from polybench.spec import Scalar
 from polybench.trial import Cell, Trial
 
 if TYPE_CHECKING:
@@ -47,57 +43,6 @@ if TYPE_CHECKING:
     from polybench.measure.model.build import Chosen
 
 _FIRST_SHARE = 0.05  # of the progress bar, for making and compiling
-
-
-class SpeedAxes(LevelAxes):
-    """What is executed, and on how many threads."""
-
-    threads: PositiveInt = Field(1, description="CPU threads; with one, CPU time decides")
-
-
-class SpeedProtocol(HeapProtocol):
-    """How often, and with which heap."""
-
-    launches: Annotated[int, Field(ge=1, le=1000)] = Field(MOST, description="the most, each in a process of its own")
-    pilot: PositiveInt = Field(PILOT, description="launches before it is first asked which activations are settled")
-    blocks: PositiveInt = Field(BLOCKS, description="rounds of all activations in a launch")
-    budget_s: PositiveFloat = Field(60.0, description="seconds of a cell, all its launches, after which none is begun")
-    half_width: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="half of the interval, as a part of the ratio, that is wanted of what is decided already"
-    )
-    warm_up: PositiveInt = Field(1, description="rounds that are not kept")
-    sample_s: PositiveFloat = Field(0.003, description="seconds a sample, on the mean of the arms, which take turns")
-    margin: Annotated[float, Field(ge=0)] = Field(0.03, description="the least ratio that matters; the suite's own")
-    profile: bool = Field(False, description="a profiler's trace of each arm, after the timing of the first launch")
-
-    how_often = frozenset({"launches", "pilot", "blocks", "budget_s", "half_width", "margin", "profile"})
-
-    @property
-    def rules(self) -> Rules:
-        """When launches go on."""
-        return Rules(min(self.pilot, self.launches), self.launches, self.margin, self.half_width, self.budget_s)
-
-    @property
-    def own_process(self) -> bool:
-        """No timing may follow a profiler."""
-        return self.profile
-
-    @classmethod
-    def of_suite(cls, margin: float) -> dict[str, Scalar]:
-        return {"margin": margin}
-
-    @classmethod
-    def with_profile(cls) -> dict[str, Scalar]:
-        return {"profile": True}
-
-
-def _seconds(axes: SpeedAxes, protocol: SpeedProtocol) -> float:
-    """An arm of a launch, fitted to suites/quick.yaml and suites/speed.yaml on two EPYC cores."""
-    per_number = 25e-9 + (0 if axes.level == "activation" else 0.7e-9 * axes.d_model)
-    layers = 2 * axes.layers if axes.level == "decoder" else 1  # attention takes about what the block does
-    work = axes.tokens * axes.d_model * layers * per_number
-    blocks = protocol.blocks + protocol.warm_up
-    return 0.03 + min(protocol.budget_s, 1.1 * max(work, protocol.sample_s) * blocks)
 
 
 @dataclass(frozen=True)
@@ -160,7 +105,7 @@ def _wake(trials: Sequence[Trial], axes: SpeedAxes) -> None:
     ),
     version=2,
     repeats="launches",
-    seconds=_seconds,
+    seconds=launch_seconds,
     interleaved=True,
     alone=True,
     derived=(STEP_RATE,),
