@@ -125,7 +125,8 @@ backends = Registry("backends", "backend", "measure/backends")
 kinds = Registry("kinds", "kind", "measure/kinds")
 corpora = Registry("corpora", "corpus")
 formats = Registry("formats", "format", "report/formats")
-REGISTRIES = (activations, backends, kinds, corpora, formats)
+outlets = Registry("outlets", "outlet", "report/outlets")
+REGISTRIES = (activations, backends, kinds, corpora, formats, outlets)
 benchmarks, reports = kinds, formats  # as plug-ins written before these two had their names say it
 _FORMER = {"benchmarks": kinds.name, "reports": formats.name}
 

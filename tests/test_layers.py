@@ -24,6 +24,7 @@ MAY = {
     "run": "plan machine",
     "compare": "plan run machine measure measure/kinds",
     "report": "plan run compare machine measure measure/kinds",
+    "report/outlets": "plan compare report/formats",
 }
 MAY["cli"] = " ".join(MAY)
 HOT = {"activations", "measure/model", "measure/backends", "measure/instruments", "measure/training"}

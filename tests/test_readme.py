@@ -25,6 +25,7 @@ from commands import ROOT, Capture, call
 import polybench
 from polybench import errors, registry
 from polybench.cli import main
+from polybench.compare.judged import Judged
 from polybench.compare.verdict import Ruling
 from polybench.document import Document
 from polybench.kind import Kind, kind_of
@@ -221,6 +222,9 @@ def test_the_code_of_the_pages_works_as_an_installed_package(package: dict[str, 
         assert {i.metric for i in items if isinstance(i, Measurement)} == {m.name for m in kind.metrics}
     for entry in mine["corpora"]:
         assert len(list(CorpusName.parse(entry.name).source().read())) > 1  # type: ignore[union-attr]
+    for entry in mine["outlets"]:
+        judged = Judged("gate", "toy", (), 0, "gate passed")
+        assert registry.outlets.load(entry.name).object(judged, "first\n").startswith("first\ngate toy: 0")
     for entry in mine["formats"]:
         text = registry.formats.load(entry.name).object(made(QUICK.path))
         assert "At equal tokens" in text

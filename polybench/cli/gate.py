@@ -1,27 +1,19 @@
-"""`polybench gate`: a run against a baseline, its verdicts worst first or as JSON."""
+"""`polybench gate`: a run against a baseline."""
 
 from __future__ import annotations
 
-import json
-import math
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from polybench.cli.options import Json
+from polybench.cli.verdicts import Write, conclude
 from polybench.errors import UsageError
 
 if TYPE_CHECKING:
-    from polybench.compare.verdict import Ruling, Verdict
     from polybench.run.store import Run
-
-
-_ORDER: tuple[Ruling, ...] = ("broken", "missing", "fail", "inconclusive", "not comparable", "improved", "new", "pass")
-_WORDS = {"improved": "pass, an unrecorded win"}
 
 
 def gate(
@@ -32,6 +24,7 @@ def gate(
         str, typer.Option(metavar="report|pass|fail", help="what an undecided cell means")
     ] = "report",
     as_json: Json = False,
+    write: Write = None,
 ) -> None:
     """Judge a run against a baseline by the suite's rules.
 
@@ -40,6 +33,7 @@ def gate(
     """
     from polybench.compare.baseline import keep
     from polybench.compare.gate import between, exit_code
+    from polybench.compare.judged import Judged
     from polybench.machine.environment import unrecorded
     from polybench.run import store
 
@@ -60,10 +54,8 @@ def gate(
     how: Literal["report", "pass", "fail"] = inconclusive  # type: ignore[assignment]
     code, reason = exit_code(verdicts, how, found)
     reason += "; the baseline was kept from this very run" if _kept_from(before, found) else ""
-    print(json.dumps(to_json(verdicts, code, reason), indent=1) if as_json else as_text(verdicts))
-    if not as_json:
-        print(reason)
-    raise typer.Exit(code)
+    source = str(found.header.get("source", ""))
+    conclude(Judged("gate", found.suite.suite, tuple(verdicts), code, reason, source), as_json, write)
 
 
 def _kept_from(baseline: Run, run: Run) -> bool:
@@ -71,41 +63,3 @@ def _kept_from(baseline: Run, run: Run) -> bool:
     when = {(r.trial.id, r.started_at) for r in run.records}
     began = baseline.header.get("started_at")
     return began == run.header.get("started_at") and {(r.trial.id, r.started_at) for r in baseline.records} <= when
-
-
-def as_text(verdicts: Sequence[Verdict]) -> str:
-    """A line a verdict; passes are only counted, a rule at a time."""
-    lines = []
-    for v in sorted(verdicts, key=lambda v: _ORDER.index(v.outcome)):
-        if v.outcome == "pass":
-            continue
-        lines.append(
-            f"{_WORDS.get(v.outcome, v.outcome)}: {v.label} {v.metric.name}{_values(v)}"
-            + (f": {v.reason}" if v.reason else "")
-        )
-    for rule in dict.fromkeys(v.rule for v in verdicts):
-        mine = [v for v in verdicts if v.rule == rule]
-        lines.append(f"{rule}: {sum(v.outcome in ('pass', 'improved') for v in mine)} of {len(mine)} cells pass")
-    return "\n".join(lines)
-
-
-def to_json(verdicts: Sequence[Verdict], code: int, reason: str) -> dict[str, Any]:
-    found = [{**asdict(v), "metric": v.metric.name, "unit": v.metric.unit, "change": _estimate(v)} for v in verdicts]
-    return {"schema_version": 1, "exit_code": code, "reason": reason, "verdicts": found}
-
-
-def _estimate(v: Verdict) -> dict[str, Any] | None:
-    """JSON has no infinity: an open end of an interval is null."""
-    if v.change is None:
-        return None
-    return {k: x if math.isfinite(x) else None for k, x in asdict(v.change).items()}
-
-
-def _values(v: Verdict) -> str:
-    from polybench.metric import scale_for
-
-    if v.baseline is None or v.value is None:
-        return ""
-    scale = scale_for(v.metric.unit, [v.baseline, v.value]) if v.metric.varies_with != "nothing" else scale_for("1", [])
-    unit = scale.unit or ("" if v.metric.unit == "1" else v.metric.unit)
-    return f" {scale.show(v.baseline)} -> {scale.show(v.value)} {unit}".rstrip()

@@ -62,7 +62,7 @@ def _description(path: Path) -> str:
 
 
 def list_(as_json: Json = False) -> None:
-    """Name every activation, backend, kind, corpus, format and suite.
+    """Name everything that is registered, and the suites.
 
     Each with its options and where it comes from.
     """

@@ -11,8 +11,9 @@ from builders import JOB, changed, exact, losses, record, run, suite, times
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polybench.cli.gate import as_text, to_json
+from polybench.cli.verdicts import as_text, to_json
 from polybench.compare.gate import between, exit_code
+from polybench.compare.judged import Judged
 from polybench.compare.verdict import Verdict
 from polybench.errors import NothingMeasured, UsageError
 from polybench.kind import kind_of
@@ -65,7 +66,7 @@ def test_one_byte_more_fails_and_one_less_is_an_unrecorded_win() -> None:
     verdicts, code, reason = judged(everything(bytes={"relu": 99}))
     assert (code, of(verdicts, "improved")) == (0, ["relu saved_bytes"])
     assert "1 better than the baseline" in reason
-    assert "an unrecorded win" in as_text(verdicts)
+    assert "an unrecorded win" in as_text(Judged("gate", "toy", tuple(verdicts), code, reason))
 
 
 @LAWS
@@ -196,7 +197,7 @@ def test_one_seed_that_repeats_bit_for_bit_passes_and_one_that_moved_is_undecide
     assert exit_code(between(base, gated(losses({"relu": [3.0]}), rules)))[0] == 0
     verdicts = between(base, gated(losses({"relu": [3.1]}), rules))
     assert exit_code(verdicts)[0] == 4
-    told = to_json(verdicts, *exit_code(verdicts))
+    told = to_json(Judged("gate", "toy", tuple(verdicts), *exit_code(verdicts)))
     assert json.loads(json.dumps(told, allow_nan=False))["verdicts"][0]["change"]["high"] is None
 
 
@@ -226,7 +227,7 @@ def test_the_worst_verdict_decides_the_code_whatever_the_order(outcomes: list[st
     assert exit_code(verdicts, "pass")[0] == (0 if worst == 4 else worst)
     random.shuffle(verdicts)
     assert exit_code(verdicts)[0] == code
-    text = as_text(verdicts)
+    text = as_text(Judged("gate", "toy", tuple(verdicts), code, reason))
     assert f"{sum(o in ('pass', 'improved') for o in outcomes)} of {len(outcomes)} cells pass" in text
 
 

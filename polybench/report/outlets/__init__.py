@@ -1,0 +1,1 @@
+"""One file an outlet: verdicts become what is read elsewhere."""
