@@ -14,7 +14,8 @@ class Cost:
     `forward_flops`, `backward_flops`: operations of the formula with every power and sum made once; each
     of + - * / compare exp erf tanh counts one. `kept`: tensors of the width F that eager autograd keeps
     for backward; `kept_rows`: numbers it keeps a row; `kept_once`: numbers it keeps where parameters are
-    converted. `wide`: computed, and kept, in float32 at least.
+    converted; `kept_made`: numbers it keeps of what it makes of parameters. `wide`: computed, and kept,
+    in float32 at least.
     """
 
     branches: int
@@ -23,11 +24,12 @@ class Cost:
     kept: int
     kept_rows: int = 0
     kept_once: int = 0
+    kept_made: int = 0
     wide: bool = False
 
     def __post_init__(self) -> None:
         """Raises ValueError for counts that cannot be."""
-        counts = (self.forward_flops, self.backward_flops, self.kept, self.kept_rows, self.kept_once)
+        counts = (self.forward_flops, self.backward_flops, self.kept, self.kept_rows, self.kept_once, self.kept_made)
         if self.branches < 1 or not all(isinstance(c, int) and c >= 0 for c in counts):
             raise ValueError(
                 f"a cost is made of whole numbers that are not negative, and of one branch at least: {self}"
@@ -54,5 +56,5 @@ class Cost:
     def saved_bytes(self, rows: int, width: int, size: int) -> int:
         """Bytes that eager autograd keeps between forward and backward, parameters left out."""
         element = max(size, _WIDE) if self.wide else size
-        once = self.kept_once * element if element != size else 0
-        return rows * (self.kept * width + self.kept_rows) * element + once
+        once = self.kept_made + (self.kept_once if element != size else 0)
+        return (rows * (self.kept * width + self.kept_rows) + once) * element

@@ -290,9 +290,13 @@ def test_all_that_is_registered_is_documented() -> None:
     }
     names |= {*PRESETS, *DTYPES, *Status, *get_args(Ruling)}
     assert not sorted(n for n in names if not documented(n))
-    told = re.sub(r"[^a-z0-9]", "", TEXT[README].replace("²", "2").lower())
-    plain = {n for n in registry.activations.names() if not n.startswith("gated_")}  # *plain and gated*
-    assert not sorted(n for n in plain if n not in told)
+
+
+def test_the_page_of_activations_has_all_with_their_options_and_users() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|.*\|(.*)\|(.*)\|$", TEXT[ROOT / "docs" / "activations.md"], re.M)
+    shown = {name: (set(re.findall(r"`([a-z_]+)`", options)), users.strip()) for name, options, users in rows}
+    entries = {n: e for n, e in registry.activations.entries().items() if e.origin.startswith("polybench/")}
+    assert shown == {name: (set(e.options), e.facts.get("used_by", "")) for name, e in entries.items()}
 
 
 def test_all_that_a_suite_may_say_is_documented() -> None:

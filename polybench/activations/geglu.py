@@ -13,7 +13,7 @@ from polybench.registry import activations
 # Dimension key: F hidden width; 2F gate and value side by side.
 
 
-@activations.register("geglu", branches=2, source="arXiv:2002.05202")
+@activations.register("geglu", branches=2, source="arXiv:2002.05202", used_by="T5 v1.1, Gemma")
 class GEGLU(nn.Module):
     """gelu(gate) * value, gate and value being the two halves of the input.
 

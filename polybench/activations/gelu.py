@@ -11,7 +11,7 @@ from polybench.cost import Cost
 from polybench.registry import activations
 
 
-@activations.register("gelu", branches=1, source="arXiv:1606.08415")
+@activations.register("gelu", branches=1, source="arXiv:1606.08415", used_by="GPT-2, BERT")
 class GELU(nn.Module):
     """x Phi(x) with Phi the normal distribution, exact or with tanh."""
 

@@ -11,7 +11,7 @@ from polybench.registry import activations
 # Dimension key: F hidden width of the feed-forward block; ... any leading dimensions.
 
 
-@activations.register("relu", branches=1, source="arXiv:1803.08375")
+@activations.register("relu", branches=1, source="arXiv:1803.08375", used_by="OPT, T5")
 class ReLU(nn.Module):
     """max(x, 0), the simplest and cheapest."""
 
@@ -22,7 +22,7 @@ class ReLU(nn.Module):
         return Cost(branches=1, forward_flops=1, backward_flops=1, kept=1)
 
 
-@activations.register("relu2", branches=1, source="arXiv:2109.08668")
+@activations.register("relu2", branches=1, source="arXiv:2109.08668", used_by="Nemotron-4")
 class SquaredReLU(nn.Module):
     """max(x, 0)^2, the cheap strong baseline of Primer."""
 

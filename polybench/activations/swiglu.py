@@ -11,7 +11,7 @@ from polybench.registry import activations
 # Dimension key: F hidden width; 2F gate and value side by side.
 
 
-@activations.register("swiglu", branches=2, source="arXiv:2002.05202")
+@activations.register("swiglu", branches=2, source="arXiv:2002.05202", used_by="LLaMA, Qwen, Mistral")
 class SwiGLU(nn.Module):
     """silu(gate) * value, gate and value being the two halves of the input."""
 

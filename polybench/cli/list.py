@@ -25,6 +25,7 @@ def catalogue() -> dict[str, list[dict[str, Any]]]:
                 "summary": f"broken: {entry.error}" if entry.error else entry.summary,
                 "origin": entry.origin,
                 "options": {key: default for key, (_, default) in entry.options.items()},
+                **({"used_by": entry.facts["used_by"]} if entry.facts.get("used_by") else {}),
             }
             for _, entry in sorted(registry.entries().items())
         ]
@@ -46,7 +47,8 @@ def text(entries: dict[str, list[dict[str, Any]]], width: int = sys.maxsize) -> 
         for entry in found:
             options = ", ".join(f"{k}={'auto' if v is None else v}" for k, v in entry["options"].items())
             tail = f" ({options})" if options else ""
-            line = f"  {entry['name']:<{wide}}  {entry['summary']}{tail}  [{entry['origin']}]"
+            users = f" Used by {entry['used_by']}." if "used_by" in entry else ""
+            line = f"  {entry['name']:<{wide}}  {entry['summary']}{users}{tail}  [{entry['origin']}]"
             parts += wrapped(line, width, " " * (wide + 4))
         parts.append("")
     return "\n".join(parts).rstrip()

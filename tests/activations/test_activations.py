@@ -24,6 +24,15 @@ VARIANTS = [
     "gated_polynorm(order=4, norm=l2)",
     "polynorm(eps=1e-5, coefficient=0.5, bias=0.25)",
     "polyrelu(coefficient=0.5, bias=0.25)",
+    "polynorm(negative=square, order=5)",
+    "polyrelunorm(order=2, norm=l2)",
+    "polyprelu(order=1)",
+    "gated_polynorm(preset=motif-3)",
+    "gated_polynorm(weight=sigmoid)",
+    "gated_polynorm(bias=2, bias_clamp=0.5)",
+    "gated_polynorm(hidden_clamp=1)",
+    "swiglu_clamped(preset=deepseek-v4, limit=1)",
+    "xielu(positive=1, negative=2, beta=1)",
 ]
 N, F = 5, 24
 

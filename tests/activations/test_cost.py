@@ -14,7 +14,12 @@ from polybench.registry import activations
 
 # Dimension key: N rows, F hidden width, G branches, D model width.
 
-ONE_OPERATOR = ("relu", "gelu", "gelu(approximate=tanh)")  # forward and backward, so eager moves the least there is
+ONE_OPERATOR = (
+    "relu",
+    "silu",
+    "gelu",
+    "gelu(approximate=tanh)",
+)  # each way, so eager moves the least there is
 
 
 @pytest.mark.parametrize("spec", VARIANTS)
