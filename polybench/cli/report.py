@@ -114,6 +114,8 @@ def _rendered(format: Loaded, document: Document) -> str | bytes:
     try:
         with contained():
             made: str | bytes = format.object(document)
+    except NothingMeasured:
+        raise
     except Exception as problem:
         raise ResultsError(f"{document.title} cannot be made into {format.name} ({reason(problem)})") from problem
     return made
