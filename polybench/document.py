@@ -93,6 +93,23 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What one cell gave for one metric, in its SI unit, for what keeps a history of numbers.
+
+    `low` and `high` are the interval within this run, None of what is exact or has none. `better` is `lower`,
+    `higher` or `neither`.
+    """
+
+    label: str
+    metric: str
+    unit: str
+    better: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
 class Document:
     """The whole report of one run."""
 
@@ -105,6 +122,7 @@ class Document:
     notes: tuple[str, ...] = ()
     data: dict[str, Any] = field(default_factory=dict)  # what the JSON report adds
     picture: str = ""  # key of the figure that stands beside the findings
+    readings: tuple[Reading, ...] = ()  # every cell and metric as one value
 
 
 def joined(documents: Sequence[Document]) -> Document:
@@ -134,4 +152,5 @@ def joined(documents: Sequence[Document]) -> Document:
             "columns": ("run", *dict.fromkeys(chain.from_iterable(d.data["columns"] for d in documents))),
             "values": [{"run": n, **row} for n, d in named for row in d.data["values"]],
         },
+        readings=tuple(replace(r, label=f"{n}: {r.label}") for n, d in named for r in d.readings),
     )

@@ -14,7 +14,7 @@ def pool(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="runs of one machine, a session each")],
     metric: Annotated[str, typer.Option(metavar="NAME", help="which time")] = "total_time",
     format: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="print terminal, markdown, html, json, csv or csv.gz")
+        list[str] | None, typer.Option(metavar="NAME", help="print this format, such as markdown, latex or csv")
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="write the files here")] = None,
 ) -> None:

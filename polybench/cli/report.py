@@ -46,7 +46,7 @@ def report(
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="print every table on a terminal too")] = False,
     format: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="print terminal, markdown, html, json, csv or csv.gz")
+        list[str] | None, typer.Option(metavar="NAME", help="print this format, such as markdown, latex or csv")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="write the files here, not beside the records")
@@ -114,6 +114,8 @@ def _rendered(format: Loaded, document: Document) -> str | bytes:
     try:
         with contained():
             made: str | bytes = format.object(document)
+    except NothingMeasured:
+        raise
     except Exception as problem:
         raise ResultsError(f"{document.title} cannot be made into {format.name} ({reason(problem)})") from problem
     return made

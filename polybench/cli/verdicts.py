@@ -127,6 +127,8 @@ def _target(text: str) -> _Target:
     from polybench.registry import outlets
 
     name, _, file = text.partition("=")
+    if not name:
+        raise UsageError(f"--write {text!r}: say FORMAT=FILE, such as junit=junit.xml")
     outlet = outlets.load(name)
     variable = outlet.facts.get("variable", "")
     file = file or os.environ.get(variable, "")

@@ -21,6 +21,7 @@ from polybench.report import (
     profiles,
     provenance,
     rates,
+    readings,
     scaling,
     selfcheck,
     spread,
@@ -33,7 +34,7 @@ from polybench.run.store import Run
 
 SECTIONS = (
     provenance, answer, overview, figures, cost_picture, accuracy, losses, way, scaling, rates, spread, tables,
-    dynamics, limits, selfcheck, profiles,
+    dynamics, limits, selfcheck, profiles, readings,
 )  # fmt: skip
 
 
@@ -55,6 +56,7 @@ def compose(run: Run) -> Document:
         notes=tuple(chain.from_iterable(s.notes for s in sections)),
         data={"run": run.header, "columns": COLUMNS, "values": rows(run)},
         picture=cost_picture.beside_answer(pictures),
+        readings=tuple(chain.from_iterable(s.readings for s in sections)),
     )
 
 

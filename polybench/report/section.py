@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from polybench.document import Figure, Finding, Table
+from polybench.document import Figure, Finding, Reading, Table
 
 
 @dataclass(frozen=True)
@@ -19,3 +19,4 @@ class Section:
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
     metrics: frozenset[str] = frozenset()
+    readings: tuple[Reading, ...] = ()

@@ -1,4 +1,4 @@
-"""Verdicts as Markdown: what is not a plain pass, worst first, and a line a rule."""
+"""Verdicts as Markdown: what is not a plain pass, or has something to say, worst first, and a line a rule."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def markdown(judged: Judged, before: str) -> str:
 def page(judged: Judged) -> str:
     """The verdicts under a heading that says how it ended."""
     parts = [f"### polybench {judged.command} {text(judged.suite)}: {ending(judged)}", "", text(judged.reason), ""]
-    told = [v for v in judged.worst_first if v.outcome != "pass" or judged.command == CLAIMS]
+    told = [v for v in judged.worst_first if v.outcome != "pass" or v.reason or judged.command == CLAIMS]
     if told:
         parts += ["| verdict | cell | metric | baseline → value | why |", "|---|---|---|---|---|"]
         parts += [_row(judged, v) for v in told[:MOST_ROWS]]
