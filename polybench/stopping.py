@@ -32,23 +32,43 @@ def more_seeds(differences: Sequence[float], tests: int = 1, margin: float = 0.0
     By telling the mean from 0 or, where there is a margin, by showing that it lies within, whichever is sooner; at
     the strictest step of Holm over so many `tests`, and as the next `look`.
     """
-    n = len(differences)
-    if n < 2:
-        return None
-    mean, spread = abs(statistics.fmean(differences)), statistics.stdev(differences)
-    error = ALPHA / tests * share(look)
+    ways = more_apart(differences, tests, look), more_within(differences, margin, tests, look)
+    return min(filter(None, ways), key=lambda way: way.count, default=None)
 
-    def apart(total: int) -> float:
+
+def more_apart(differences: Sequence[float], tests: int = 1, look: int = 2) -> MoreSeeds | None:
+    """The same by telling the mean from 0 alone."""
+    n = len(differences)
+    if n < 2 or not (mean := abs(statistics.fmean(differences))):
+        return None
+    spread, error = statistics.stdev(differences), _error(tests, look)
+
+    def power(total: int) -> float:
         return t_power(total - 1, _errors(mean, spread, total), 1 - error)
 
-    def within(total: int) -> float:
-        confidence = max(CONFIDENCE_SEED, 1 - 2 * error)  # of a one-sided test
+    total = _least(power, n + 1)
+    return MoreSeeds(total - n) if total else None
+
+
+def more_within(differences: Sequence[float], margin: float, tests: int = 1, look: int = 2) -> MoreSeeds | None:
+    """The same by showing that the mean lies within the margin alone."""
+    n = len(differences)
+    if n < 2 or (mean := abs(statistics.fmean(differences))) >= margin:
+        return None
+    spread = statistics.stdev(differences)
+    confidence = max(CONFIDENCE_SEED, 1 - 2 * _error(tests, look))  # of a one-sided test
+
+    def power(total: int) -> float:
         near, far = (t_power(total - 1, _errors(margin + m, spread, total), confidence) for m in (-mean, mean))
         return near + far - 1
 
-    found = (_least(apart, n + 1) if mean else None, _least(within, n + 1) if mean < margin else None)
-    ways = [MoreSeeds(total - n, same) for same, total in zip((False, True), found, strict=True) if total]
-    return min(ways, key=lambda way: way.count, default=None)
+    total = _least(power, n + 1)
+    return MoreSeeds(total - n, same=True) if total else None
+
+
+def _error(tests: int, look: int) -> float:
+    """What one test may spend at the strictest step of Holm, at this look."""
+    return ALPHA / tests * share(look)
 
 
 def _errors(distance: float, spread: float, total: int) -> float:
@@ -67,7 +87,9 @@ def _least(power: Callable[[int], float], low: int) -> int | None:
     return low
 
 
-def more_launches(launches: Sequence[Sequence[float]], margin: float, power: float = POWER) -> int | None:
+def more_launches(
+    launches: Sequence[Sequence[float]], margin: float, power: float = POWER, confidence: float = CONFIDENCE_TIME
+) -> int | None:
     """How many more launches of this spread would bring the interval clear of the margin's edges, in so many of ten.
 
     None where that would be more than anybody measures, because the ratio lies at the margin itself.
@@ -77,6 +99,6 @@ def more_launches(launches: Sequence[Sequence[float]], margin: float, power: flo
     within = abs(statistics.fmean(medians)) < margin  # then both of its ends must lie so
     sure = statistics.NormalDist().inv_cdf((1 + power) / 2 if within else power)
     for total in range(max(MANY_LAUNCHES, len(medians) + 1), _MOST_LAUNCHES + 1):
-        if (t_quantile(total - 1, CONFIDENCE_TIME) + sure) * apart / math.sqrt(total) < room:
+        if (t_quantile(total - 1, confidence) + sure) * apart / math.sqrt(total) < room:
             return total - len(medians)
     return None

@@ -10,6 +10,7 @@ from typing import Literal
 
 from polybench.compare.grid import Grid, seed_differences
 from polybench.compare.points import TIMELESS, OfPoint, Point, lost, stopped, typical
+from polybench.compare.region import side
 from polybench.compare.seeds import Looks, finite, told
 from polybench.corrections import benjamini_hochberg, holm, resolves
 from polybench.launches import margin_beside
@@ -220,14 +221,11 @@ def decide(change: Estimate, margin: float, metric: Metric, same: float | None =
     """
     if metric.better == "neither" or not change.known:
         return "none" if metric.better == "neither" else "unresolved"
-    if change.low > margin or change.high < -margin:
-        return "better" if metric.improves(change.value) else "worse"
     equal = margin if same is None else same
-    return "same" if equal and inside(change, equal) else "unresolved"
-
-
-def inside(change: Estimate, margin: float) -> bool:
-    return -margin <= change.low and change.high <= margin
+    sides = side(change.low, change.high, equal, margin), side(-change.high, -change.low, equal, margin)
+    if "beyond" in sides:
+        return "better" if metric.improves(change.value) else "worse"
+    return "same" if equal and sides == ("within", "within") else "unresolved"
 
 
 def _beside_nothing(differences: Sequence[float], metric: Metric) -> Outcome:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from polybench.compare.grid import Grid, seed_differences
 from polybench.compare.points import Point, stopped, typical
+from polybench.compare.region import side
 from polybench.launches import margin_beside
 from polybench.measure.speed_metrics import COPY, PRODUCT
 from polybench.metric import Metric
@@ -185,9 +186,10 @@ def _bounded(metric: Metric, interval: Interval, limit: float, log: bool, beyond
     text = f"{shown.value:.4g} [{shown.low:.4g}, {shown.high:.4g}]"
     p = p_beyond(interval, most) if sign * change.value > 0 else 1.0  # of getting worse alone
     text = f"{text} times the baseline" if log else f"{text} {metric.unit} above the baseline"
-    if low > most:
+    where = side(low, high, limit, most)
+    if where == "beyond":
         return _Decision("fail", text, shown, p)
-    if high > limit:
+    if where == "across":
         return _Decision("inconclusive", f"{text}: the interval holds the limit", shown, p)
     return _Decision("improved" if high < -limit and limit > 0 else "pass", "", shown, p)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ from polybench.plan.check_claims import check_claims
 from polybench.plan.check_matrix import matrix_problems
 from polybench.plan.check_tuning import tuning_problems
 from polybench.plan.extends import extended
-from polybench.plan.located import Mark, Route
+from polybench.plan.located import Located, Mark, Route
 from polybench.plan.matrix import combinations
 from polybench.plan.problems import Collector
-from polybench.plan.suite import DTYPES, KEPT_NAMES, Suite
+from polybench.plan.suite import DTYPES, KEPT_NAMES, RELATIONS, Claim, Suite
 from polybench.registry import backends
 from polybench.spec import canonical
 
@@ -35,19 +36,39 @@ class Resolved:
         return self.suite.model_dump(mode="json")
 
 
-def load_suite(path: Path, overrides: Iterable[str] = (), device: str | None = None) -> Resolved:
-    """Read, extend and check a suite.
+def load_suite(
+    path: Path,
+    overrides: Iterable[str] = (),
+    device: str | None = None,
+    claims: Mapping[str, dict[str, Any]] | None = None,
+) -> Resolved:
+    """Read, extend and check a suite; `claims`, by how they were said on the command line, stand in place of its own.
 
     Raises:
         SuiteError: with every mistake found.
         UsageError: an override that makes no sense.
     """
     located = extended(path, [*overrides, *([f"device={device}"] if device else [])])
+    if claims:
+        _claim_instead(located, claims)
     check = _Check(located)
     suite = check.whole()
     if check.problems or suite is None:
         raise SuiteError(check.problems)
     return Resolved(suite, dict(located.values))
+
+
+def _claim_instead(located: Located, claims: Mapping[str, dict[str, Any]]) -> None:
+    """Claims of the command line, and among the activations those that are registered and that the suite has not."""
+    located.drop(("claims",))
+    located.data["claims"] = list(claims.values())
+    located.values |= {("claims", index): Mark(f"--claim {text}") for index, text in enumerate(claims)}
+    listed = located.data.get("activations")
+    for claim in claims.values() if isinstance(listed, list) else ():
+        for name in (*claim.get("order", ()), *(claim[key] for key in ("subject", *RELATIONS) if key in claim)):
+            with suppress(RegistryError):  # said where it stands
+                if str(canonical(name)) not in [str(canonical(text)) for text in listed]:
+                    listed.append(name)
 
 
 class _Check(Collector):
@@ -154,27 +175,27 @@ def _where(where: dict[str, Any]) -> dict[str, Any]:
     return {**where, "activation": named}
 
 
+def _names(texts: list[str] | None) -> list[str] | None:
+    return None if texts is None else [str(canonical(t)) for t in texts]
+
+
+def canonical_claim(claim: Claim, reference: str) -> Claim:
+    """With every activation under its one name, the reference too where it stands for one that is not said."""
+    said = {key: name for key in ("subject", *RELATIONS) if (name := getattr(claim, key)) is not None}
+    if claim.order is None and len(said) == 1:
+        said["better_than"] = reference
+    named = {key: str(canonical(name)) for key, name in said.items()}
+    return claim.model_copy(update={**named, "order": _names(claim.order), "where": _where(claim.where)})
+
+
 def _canonical(suite: Suite) -> Suite:
     """Every activation under its one name."""
-
-    def names(texts: list[str] | None) -> list[str] | None:
-        return None if texts is None else [str(canonical(t)) for t in texts]
-
-    claims = [
-        c.model_copy(
-            update={
-                "subject": str(canonical(c.subject)),
-                "better_than": str(canonical(c.better_than or suite.reference)),
-                "where": _where(c.where),
-            }
-        )
-        for c in suite.claims
-    ]
+    claims = [canonical_claim(c, suite.reference) for c in suite.claims]
     return suite.model_copy(
         update={
-            "activations": names(suite.activations),
+            "activations": _names(suite.activations),
             "reference": str(canonical(suite.reference)),
-            "benchmarks": [b.model_copy(update={"activations": names(b.activations)}) for b in suite.benchmarks],
+            "benchmarks": [b.model_copy(update={"activations": _names(b.activations)}) for b in suite.benchmarks],
             "claims": claims,
             "gate": [r.model_copy(update={"where": _where(r.where)}) for r in suite.gate],
         }

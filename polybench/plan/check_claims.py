@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from polybench.errors import did_you_mean
+from polybench.errors import RegistryError, did_you_mean
 from polybench.kind import Kind, axes_of, kind_of
+from polybench.metric import Metric
 from polybench.plan.located import Route
 from polybench.plan.matrix import combinations
 from polybench.plan.problems import Collector
-from polybench.plan.suite import Benchmark, Claim, Rule
+from polybench.plan.suite import RELATIONS, Benchmark, Claim, Rule
+from polybench.spec import canonical
 
 CELL_FIELDS = ("benchmark", "kind", "activation", "backend", "device", "dtype")
 
 
 def check_claims(collector: Collector, data: dict[str, Any], activations: list[str], kinds: list[Kind]) -> None:
     """Add to `collector` what no cell of the suite could ever answer."""
-    metrics = {m.name for k in kinds for m in k.named.values() if not m.curve}
+    metrics = {m.name: m for k in reversed(kinds) for m in k.named.values() if not m.curve}
     unjudged = {m.name for k in kinds for m in k.metrics if m.better == "neither" and m.varies_with == "sample"}
     axes = {a for k in kinds for a in k.axes.model_fields} | set(CELL_FIELDS)
     planned = None if collector.problems else _planned(data)
@@ -32,9 +35,9 @@ def check_claims(collector: Collector, data: dict[str, Any], activations: list[s
             if isinstance(metric, str) and metric not in metrics:
                 near = did_you_mean(metric, metrics)
                 collector.add((*route, "metric"), f"no benchmark of this suite measures {metric!r}, {near}")
-            for field in ("subject", "better_than"):
-                if model is Claim and isinstance(part.get(field), str):
-                    _among(collector, part[field], (*route, field), activations)
+            if model is Claim:
+                for where, message in claim_problems(part, metrics, activations, data.get("reference")):
+                    collector.add((*route, *where), message)
             for axis in part["where"] if isinstance(part.get("where"), dict) else ():
                 here, value = (*route, "where", axis), part["where"][axis]
                 if axis not in axes:
@@ -46,6 +49,50 @@ def check_claims(collector: Collector, data: dict[str, Any], activations: list[s
                     _known(collector, value, here, _named(data, axis))
                 elif planned and axis != "device":
                     _known(collector, value, here, planned.get(axis, []))
+
+
+def claim_problems(
+    part: Mapping[str, Any], metrics: Mapping[str, Metric], activations: list[str], reference: Any
+) -> Iterator[tuple[Route, str]]:
+    """(place within the claim, what is wrong) of its activations and of its `by`, for data that may be anything."""
+    named: dict[str, tuple[Route, str]] = {}  # by its one name where an activation was said, and how
+    said = [((key,), part.get(key)) for key in ("subject", *RELATIONS)]
+    order = part["order"] if isinstance(part.get("order"), list) else []
+    for route, text in (*said, *((("order", i), text) for i, text in enumerate(order))):
+        if not isinstance(text, str):
+            continue
+        try:
+            name = str(canonical(text))
+        except RegistryError as problem:
+            yield route, str(problem)
+            continue
+        if name not in activations:
+            yield route, f"{text!r} is not among the activations, {did_you_mean(name, activations)}"
+        if name in named:
+            twice = "stands in this order twice" if order else "is held against itself; name another activation"
+            yield route, f"{text!r} {twice}"
+        named[name] = route, text
+    alone = not order and not any(part.get(key) for key in RELATIONS)
+    if alone and isinstance(reference, str) and reference in named:
+        yield named[reference][0], f"{named[reference][1]!r} is the reference; say what it is better_than"
+    metric = metrics.get(str(part.get("metric")))
+    if metric:
+        yield from _of_metric(part, metric)
+
+
+def _of_metric(part: Mapping[str, Any], metric: Metric) -> Iterator[tuple[Route, str]]:
+    """What cannot be claimed of it: a good direction that it has not, or a `by` in another unit."""
+    by, same = part.get("by"), part.get("same_as") is not None
+    if metric.better == "neither" and not same:
+        where: Route = next(((key,) for key in ("better_than", "worse_than", "order") if part.get(key)), ())
+        yield where, f"{metric.name!r} has no good direction, so only same_as can be claimed of it"
+    if metric.effect == "difference":
+        if isinstance(by, str) and by.endswith("%"):
+            yield ("by",), f"{metric.name} is compared by difference, so say by: in {metric.unit}, such as 0.01"
+        if by is None and same and metric.unit != "nat/token":
+            yield (), f"{metric.name} in {metric.unit} has no margin of its own; say by: how much is the same"
+    elif isinstance(by, int | float) and not isinstance(by, bool) and by > 1:
+        yield ("by",), f"{by:g} is {by:.0%}; write {by:g}%, or {by:.0%} if that is meant"
 
 
 def _among(collector: Collector, text: str, route: Route, known: list[str]) -> None:

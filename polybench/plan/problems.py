@@ -71,7 +71,7 @@ def _problem(error: dict[str, Any], model: type[BaseModel], located: Located, ro
     if kind == "missing":
         return located.mark(loc[:-1]).problem(loc[:-1], f"the key {loc[-1]!r} is missing")
     if kind == "too_short":
-        message = "this list is empty"
+        message = f"this list needs {error['ctx']['min_length']} values at least" if value else "this list is empty"
     elif kind == "literal_error":
         known_words = str(error["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
         message = f"{in_short(value)} is unknown, {did_you_mean(value, known_words)}"

@@ -66,9 +66,10 @@ def json_schema() -> dict[str, Any]:
     schema["title"] = "polybench suite"
     # What another file may supply is not required of this one.
     schema["anyOf"] = [{"required": ["extends"]}, {"required": schema.pop("required")}]
-    for part in (schema["properties"], schema["$defs"]["Rule"]["properties"]):
-        for key in ("margin", "tolerance"):
-            if key in part:
-                part[key]["type"] = ["number", "string"]
-                part[key].pop("minimum", None)
+    by = schema["$defs"]["Claim"]["properties"]["by"]
+    del by["anyOf"]
+    by["type"] = ["number", "string", "null"]
+    for share in (schema["properties"]["margin"], schema["$defs"]["Rule"]["properties"]["tolerance"]):
+        share["type"] = ["number", "string"]  # such as 5%
+        share.pop("minimum", None)
     return schema

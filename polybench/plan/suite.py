@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -86,13 +87,46 @@ class Benchmark(_Part):
 Where = dict[str, Scalar | list[Scalar]]
 
 
+Relation = Literal["better", "worse", "same"]
+RELATIONS: dict[str, Relation] = {"better_than": "better", "worse_than": "worse", "same_as": "same"}
+
+
 class Claim(_Part):
-    """A sentence to be judged within the run: subject is better than another activation."""
+    """A sentence to be judged within the run: of two activations, or an order whose neighbours are a sentence each."""
 
     metric: str = Field(description="the metric it is about")
-    subject: str = Field(description="the activation said to be better")
-    better_than: str | None = Field(None, description="the other one; the reference if left out")
+    subject: str | None = Field(None, description="the activation it is about")
+    better_than: str | None = Field(None, description="the other one; the reference if nothing is said")
+    worse_than: str | None = Field(None, description="the other one, that the subject is worse than")
+    same_as: str | None = Field(None, description="the other one, that the subject is the same as")
+    order: list[str] | None = Field(None, min_length=2, description="instead of a subject: activations, the best first")
+    by: Share | None = Field(None, description="by how much at least, of same_as at most: 5%, or of losses 0.01")
     where: Where = Field({}, description="only cells with these values")
+    source: Line = Field("", description="where it was claimed")
+    reported: float | Line | None = Field(None, description="what was published, shown beside what is measured")
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Claim:
+        said = [name for name in RELATIONS if getattr(self, name) is not None]
+        if self.order is not None and (said or self.subject is not None):
+            raise ValueError("say an order or a subject, not both")
+        if self.order is None and self.subject is None:
+            raise ValueError("say a subject and what it is better_than, worse_than or same_as, or an order")
+        if len(said) > 1:
+            raise ValueError(f"say one of {' and '.join(said)}; two claims may follow each other")
+        return self
+
+    @property
+    def relation(self) -> Relation:
+        """Of each pair; of an order each is better than the next."""
+        return next((what for name, what in RELATIONS.items() if getattr(self, name) is not None), "better")
+
+    def pairs(self, reference: str) -> list[tuple[str, str]]:
+        """Each activation that is spoken of, and the one that it is held against."""
+        if self.order is not None:
+            return list(pairwise(self.order))
+        assert self.subject is not None
+        return [(self.subject, self.better_than or self.worse_than or self.same_as or reference)]
 
 
 class Rule(_Part):

@@ -9,12 +9,11 @@ from dataclasses import replace
 from polybench.compare.comparison import Comparison, Outcome, of_losses, standing
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.derive import reading
-from polybench.compare.points import Point, by_place, by_trainings, matches, typical
+from polybench.compare.points import Point, by_place, by_trainings, typical
 from polybench.corrections import holm_of, resolves
 from polybench.document import Finding
 from polybench.measure.kinds.pretrain import THROUGHPUT
 from polybench.metric import Metric, Question, scale_for
-from polybench.plan.suite import Claim
 from polybench.plan.tuning import WORDS
 from polybench.report import transient
 from polybench.report.section import Section
@@ -27,7 +26,7 @@ Winner = tuple[list[Point], Point, list[Comparison]]  # a cell's points, the bes
 
 
 def section(comparisons: Comparisons) -> Section:
-    """A sentence for each question the run can answer, of losses that were read early, and for each claim of the suite.
+    """A sentence for each question the run can answer, and of losses that were read early.
 
     Questions are answered for the first backend of a benchmark; the tables have them all.
     """
@@ -35,7 +34,7 @@ def section(comparisons: Comparisons) -> Section:
     asked = [(m, m.asked) for m in comparisons.metrics().values() if m.asked]
     for metric, question in sorted(asked, key=lambda pair: pair[1].rank):
         answers += _answers(comparisons, metric, question)
-    return Section(findings=(*answers, *transient.findings(comparisons), *_claims(comparisons)))
+    return Section(findings=(*answers, *transient.findings(comparisons)))
 
 
 def _answers(comparisons: Comparisons, metric: Metric, question: Question) -> list[Finding]:
@@ -149,46 +148,6 @@ def _sentence(
     relation = "within the margin of" if equal else "not resolved from"
     text = f"{name} has {question.superlative} seen{where}, {shown}, but is {relation} {told} ({how}).{lost}"
     return Finding(question.text, text, False)
-
-
-def _claims(comparisons: Comparisons) -> list[Finding]:
-    """Each claim is judged in every cell it names; p values of all claims are corrected together."""
-    judged = [(claim, _cells_of(comparisons, claim)) for claim in comparisons.run.suite.claims]
-    adjusted = _adjusted([c for _, cells in judged for c in cells])
-    return [_judgement(claim, _other(comparisons, claim), cells, adjusted) for claim, cells in judged]
-
-
-def _other(comparisons: Comparisons, claim: Claim) -> str:
-    return claim.better_than or comparisons.reference
-
-
-def _cells_of(comparisons: Comparisons, claim: Claim) -> list[Comparison]:
-    beside = comparisons.against(_other(comparisons, claim), claim.metric)
-    return [c for point, c in beside.items() if c.activation == claim.subject and matches(point, claim.where)]
-
-
-def _judgement(claim: Claim, other: str, cells: Sequence[Comparison], adjusted: dict[int, float]) -> Finding:
-    """Shown where every cell is better, contradicted where one is worse; the cell that decided it is the one told."""
-    head = f"{claim.subject} has a better {claim.metric} than {other}"
-    if not any(c.change or c.diverged for c in cells):
-        return Finding("Claim", f"{head}: not judged, this run has no such comparison.", False)
-    by_p = sorted(cells, key=lambda c: adjusted.get(id(c), 0.0))
-    sure = [c for c in by_p if resolves(adjusted.get(id(c), 0.0))]
-    good, bad = ([c for c in sure if c.alone == outcome] for outcome in ("better", "worse"))
-    trouble = [f"{c.activation} {c.point.trouble()}" for c in cells if c.point.trouble()]
-    open_ = [c for c in by_p if c not in good]
-    told = next((c for c in cells if c.diverged), bad[0] if bad else (open_ or by_p)[-1])
-    verdict = told.diverged or ("contradicted" if bad else "not resolved" if open_ or trouble else "shown")
-    p, reasons = adjusted.get(id(told)), []
-    if p is not None and not (trouble or told.diverged):
-        # Where its p resolves it, its interval does not, which of times is the stricter one.
-        hidden = verdict == "not resolved" and resolves(p)
-        reasons = ["the interval holds the margin" if hidden else f"Holm p {p:.2g}"]
-    numbers = [show(told.change, told.metric.effect == "difference")] if told.change else []
-    n = [f"n {told.change.n}"] if told.change and told.metric.varies_with != "nothing" else []
-    share = [f"better in {len(good)} of {len(cells)} cells"] if len(cells) > 1 else []
-    text = "; ".join([", ".join([*numbers, *reasons, *n, *share]), *trouble])
-    return Finding("Claim", f"{head}: {verdict} ({text}).", verdict in ("shown", "contradicted"))
 
 
 def _places(groups: Sequence[Sequence[Point]]) -> list[str]:

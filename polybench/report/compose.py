@@ -12,6 +12,7 @@ from polybench.errors import reason
 from polybench.report import (
     accuracy,
     answer,
+    claims,
     cost_picture,
     dynamics,
     figures,
@@ -33,7 +34,7 @@ from polybench.run.frame import COLUMNS, rows
 from polybench.run.store import Run
 
 SECTIONS = (
-    provenance, answer, overview, figures, cost_picture, accuracy, losses, way, scaling, rates, spread, tables,
+    provenance, claims, answer, overview, figures, cost_picture, accuracy, losses, way, scaling, rates, spread, tables,
     dynamics, limits, selfcheck, profiles, readings,
 )  # fmt: skip
 

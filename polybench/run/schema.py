@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     FiniteFloat,
     NonNegativeInt,
+    model_validator,
     with_config,
 )
 from typing_extensions import TypedDict
@@ -112,9 +113,21 @@ class _Benchmark(_Stored):
 
 class _Claim(_Stored):
     metric: str
-    subject: str
+    subject: str | None = None
     better_than: str | None = None
+    worse_than: str | None = None
+    same_as: str | None = None
+    order: Annotated[list[str], Field(min_length=2)] | None = None
+    by: Annotated[FiniteFloat, Field(ge=0)] | None = None
     where: dict[str, Scalar | list[Scalar]] = {}
+    source: str = ""
+    reported: FiniteFloat | str | None = None
+
+    @model_validator(mode="after")
+    def _speaks_of_some(self) -> _Claim:
+        if (self.subject is None) == (self.order is None):
+            raise ValueError("a claim has a subject or an order")
+        return self
 
 
 class _Rule(_Stored):

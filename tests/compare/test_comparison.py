@@ -14,7 +14,7 @@ from polybench.compare.comparison import Comparison
 from polybench.compare.points import points
 from polybench.looks import FIRST
 from polybench.record import Status
-from polybench.report import answer
+from polybench.report import answer, claims
 from polybench.run.store import Run
 
 LAWS = settings(max_examples=80, deadline=None, derandomize=True, database=None)
@@ -200,7 +200,7 @@ def test_an_activation_that_lost_seeds_wins_nothing() -> None:
     fine = losses({"swiglu": [3.0, 3.1, 3.05], "polynorm": [2.0, 2.1]})
     lost = record("pretrain", "polynorm", seed=2, status=Status.DIVERGED, error="nan")
     one = run([*fine, lost], suite(claims=[{"metric": "val_loss", "subject": "polynorm", "better_than": "swiglu"}]))
-    findings = section(answer, one).findings
+    findings = [f for part in (answer, claims) for f in section(part, one).findings]
     told = [f.text for f in findings if f.question in ("At equal tokens", "Claim")]
     assert told[0].startswith("swiglu has the lowest held-out loss seen")
     assert all("1 of 3 diverged" in text for text in told)
