@@ -57,6 +57,7 @@ NOT_RUN = {
     "run": "planned",
     "doctor": "parsed",  # four seconds; tests of the doctor run it
     "selfcheck": "parsed",  # minutes; tests of the selfcheck run it with few cells
+    "judge suites/quick.yaml": "parsed",  # would measure; tests of it run one
     "pool": "parsed",  # needs several sessions; tests of the pool make some
     "eval": "parsed",  # needs a trained model and lm-evaluation-harness
     f"trace results/quick/{LATEST}": "parsed",  # serves until Ctrl-C

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from polybench.cli.doctor import doctor
 from polybench.cli.eval import evaluate
 from polybench.cli.gate import gate
+from polybench.cli.judge import judge
 from polybench.cli.list import list_
 from polybench.cli.merge import merge
 from polybench.cli.plan import plan
@@ -113,7 +114,7 @@ def _root(
     pass
 
 
-for command in (run, report, pool, gate, merge, plan, validate, schema, init, doctor, selfcheck, trace):
+for command in (run, report, pool, gate, judge, merge, plan, validate, schema, init, doctor, selfcheck, trace):
     app.command()(command)
 app.command(name="eval")(evaluate)
 app.command(name="list")(list_)

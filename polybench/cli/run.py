@@ -74,7 +74,7 @@ def run(
         return
     current = _opened(request)
     try:
-        _measure(current, request.order, force, quiet)
+        measure(current, request.order, force, quiet)
     except KeyboardInterrupt:
         kept = len(load(current.path).records)
         how = _on(current.path, request.order)
@@ -128,7 +128,8 @@ def _resumed(request: Request) -> Session:
     return session.resume(path, request.suite, request.force, remote=bool(request.order or request.part))
 
 
-def _measure(current: Session, order: Order | None, force: bool, quiet: bool) -> None:
+def measure(current: Session, order: Order | None, force: bool, quiet: bool) -> None:
+    """Carry out what is left of an open run: here, by several processes, or by cluster jobs."""
     from polybench.ranks import place
     from polybench.run import cluster, local, team, torchrun
     from polybench.run.progress import shown

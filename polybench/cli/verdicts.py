@@ -6,7 +6,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -47,9 +47,16 @@ Write = Annotated[
 ]
 
 
-def conclude(judged: Judged, as_json: bool, write: Sequence[str] | None = ()) -> NoReturn:
+def conclude(
+    judged: Judged,
+    as_json: bool,
+    write: Sequence[str] | None = (),
+    text: str | None = None,
+    document: Mapping[str, Any] | None = None,
+) -> NoReturn:
     """Print the verdicts (text, or one JSON document), write every outlet asked for, and leave with the code.
 
+    `text` is printed instead of a line a verdict, and `document` is what the JSON has beside the verdicts.
     What outlets say on the screen, such as workflow commands, goes to standard error beside JSON, which stays one
     document. The last line says why it ends as it does.
 
@@ -58,7 +65,10 @@ def conclude(judged: Judged, as_json: bool, write: Sequence[str] | None = ()) ->
         ResultsError: an outlet cannot be made or written; all others are.
     """
     targets = _targets(write or ())
-    print(json.dumps(to_json(judged), indent=1, allow_nan=False) if as_json else as_text(judged))
+    if as_json:
+        print(json.dumps({**to_json(judged), **(document or {})}, indent=1, allow_nan=False))
+    else:
+        print(as_text(judged) if text is None else text)
     faults: list[str] = []
     for target in targets:
         try:
@@ -102,12 +112,13 @@ def to_json(judged: Judged) -> dict[str, Any]:
 
 def _json(v: Verdict) -> dict[str, Any]:
     """JSON has no infinity: an open end of an interval is null."""
-    change = {k: _finite(x) for k, x in asdict(v.change).items()} if v.change else None
-    numbers = {"baseline": _finite(v.baseline), "value": _finite(v.value), "change": change, "p": _finite(v.p)}
+    change = {k: finite(x) for k, x in asdict(v.change).items()} if v.change else None
+    numbers = {"baseline": finite(v.baseline), "value": finite(v.value), "change": change, "p": finite(v.p)}
     return {**asdict(v), "metric": v.metric.name, "unit": v.metric.unit, **numbers}
 
 
-def _finite(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
+    """The number, or None where JSON has none for it."""
     return value if value is not None and math.isfinite(value) else None
 
 
