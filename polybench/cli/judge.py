@@ -50,10 +50,11 @@ def judge(
     as_json: Json = False,
     write: Write = None,
 ) -> None:
-    """Judge claims, those of the suite if none is said: keep, discard or unsure.
+    """Judge claims on a run or suite: keep, discard or unsure.
 
-    Of a SUITE what the claims need is measured first, of a RUN what is there is judged. Ends with 0 where every claim
-    is supported, 1 where one is refuted, 4 where one is not resolved, 3 where trials failed, 5 where nothing fits.
+    Without --claim those of the suite are judged. Of a SUITE what the claims need is measured first, of a RUN what is
+    there is judged. Ends with 0 where every claim is supported, 1 where one is refuted, 4 where one is not resolved,
+    3 where trials failed, 5 where nothing fits.
     """
     seconds = _seconds(budget or BUDGET)
     if budget and not until_decided:

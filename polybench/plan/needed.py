@@ -41,7 +41,7 @@ def needed(suite: Suite, claims: Sequence[Claim], budget_s: float | None = None)
     seeded = any(kind_of(b.kind).repeats == "seeds" for b, _ in kept)
     places = sum(_places(b) for b, _ in kept) * (2 if seeded else 1) or 1
     activations = [n for n in dict.fromkeys([*suite.activations, *named]) if n in named or n == reference]
-    benchmarks = [_reduced(suite, one, reference, budget_s and budget_s / places) for one in kept]
+    benchmarks = [_reduced(suite, one, activations, reference, budget_s and budget_s / places) for one in kept]
     name = suite.suite if suite.suite.endswith(ENDING) else suite.suite + ENDING
     changes: dict[str, Any] = {"suite": name, "activations": activations, "reference": reference, "gate": []}
     return suite.model_copy(update={**changes, "benchmarks": benchmarks, "claims": list(claims)})
@@ -76,11 +76,16 @@ def _places(benchmark: Benchmark) -> int:
     return math.prod(map(len, lists)) * len(benchmark.dtypes)
 
 
-def _reduced(suite: Suite, served: Served, reference: str, budget_s: float | None) -> Benchmark:
+def _reduced(
+    suite: Suite, served: Served, activations: Sequence[str], reference: str, budget_s: float | None
+) -> Benchmark:
     """A benchmark with what its claims need; its seeds are its own, so that more come to it alone."""
     benchmark, claims = served
     kind = kind_of(benchmark.kind)
-    changes: dict[str, Any] = {"activations": None, "seeds": suite.seeds_of(benchmark)}
+    named = {reference, *(name for claim in claims for pair in claim.pairs(suite.reference) for name in pair)}
+    mine = [name for name in activations if name in named]
+    some = bool(claims) and len(mine) < len(activations)
+    changes: dict[str, Any] = {"activations": mine if some else None, "seeds": suite.seeds_of(benchmark)}
     for key, values in (("backend", benchmark.backends), ("dtype", benchmark.dtypes)):
         changes[f"{key}s"] = _narrowed(values, key, claims)
     if not any(key in benchmark.matrix for key in RESERVED):

@@ -147,7 +147,7 @@ def resume(path: Path, suite: Suite | None, force: bool, remote: bool = False) -
     if changes and not force:
         raise ResultsError(
             f"{path} cannot be resumed, these changed: {', '.join(changes)}; "
-            "start a new run, or say --force to mix them"
+            "start a new run, or mix them with polybench run --resume and --force"
         )
     records = {r.trial.id: r for r in known}
     todo = whole.only(lambda job: not done_already(job, records))

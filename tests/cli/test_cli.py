@@ -42,6 +42,7 @@ def test_help_version_list_and_schema_say_what_is_there(capsys: Capture) -> None
         "validate",
         "list",
         "gate",
+        "judge",
         "schema",
         "init",
         "doctor",

@@ -40,6 +40,12 @@ def test_only_what_a_claim_is_about_is_measured() -> None:
     assert needed(one, one.claims).suite == "toy-judge"
 
 
+def test_a_benchmark_has_the_activations_of_its_own_claims() -> None:
+    one = of(claim("val_loss"), claim("total_time", "relu", where={"benchmark": "speed"}))
+    told = {b.name: one.activations_of(b) for b in one.benchmarks}
+    assert told == {"speed": ["relu", "swiglu"], "pretrain": ["swiglu", "polynorm"]}
+
+
 def test_a_pair_without_the_reference_has_one_of_its_own() -> None:
     one = of(claim("saved_bytes", "polynorm", "relu"), benchmarks=[{"name": "memory", "kind": "memory"}])
     assert (one.activations, one.reference) == (["relu", "polynorm"], "relu")
