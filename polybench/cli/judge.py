@@ -168,7 +168,7 @@ def _tell(path: Path, claims: Sequence[Claim], why: str, as_json: bool, write: S
         "claims": [_json(one, text) for one, text in zip(found, sentences, strict=True)],
     }
     told = [f"{answer}: {text}" for answer, text in zip(answers, sentences, strict=True)]
-    text = "\n".join([*told, *([f"stopped: {why}"] if why else []), f"results: {path}"])
+    text = "\n".join([*told, *([f"ended: {why}"] if why else []), f"results: {path}"])
     verdicts = tuple(_verdict(one, case) for one in found for case in one.cases)
     source = str(comparisons.run.header.get("source", ""))
     conclude(
