@@ -168,7 +168,7 @@ def test_it_ends_when_the_budget_is_spent_and_can_go_on(monkeypatch: pytest.Monk
         (["gone"], 2, "gone"),
         (["run", "--out", "x"], 2, "--out need a suite"),
         (["run"], 2, "run has no claims of its own to judge; say one, such as --claim"),
-        (["run", "--claim", "val_loss: relu < gleu"], 2, "did you mean 'gelu'?"),
+        (["run", "--claim", "val_loss: relu < polynrm"], 2, "did you mean 'polynorm'?"),
         (["run", "--claim", "val_loss: relu < polynorm"], 2, "'polynorm' is not among the activations"),
         (["run", "--claim", "saved_bytes: relu < gelu"], 5, "nothing to judge 'saved_bytes: relu < gelu' by"),
         (["run", "--claim", "val_loss where d_model=7: relu < gelu"], 5, "nothing to judge"),
