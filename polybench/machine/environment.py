@@ -13,7 +13,7 @@ from polybench.errors import UsageError
 from polybench.machine.container import Limits, limits
 from polybench.machine.gpus import Gpus, gpus
 from polybench.machine.hardware import Memory, affinity, load, memory, processor, ranges
-from polybench.machine.software import code_hash, installed, software, version
+from polybench.machine.software import code_hash, installed, revision, software, version
 
 __all__ = [
     "capture",
@@ -73,6 +73,7 @@ def capture() -> dict[str, Any]:
         "variables": dict(tools.variables),
         "polybench": version(),
         "code": code_hash(),
+        "revision": revision(),
     }
 
 

@@ -95,6 +95,16 @@ def code_hash() -> str:
     return digest.hexdigest()[:12]
 
 
+def revision() -> str:
+    """The commit of the repository that one stands in, marked where files differ from it; nothing outside of one."""
+    command = ["git", "describe", "--always", "--exclude=*", "--abbrev=12", "--dirty"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
 def _tool(command: str) -> str:
     """First line of what a compiler says of its version; nothing when it is not there or does not answer."""
     if not shutil.which(command):
