@@ -126,7 +126,8 @@ kinds = Registry("kinds", "kind", "measure/kinds")
 corpora = Registry("corpora", "corpus")
 formats = Registry("formats", "format", "report/formats")
 outlets = Registry("outlets", "outlet", "report/outlets")
-REGISTRIES = (activations, backends, kinds, corpora, formats, outlets)
+loggers = Registry("loggers", "logger", "report/loggers")
+REGISTRIES = (activations, backends, kinds, corpora, formats, outlets, loggers)
 benchmarks, reports = kinds, formats  # as plug-ins written before these two had their names say it
 _FORMER = {"benchmarks": kinds.name, "reports": formats.name}
 

@@ -36,6 +36,7 @@ from polybench.plan.suite import DTYPES, Benchmark, Claim, Rule, Suite, Tune, su
 from polybench.record import Measurement, Record, Status
 from polybench.report import compose, wording
 from polybench.report.formats.markdown import markdown
+from polybench.report.tracking import tracked
 from polybench.run import store
 from polybench.trial import Cell, Trial
 
@@ -198,7 +199,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Modu
         sys.modules.pop(name, None)
 
 
-def test_the_code_of_the_pages_works_as_an_installed_package(package: dict[str, ModuleType]) -> None:
+def test_the_code_of_the_pages_works_as_an_installed_package(package: dict[str, ModuleType], tmp_path: Path) -> None:
     mine = {r.name: [e for e in r.entries().values() if e.module in package] for r in registry.REGISTRIES}
     assert all(mine.values()), "an example of each registry"
     assert not [entry for entries in mine.values() for entry in entries if entry.error]
@@ -226,6 +227,9 @@ def test_the_code_of_the_pages_works_as_an_installed_package(package: dict[str, 
     for entry in mine["outlets"]:
         judged = Judged("gate", "toy", (), 0, "gate passed")
         assert registry.outlets.load(entry.name).object(judged, "first\n").startswith("first\ngate toy: 0")
+    for entry in mine["loggers"]:
+        assert registry.loggers.load(entry.name).object(tracked(QUICK), tmp_path)
+        assert any("val_curve" in file.read_text(encoding="utf-8") for file in tmp_path.iterdir())
     for entry in mine["formats"]:
         text = registry.formats.load(entry.name).object(made(QUICK.path))
         assert "At equal tokens" in text

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from polybench.cli.doctor import doctor
 from polybench.cli.eval import evaluate
+from polybench.cli.export import export
 from polybench.cli.gate import gate
 from polybench.cli.judge import judge
 from polybench.cli.list import list_
@@ -116,5 +117,6 @@ def _root(
 
 for command in (run, report, pool, gate, judge, merge, plan, validate, schema, init, doctor, selfcheck, trace):
     app.command()(command)
+app.command()(export)
 app.command(name="eval")(evaluate)
 app.command(name="list")(list_)
