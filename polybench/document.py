@@ -78,11 +78,23 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A spot of a picture that is circled, and the number beside it."""
+
+    x: float
+    y: float
+    text: str
+
+
+@dataclass(frozen=True)
 class Figure:
-    """Data of one picture. `bars` have their labels as categories; `pareto` has the best corner at low x, low y."""
+    """Data of one picture. `bars` have their labels as categories; `pareto` has the best corner at low x, low y.
+
+    `history` is small: its series run along sessions, of which `ticks` name some, and `marks` are what changed.
+    """
 
     key: str
-    kind: Literal["curves", "bars", "pareto"]
+    kind: Literal["curves", "bars", "pareto", "history"]
     title: str
     caption: str
     x_label: str
@@ -90,6 +102,8 @@ class Figure:
     series: tuple[Series, ...]
     baseline: float | None = None  # a line across, such as the reference's 1.00; in `pareto` also one upwards
     logarithmic: Literal["", "x", "both"] = ""  # axes of curves whose values are then above zero
+    ticks: tuple[tuple[float, str], ...] = ()  # places across, and what stands below them
+    marks: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True)

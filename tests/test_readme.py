@@ -64,7 +64,7 @@ NOT_RUN = {
     f"trace results/quick/{LATEST}": "parsed",  # serves until Ctrl-C
 }
 N, F = 4, 8  # rows and width of what activations are tried on
-MADE = {"results/", "results/gpu/", "results/SUITE/TIME"}  # paths that a run makes
+MADE = {"results/", "results/gpu/", "results/SUITE/TIME", "results/SUITE/history.html"}  # paths that a run makes
 
 
 def fences(page: Path, *languages: str) -> list[str]:

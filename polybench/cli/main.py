@@ -14,6 +14,7 @@ from polybench.cli.doctor import doctor
 from polybench.cli.eval import evaluate
 from polybench.cli.export import export
 from polybench.cli.gate import gate
+from polybench.cli.history import history
 from polybench.cli.judge import judge
 from polybench.cli.list import list_
 from polybench.cli.merge import merge
@@ -117,6 +118,7 @@ def _root(
 
 for command in (run, report, pool, gate, judge, merge, plan, validate, schema, init, doctor, selfcheck, trace):
     app.command()(command)
+app.command()(history)
 app.command()(export)
 app.command(name="eval")(evaluate)
 app.command(name="list")(list_)

@@ -72,7 +72,7 @@ def report(
     for _, run in found:
         if not run.records:
             raise NothingMeasured(f"nothing was measured in {run.path}, so there is nothing to report")
-    documents = [_only(compose(run), table) if table else compose(run) for _, run in found]
+    documents = [only(compose(run), table) if table else compose(run) for _, run in found]
     brief = sys.stdout.isatty() and not (table or all_)
     shown = [_brief(run, d, text) if brief else d for (text, run), d in zip(found, documents, strict=True)]
     if table or (format and not out):
@@ -121,7 +121,7 @@ def _rendered(format: Loaded, document: Document) -> str | bytes:
     return made
 
 
-def _only(document: Document, names: Sequence[str]) -> Document:
+def only(document: Document, names: Sequence[str]) -> Document:
     """The tables of these names, in this order. Raises UsageError on any other."""
     known = {t.key: t for t in document.tables}
     for name in names:

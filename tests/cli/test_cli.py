@@ -37,6 +37,7 @@ def test_help_version_list_and_schema_say_what_is_there(capsys: Capture) -> None
         "run",
         "merge",
         "report",
+        "history",
         "export",
         "pool",
         "plan",

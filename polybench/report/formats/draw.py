@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from polybench.document import Figure
 from polybench.metric import power_of_ten, significant
+from polybench.report.formats import timeline
 from polybench.report.formats.labels import SMALL, Look, Spot, label_ends, label_spots
 
 if TYPE_CHECKING:
@@ -83,8 +84,8 @@ def _draw(figure: Figure, palette: Mapping[str, str]) -> Canvas:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
 
-    height = _FRAME + _BAR * len(figure.series) if figure.kind == "bars" else HEIGHT
-    canvas = Canvas(figsize=(WIDTH, height), dpi=72, layout="constrained")
+    size = WIDTH, _FRAME + _BAR * len(figure.series) if figure.kind == "bars" else HEIGHT
+    canvas = Canvas(figsize=timeline.SIZE if figure.kind == "history" else size, dpi=72, layout="constrained")
     FigureCanvasAgg(canvas)  # measures text; at 72 dots an inch a pixel is a point
     axes = canvas.add_subplot()
     axes.set_xlabel(figure.x_label)
@@ -93,9 +94,10 @@ def _draw(figure: Figure, palette: Mapping[str, str]) -> Canvas:
     looks = [_look(palette.get(s.label, INK), places.get(s.label, len(places))) for s in figure.series]
     if figure.baseline is not None and figure.kind != "bars":
         axes.axhline(figure.baseline, color=INK, linewidth=0.9)
-    if figure.baseline is not None and figure.kind != "curves":
+    if figure.baseline is not None and figure.kind in ("bars", "pareto"):
         axes.axvline(figure.baseline, color=INK, linewidth=0.9)
-    {"curves": _curves, "bars": _bars, "pareto": _pareto}[figure.kind](canvas, axes, figure, looks)
+    draw = {"curves": _curves, "bars": _bars, "pareto": _pareto, "history": timeline.draw}[figure.kind]
+    draw(canvas, axes, figure, looks)
     return canvas
 
 
