@@ -76,9 +76,12 @@ PROGRAM = """
 import os, signal, sys
 print(*sys.argv[1:], file=open("told", "w"))
 if "begin" in sys.argv:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
     os.kill(os.getpid(), signal.SIGUSR2)
     while True:
         os.kill(os.getppid(), signal.SIGUSR2)
+if "cancel" in sys.argv:
+    sys.exit(130)
 """
 
 
@@ -89,8 +92,10 @@ def test_a_part_is_deaf_to_slurms_warning_and_is_asked_to_end_and_begun_anew_it_
     before = signal.getsignal(part.WARNING)
     try:
         program = [sys.executable, "-S", "-c", PROGRAM]
-        assert part.work(program, ["begin"], "out") == -signal.SIGTERM
+        assert part.work(program, ["begin"], "out") == 130
         assert Path("told").read_text() == "begin\n"
+        with pytest.raises(SystemExit):  # asked by others, so SLURM says what becomes of the job
+            part.work(program, ["cancel"], "out")
         Path("out").mkdir()
         Path("out/run.json").touch()
         assert part.work(program, ["begin"], "out") == 0
