@@ -156,8 +156,9 @@ def _cancel(jobs: Collection[Sent], tell: Tell) -> None:
     if left:
         tell(f"cancelled {len(left)} jobs; waiting for their end")
     until = time.monotonic() + _END_S
-    while time.monotonic() < until and not all(job.done(force_check=True) for job in left):
+    while left and time.monotonic() < until:
         time.sleep(_LOOK_S)
+        left = [job for i, job in enumerate(left) if not job.done(force_check=not i)]  # one question tells of all
 
 
 def _ending(job: Sent) -> str:

@@ -57,11 +57,13 @@ def still_there(folder: Path) -> dict[str, SlurmJob[int]]:
     A folder may come from anybody, and numbers of jobs come again: what it names is ours only if SLURM agrees.
     """
     listen()
+    files = sorted(folder.glob("*/*_submitted.pkl"))
+    jobs: list[SlurmJob[int]] = [SlurmJob(file.parent, file.name.partition("_")[0]) for file in files]
+    SlurmJob.watcher.update()
     found = {}
-    for file in sorted(folder.glob("*/*_submitted.pkl")):
-        job: SlurmJob[int] = SlurmJob(file.parent, file.name.partition("_")[0])
-        seen = job.get_info(mode="standard")
-        ours = Path(seen.get("Script", "")).resolve().is_relative_to(file.parent.resolve())
-        if ours and not job.done():
+    for file, job in zip(files, jobs, strict=True):
+        script = Path(job.get_info(mode="cache").get("Script", "")).resolve()
+        ended = job.paths.result_pickle.exists() or job.watcher.is_done(job.job_id, mode="cache")
+        if script.is_relative_to(file.parent.resolve()) and not ended:
             found[file.parent.name] = job
     return found
