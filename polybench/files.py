@@ -55,6 +55,27 @@ def write_whole(path: Path, content: str | bytes) -> None:
         raise ResultsError(f"{path} cannot be written: {problem.strerror}") from None
 
 
+def share(old: Path, new: Path, newer: bool = False) -> None:
+    """Have a file elsewhere too: linked where one disk holds both, else copied.
+
+    What is there already stays, unless the `newer` of both is wanted; a link to elsewhere is not followed. Raises
+    ResultsError when the disk refuses.
+    """
+    if old.is_symlink() or not old.is_file():
+        return
+    if new.exists() and not (newer and new.stat().st_mtime_ns < old.stat().st_mtime_ns):
+        return
+    make_folder(new.parent)
+    try:
+        with replacing(new) as partial:
+            try:
+                os.link(old, partial, follow_symlinks=False)
+            except OSError:
+                shutil.copy2(old, partial, follow_symlinks=False)
+    except OSError as problem:
+        raise ResultsError(f"{new} cannot be written: {problem.strerror}; free some space and try again") from None
+
+
 def make_folder(path: Path) -> None:
     """The folder and those above it. Raises ResultsError when a file is in the way."""
     try:

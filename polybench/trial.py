@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -105,6 +106,13 @@ class Trial:
     def from_json(cls, data: dict[str, Any]) -> Trial:
         cell = Cell.from_json(data["cell"])
         return cls(data["benchmark"], cell, data["seed"], data["control"], data.get("rate"))
+
+
+def kept_name(trial: Trial, what: str) -> str:
+    """The file that a training keeps: `resume`, to go on from, or `model`."""
+    known = hashlib.sha256(f"{trial.id} {trial.rate}".encode()).hexdigest()[:8]
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", f"{trial.benchmark}-{trial.cell.activation}-seed{trial.seed}").strip("-")
+    return f"{name}-{known}.{what}.pt"
 
 
 @dataclass(frozen=True)

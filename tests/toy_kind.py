@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 SOURCE = r'''
-import os, signal
+import os, signal, time
 from pydantic import Field
 from polybench.kind import Axes, Fact, Protocol
 from polybench.metric import Metric, Price, Question
@@ -16,6 +16,7 @@ class ToyAxes(Axes):
     fails: str = Field("", description="rank/seed of the process that fails")
     kills: int = Field(-1, description="seed whose first trial ends the whole program, once")
     by: str = Field("SIGKILL", description="the signal that ends it")
+    gates: str = Field("", description="folder in which a file named by the seed lets it go on")
 
 PROGRAM = os.getppid()
 
@@ -49,6 +50,8 @@ def toy(trials, axes, protocol):
         raise ValueError("planted")
     if axes.kills == seed and ended(axes):
         signal.pause()
+    while axes.gates and not os.path.exists(f"{axes.gates}/{seed}"):
+        time.sleep(0.1)
     yield 0, Fact("rank", rank)
     yield 0, Measurement("score", (10.0 * seed,))
 

@@ -12,7 +12,7 @@ from polybench.errors import UsageError
 if TYPE_CHECKING:
     from polybench.plan.shard import Shard
     from polybench.plan.suite import Suite
-    from polybench.run.cluster import Order
+    from polybench.run.order import Order
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _order(
         if options:
             raise UsageError("--cluster-option needs --cluster slurm or --cluster local")
         return None
-    from polybench.run.cluster import Order
+    from polybench.run.order import Order
 
     if part:
         raise UsageError("--cluster makes the parts itself, so leave --shard away; --cluster-jobs says how many")

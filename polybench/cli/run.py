@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,7 @@ from polybench.errors import Stopped
 
 if TYPE_CHECKING:
     from polybench.cli.request import Request
-    from polybench.run.cluster import Order
+    from polybench.run.order import Order
     from polybench.run.session import Session
 
 
@@ -72,7 +73,7 @@ def run(
     if dry_run:
         _show(request, as_json)
         return
-    current = _opened(request)
+    current = _opened(request, quiet)
     try:
         measure(current, request.order, force, quiet)
     except KeyboardInterrupt:
@@ -88,43 +89,42 @@ def _show(request: Request, as_json: bool) -> None:
         assert request.suite
         show(*planned(request.suite, request.pattern, request.part), request.suite, as_json)
         return
-    left = _resumed(request)
+    left = _resumed(request, waits=False)
     show(left.todo.shard(request.part), left.header["device"], left.suite, as_json)
 
 
-def _opened(request: Request) -> Session:
+def _opened(request: Request, quiet: bool) -> Session:
     """A new run, one gone on with, or a part of what is left of one, in a folder of its own."""
     from polybench.run import session
 
     if request.resume is None:
         return _begun(request)
-    left = _resumed(request)
+    left = _resumed(request, quiet)
     return session.part_of(left, request.part, request.out) if request.part and request.out else left
 
 
 def _begun(request: Request) -> Session:
     from polybench.machine.environment import choose_device
     from polybench.plan.jobs import plan
-    from polybench.run import cluster, session
+    from polybench.run import session
+    from polybench.run.order import check
 
     suite, order = request.suite, request.order
     assert suite
     if order:  # what would fail is said before a folder is made
         device = suite.device if order.remote else choose_device(suite.device)
-        cluster.check(order, plan(suite, device, request.pattern).jobs)
+        check(order, plan(suite, device, request.pattern).jobs)
     return session.begin(suite, request.out, request.pattern, request.source, request.part, bool(order))
 
 
-def _resumed(request: Request) -> Session:
-    """The run as it is left, with what cluster jobs that nobody waited for have measured."""
-    from polybench.run import session
-    from polybench.run.cluster import leftovers
-    from polybench.run.merge import adopt
+def _resumed(request: Request, quiet: bool = True, waits: bool = True) -> Session:
+    """The run as it is left, with what cluster jobs that nobody waited for have measured, or are still measuring."""
+    from polybench.run import cluster, session
     from polybench.run.store import find
 
     path = find(request.resume)
-    if not request.part and (lost := leftovers(path)):
-        adopt(path, lost)
+    if not request.part:
+        cluster.recover(path, request.order if waits else None, _said(quiet))
     return session.resume(path, request.suite, request.force, remote=bool(request.order or request.part))
 
 
@@ -136,7 +136,7 @@ def measure(current: Session, order: Order | None, force: bool, quiet: bool) -> 
 
     size = place().size
     if order:
-        cluster.carry_out(current, order, force, lambda line: None if quiet else print(line, file=sys.stderr))
+        cluster.carry_out(current, order, force, _said(quiet))
     elif current.suite.launcher and size == 1:
         torchrun.carry_out(current, quiet)
     elif size > 1:
@@ -145,6 +145,10 @@ def measure(current: Session, order: Order | None, force: bool, quiet: bool) -> 
     else:
         with shown(current, quiet) as tell:
             local.carry_out(current, tell)
+
+
+def _said(quiet: bool) -> Callable[[str], None]:
+    return lambda line: None if quiet else print(line, file=sys.stderr, flush=True)
 
 
 def _tell(current: Session, order: Order | None, as_json: bool) -> None:

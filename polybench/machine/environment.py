@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import socket
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -114,8 +116,9 @@ def unrecorded(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
 
 def cores() -> int:
-    """Cores this process may use, by affinity and container limit."""
-    return _cores(len(affinity()), limits())
+    """Cores this process may use, by affinity, container limit and, in a job of SLURM, what that was given."""
+    given = os.environ.get("SLURM_CPUS_ON_NODE", "")  # not every cluster holds a job to its share
+    return min(_cores(len(affinity()), limits()), int(given) if given.isdecimal() and int(given) else sys.maxsize)
 
 
 def choose_device(wanted: str) -> str:

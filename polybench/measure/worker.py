@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ _UNSUPPORTED = ("not implemented for", "not compiled with", "is not supported", 
 
 def main() -> None:
     """Serve jobs until stdin closes."""
+    # A cluster asks all processes of a job to end. polybench is who hears, and no trial fails by it meanwhile.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     out = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
     sys.stdout = sys.stderr

@@ -5,65 +5,44 @@ submitit (github.com/facebookincubator/submitit) knows SLURM, and a local execut
 
 from __future__ import annotations
 
-import math
-import subprocess
+import shutil
 import sys
-import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from polybench.errors import UsageError, first_line
+from polybench.errors import Stopped, UsageError, first_line
 from polybench.files import inside
-from polybench.plan.shard import parts, seconds, times
+from polybench.plan.shard import parts
 from polybench.run.merge import adopt
+from polybench.run.order import Order, check, executor
+from polybench.run.part import work
 from polybench.run.session import Session, resume
+from polybench.run.store import RUN_FILE
 from polybench.trial import Job
 
 if TYPE_CHECKING:
     import submitit
 
+    Sent = submitit.Job[int]
+
+Tell = Callable[[str], None]
 FOLDER = "shards"  # in that of the run: a folder a part, and the logs
-_SPARE = 4.0  # a cluster job may take that many times the planner's guess,
-_START_MIN = 15  # and as many minutes for imports, compiling and a crowded file system
-_LOOK_S = 1.0  # between two looks at the state of the jobs
+_LOG = "log"  # in that: a folder an executor, and in it one a part
+_LOOK_S = 1.0  # between two looks at what the jobs have written; SLURM is asked less often
+_END_S = 60.0  # for cancelled jobs to end: by default SLURM kills 30 s after it has asked
 
 
-@dataclass(frozen=True)
-class Order:
-    """What is wanted of the cluster."""
-
-    executor: str
-    jobs: int
-    options: tuple[tuple[str, Any], ...] = ()
-
-    @classmethod
-    def of(cls, executor: str, jobs: int, options: Iterable[str]) -> Order:
-        """Raises UsageError on an unknown executor, or an option that is no KEY=VALUE."""
-        if executor not in ("slurm", "local"):
-            raise UsageError(f"--cluster {executor}: say slurm, or local for jobs on this machine")
-        typed = []
-        for text in options:
-            key, equals, value = text.partition("=")
-            if not (key and equals):
-                raise UsageError(f"--cluster-option {text}: write it as key=value, such as slurm_partition=gpu")
-            typed.append((key, _typed(value)))
-        return cls(executor, jobs, tuple(typed))
-
-    @property
-    def remote(self) -> bool:
-        """Whether other machines measure."""
-        return self.executor != "local"
-
-
-def carry_out(session: Session, order: Order, force: bool, tell: Callable[[str], None]) -> None:
+def carry_out(session: Session, order: Order, force: bool, tell: Tell) -> None:
     """Send in what is left, wait, and bring back what was measured; again where tuning decides what comes next.
 
     A job that failed or was lost leaves its trials missing, which the merged run says.
 
     Raises:
-        UsageError: submitit or SLURM is not there, an option is wrong, or times would be taken side by side.
+        UsageError: submitit or SLURM is not there or takes no job, an option is wrong, or times would be taken side
+            by side.
         KeyboardInterrupt: after the jobs were cancelled and what they had measured was brought back.
     """
     tried: set[str] = set()
@@ -71,101 +50,138 @@ def carry_out(session: Session, order: Order, force: bool, tell: Callable[[str],
     check(order, todo)
     while todo:
         tried |= {t.id for job in todo for t in job.trials}
-        folders = _send(session.path, todo, order, force, tell)
-        tell(f"merged {len(adopt(session.path, folders).records)} trials into {session.path}")
+        _send(session.path, todo, order, force, tell)
         left = resume(session.path, session.suite, force, remote=True).todo.jobs
         todo = tuple(job for job in left if not tried & {t.id for t in job.trials})
 
 
+def recover(path: Path, order: Order | None, tell: Tell) -> None:
+    """Bring in what jobs have measured that nobody waited for, once all of them have ended.
+
+    Not before: which trials a job measures follows from what its run holds when the job starts.
+
+    Raises:
+        UsageError: SLURM still has some of them, and this is no run over it.
+        KeyboardInterrupt: as `carry_out`.
+    """
+    there = _unattended(path)
+    if there and not (order and order.remote):
+        numbers = " ".join(job.job_id for job in there.values())
+        how = f"wait for them with --cluster slurm, or end them with: scancel {numbers}"
+        raise UsageError(f"{path} still has jobs in the cluster; {how}")
+    if there:
+        tell(f"{len(there)} jobs that were sent in before are still in the cluster, and are waited for")
+        with _attended(path, tell) as sent:
+            sent.update(there)
+    if lost := leftovers(path):
+        adopt(path, lost)
+
+
 def leftovers(path: Path) -> list[Path]:
     """The parts of a run that lie in its folder."""
-    found = sorted(p.parent.relative_to(path) for p in (path / FOLDER).glob("*/run.json"))
+    found = sorted(p.parent.relative_to(path) for p in (path / FOLDER).glob(f"*/{RUN_FILE}"))
     return [inside(path, str(name)) for name in found]
 
 
-def check(order: Order, todo: Sequence[Job]) -> None:
-    """Raises UsageError where `carry_out` would, before anything is written."""
-    if not order.remote and any(job.alone for job in todo):
-        raise UsageError(
-            "--cluster local measures side by side on this machine, which spoils times: leave --cluster away, "
-            "or measure the benchmarks that take none, with --filter"
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        _executor(Path(folder), todo, order)
+def _unattended(path: Path) -> dict[Path, Sent]:
+    """What SLURM still has of a run that nobody waits for, by the folder of its part; nothing without SLURM."""
+    log = path / FOLDER / _LOG / "slurm"
+    if not (log.is_dir() and shutil.which("squeue")):
+        return {}
+    try:
+        from polybench.run.slurm import still_there
+    except ImportError:  # submitit is missing
+        return {}
+    return {path / FOLDER / name: job for name, job in still_there(inside(path, f"{FOLDER}/{_LOG}/slurm")).items()}
 
 
-def _send(path: Path, todo: Sequence[Job], order: Order, force: bool, tell: Callable[[str], None]) -> list[Path]:
-    """One cluster job a part; returns the folders of the parts once all have ended."""
-    executor = _executor(path / FOLDER / "log", todo, order)
+def _send(path: Path, todo: Sequence[Job], order: Order, force: bool, tell: Tell) -> None:
+    """One cluster job a part, until all have ended; where only some are taken, those. Raises UsageError for none."""
     count = sum(map(bool, parts(todo, order.jobs)))
     turn = 1 + len({p.name.partition("-")[0] for p in (path / FOLDER).glob("*-*of*")})
-    folders = [path / FOLDER / f"{turn}-{i + 1}of{count}" for i in range(count)]
     program = [sys.executable, "-m", "polybench", "run", "--quiet", *(["--force"] if force else [])]
-    jobs = []
-    for i, folder in enumerate(folders):
-        arguments = ["--resume", str(path), "--shard", f"{i + 1}/{count}", "--out", str(folder)]
-        jobs.append(executor.submit(work, [*program, *arguments]))
-        tell(f"sent in part {i + 1} of {count} as job {jobs[-1].job_id}; its log: {jobs[-1].paths.stderr}")
+    with _attended(path, tell) as sent:
+        for i in range(count):
+            folder = path / FOLDER / f"{turn}-{i + 1}of{count}"
+            begin = ["--resume", str(path), "--shard", f"{i + 1}/{count}", "--out", str(folder)]
+            log = path / FOLDER / _LOG / order.executor / folder.name
+            try:
+                job = executor(log, todo, order).submit(work, program, begin, str(folder))
+            except Exception as problem:  # submitit raises what sbatch says, each of its faults by another class
+                if not sent:
+                    raise UsageError(f"--cluster {order.executor}: no job was taken: {first_line(problem)}") from None
+                tell(f"part {i + 1} of {count} and what follows was not taken: {first_line(problem)}")
+                break
+            sent[folder] = job
+            tell(f"sent in part {i + 1} of {count} as job {job.job_id}; its log: {job.paths.stderr}")
+
+
+@contextmanager
+def _attended(path: Path, tell: Tell) -> Iterator[dict[Path, Sent]]:
+    """Jobs by the folder of their part: all are waited for, and what they have measured is in the run then.
+
+    Raises KeyboardInterrupt, after they were cancelled.
+    """
+    sent: dict[Path, Sent] = {}
     try:
-        _wait(jobs, folders, tell)
+        yield sent
+        _wait(sent, tell)
     except KeyboardInterrupt:
-        for job in jobs:
-            job.cancel(check=False)
-        adopt(path, folders)
+        _cancel(sent.values(), tell)
         raise
-    return folders
+    finally:
+        if sent:
+            tell(f"merged {len(adopt(path, tuple(sent)).records)} trials into {path}")
 
 
-def work(command: list[str]) -> int:
-    """What a cluster job does: measure its part, and end as that ended."""
-    return subprocess.run(command, stdin=subprocess.DEVNULL).returncode
+def _wait(sent: Mapping[Path, Sent], tell: Tell) -> None:
+    left, told = dict(sent), dict[Path, str]()
+    while left:
+        for folder, job in sent.items():
+            if folder in left and job.done():
+                tell(f"part {folder.name}: {_ending(job)}")
+                del left[folder]
+            elif folder in left and (state := _state(job)) not in ("", told.get(folder)):
+                told[folder] = state
+                tell(f"job {job.job_id} is {state}")
+        if left:
+            time.sleep(_LOOK_S)
 
 
-def _wait(jobs: Sequence[submitit.Job[int]], folders: Sequence[Path], tell: Callable[[str], None]) -> None:
-    from submitit.helpers import as_completed
+def _cancel(jobs: Collection[Sent], tell: Tell) -> None:
+    """End jobs, and wait for that, so that nothing is brought back half written. A second Ctrl-C waits no more."""
+    left = [job for job in jobs if not job.done()]
+    for job in left:
+        job.cancel(check=False)
+    if left:
+        tell(f"cancelled {len(left)} jobs; waiting for their end")
+    until = time.monotonic() + _END_S
+    while left and time.monotonic() < until:
+        time.sleep(_LOOK_S)
+        left = [job for i, job in enumerate(left) if not job.done(force_check=not i)]  # one question tells of all
 
-    for job in as_completed(jobs, poll_frequency=_LOOK_S):
-        part = folders[jobs.index(job)]
-        tell(f"part {part.name}: {_ending(job)}")
 
-
-def _ending(job: submitit.Job[int]) -> str:
+def _ending(job: Sent) -> str:
     """How a cluster job ended, in one line."""
-    problem = job.exception()
+    lost = f"job {job.job_id} was lost"
+    if not job.paths.result_pickle.exists() and (state := _state(job)) not in ("", "completed", "forgotten"):
+        return f"{lost}: {state}"
+    problem = job.exception()  # waits a while for what a slow file system may still bring
     if problem is not None:
         words = [line.strip() for line in str(problem).splitlines() if line.strip()]
-        return f"job {job.job_id} was lost: {words[-1] if words else type(problem).__name__}"
+        return f"{lost}: {words[-1] if words else type(problem).__name__}"
+    if job.result() == Stopped.exit_code:
+        return f"job {job.job_id} was asked to end, since its time was up or others came first"
     words = [line.strip() for line in (job.stderr() or "").splitlines() if "submitit" not in line and line.strip()]
     return words[-1] if words else f"ended with {job.result()}"
 
 
-def _executor(folder: Path, todo: Sequence[Job], order: Order) -> submitit.AutoExecutor:
-    try:
-        import submitit
-    except ImportError:
-        raise UsageError("--cluster needs submitit: pip install 'torch-polybench[cluster]'") from None
-    options: dict[str, Any] = {"name": "polybench", "timeout_min": minutes(parts(todo, order.jobs))}
-    if any(map(times, todo)):
-        options["slurm_exclusive"] = True  # others on the node would spoil times
-    try:
-        executor = submitit.AutoExecutor(folder, cluster=order.executor)
-        executor.update_parameters(**{**options, **dict(order.options)})
-    except Exception as problem:  # submitit asserts, and raises names and values, about what it is given
-        raise UsageError(f"--cluster {order.executor}: {first_line(problem)}") from None
-    return executor
+def _state(job: Sent) -> str:
+    """What SLURM says of a job, as far as it was asked; empty elsewhere."""
+    from submitit import SlurmJob
 
+    if not isinstance(job, SlurmJob):
+        return ""
+    from polybench.run.slurm import words
 
-def minutes(divided: Iterable[Sequence[Job]]) -> int:
-    """How long a cluster job may take, whichever of these parts it does."""
-    return _START_MIN + math.ceil(_SPARE * max(map(seconds, divided)) / 60)
-
-
-def _typed(value: str) -> Any:
-    """submitit tells numbers from text."""
-    lowered = value.lower()
-    if lowered in ("true", "false"):
-        return lowered == "true"
-    try:
-        return int(value)
-    except ValueError:
-        return value
+    return words(job)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from polybench.errors import NothingMeasured, ResultsError
-from polybench.files import inside, make_folder
+from polybench.files import inside, share
 from polybench.machine.environment import fingerprint
 from polybench.plan.labels import Labels
 from polybench.plan.suite import Suite
@@ -22,6 +19,7 @@ from polybench.run import store
 from polybench.run.batches import equal_but_for_seeds, looks_of, united
 from polybench.run.session import joined, planned
 from polybench.run.store import Run
+from polybench.trial import kept_name
 
 MOST_LABELS = 3  # of missing trials; the header names them all
 _EQUAL = {"suite": "suites", "filter": "filters", "device": "devices"}  # what all runs must have in common
@@ -99,7 +97,8 @@ def unite(runs: Iterable[Run]) -> list[Record]:
 def adopt(path: Path, parts: Sequence[Path]) -> Run:
     """Bring what parts have measured back into the run they were taken of; what it knows already stays as it is.
 
-    A part that never became a run folder is passed over: its trials are missing, which the header then says.
+    A part that never became a run folder is passed over: its trials are missing, which the header then says. What an
+    unfinished training goes on from comes along; that of a finished one goes.
     """
     run = store.load(path)
     settled = {r.trial.id for r in run.records if r.status.settled}
@@ -110,16 +109,17 @@ def adopt(path: Path, parts: Sequence[Path]) -> Run:
             continue
         measured = store.load(part)
         fresh = [r for r in measured.records if r.trial.id not in settled and (r.trial.id, r.started_at) not in seen]
+        _bring(measured, path, fresh)
         if not fresh:
             continue
         settled |= {r.trial.id for r in fresh if r.status.settled}
-        _bring(measured, path, fresh)
         store.append(path, _stamped(measured, fresh))
         sources += _sources(measured)
     now = store.load(path)
-    if sources:
-        header = {k: v for k, v in now.header.items() if k != "schema_version"}
-        store.write_header(path, _counted(joined(header, sources), now.records))
+    header = {k: v for k, v in now.header.items() if k != "schema_version"}
+    store.write_header(path, _counted(joined(header, sources) if sources else header, now.records))
+    for trial in (r.trial for r in now.records if r.status.settled):
+        inside(path, f"{CHECKPOINT_FOLDER}/{kept_name(trial, 'resume')}").unlink(missing_ok=True)
     return store.load(path)
 
 
@@ -154,21 +154,11 @@ def _counted(header: dict[str, Any], records: Sequence[Record]) -> dict[str, Any
 
 
 def _bring(run: Run, target: Path, records: Iterable[Record]) -> None:
-    """Copy what the trials left behind, or share it where one disk holds both; what is gone is told by the report."""
-    names = [a.name for r in records for a in r.artifacts]
-    names += [str(p.relative_to(run.path)) for p in (run.path / CHECKPOINT_FOLDER).glob("*.pt")]
-    for name in names:
-        old, new = inside(run.path, name), inside(target, name)
-        if new.exists() or old.is_symlink() or not old.is_file():
-            continue
-        make_folder(new.parent)
-        with suppress(OSError):
-            os.link(old, new, follow_symlinks=False)
-            continue
-        try:
-            shutil.copyfile(old, new, follow_symlinks=False)
-        except OSError as problem:
-            raise ResultsError(f"{new} cannot be written: {problem.strerror}; free some space and merge anew") from None
+    """What the trials left behind, and what unfinished ones go on from; what is gone is told by the report."""
+    for name in (a.name for r in records for a in r.artifacts):
+        share(inside(run.path, name), inside(target, name))
+    for name in (str(p.relative_to(run.path)) for p in (run.path / CHECKPOINT_FOLDER).glob("*.pt")):
+        share(inside(run.path, name), inside(target, name), newer=True)
 
 
 def missing(run: Run) -> list[str]:

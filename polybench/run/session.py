@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from polybench.errors import PolybenchError, ResultsError, UsageError
+from polybench.files import inside, share
 from polybench.kind import kind_of
 from polybench.machine.environment import capture, choose_device, differences, fingerprint, together
 from polybench.plan.jobs import Plan, plan
@@ -18,10 +19,10 @@ from polybench.plan.labels import Labels
 from polybench.plan.shard import Shard
 from polybench.plan.suite import Suite
 from polybench.ranks import place
-from polybench.record import Record
+from polybench.record import CHECKPOINT_FOLDER, Record
 from polybench.run import store
 from polybench.run.batches import equal_but_for_seeds, keeps_seeds, looks_of
-from polybench.trial import Job
+from polybench.trial import Job, kept_name
 
 _OF_THE_WHOLE = ("sources", "missing", "finished_at", "environment_after")  # in a header; no part inherits it
 
@@ -91,6 +92,8 @@ def begin(
 def part_of(whole: Session, part: Shard, out: Path) -> Session:
     """A part of what is left of a run, in a new folder of its own, which `merge.adopt` brings back.
 
+    Its trainings go on from what the run holds of them.
+
     Raises:
         ResultsError: the folder holds something already, or cannot be made.
         NothingMeasured: the part is empty.
@@ -98,7 +101,10 @@ def part_of(whole: Session, part: Shard, out: Path) -> Session:
     kept = {k: v for k, v in whole.header.items() if k not in _OF_THE_WHOLE}
     now = datetime.now(UTC).isoformat(timespec="seconds")
     header = {**kept, "environment": capture(), "started_at": now, "part_of": str(whole.path.resolve())}
-    return _opened(_part(replace(whole, path=out, header=header, done=0), part))
+    opened = _opened(_part(replace(whole, path=out, header=header, done=0), part))
+    for name in (f"{CHECKPOINT_FOLDER}/{kept_name(trial, 'resume')}" for trial in opened.todo.trials):
+        share(inside(whole.path, name), inside(out, name))
+    return opened
 
 
 def _part(whole: Session, part: Shard) -> Session:
@@ -115,7 +121,8 @@ def _opened(session: Session) -> Session:
 def resume(path: Path, suite: Suite | None, force: bool, remote: bool = False) -> Session:
     """Open a run again with the jobs that are not settled.
 
-    A run of several machines goes on on any; so does every run where other machines will measure (`remote`).
+    A run of several machines goes on on any; so does every run where other machines will measure (`remote`), and a
+    part of one, which a cluster begins anew elsewhere when its node is lost.
 
     A suite may have further seeds: what the run had before is a look that it was judged with.
 
@@ -142,8 +149,10 @@ def resume(path: Path, suite: Suite | None, force: bool, remote: bool = False) -
     here = str(Path.cwd())
     if old.header.get("folder", here) != here and not remote and _relative(whole):
         changes.append(f"the folder that relative paths of the suite start from ({old.header['folder']} / {here})")
-    if not (remote or "sources" in old.header):
-        changes += [f"the machine ({d})" for d in differences(old.environment, now)]
+    moved = [] if remote or "sources" in old.header else differences(old.environment, now)
+    if moved and "part_of" not in old.header:
+        changes += [f"the machine ({difference})" for difference in moved]
+        moved = []
     if changes and not force:
         raise ResultsError(
             f"{path} cannot be resumed, these changed: {', '.join(changes)}; "
@@ -160,8 +169,10 @@ def resume(path: Path, suite: Suite | None, force: bool, remote: bool = False) -
     }
     if looks := looks_of([old.header, {"suite": asked}]):
         header["looks"] = looks
-    if "sources" in header and not remote:
-        header = joined(header, [{"run": str(path), "started_at": old.header["started_at"], "environment": now}])
+    if ("sources" in header or moved) and not remote:
+        seen = [now] if "sources" in header else [old.environment, now]
+        began = {"run": str(path), "started_at": old.header["started_at"]}
+        header = joined(header, [{**began, "environment": environment} for environment in seen])
     return Session(path, chosen, todo, len(whole.trials) - len(todo.trials), header, known, fingerprint(now), force)
 
 

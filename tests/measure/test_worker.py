@@ -84,6 +84,16 @@ def test_a_job_that_hangs_is_stopped(executor: WorkerProcess) -> None:
     assert memory(executor, "relu").status is Status.OK
 
 
+@pytest.mark.parametrize("kind", ["memory", "speed"])
+def test_a_trial_is_measured_whoever_asks_its_process_to_end(
+    executor: WorkerProcess, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """polybench is asked too, and ends it."""
+    monkeypatch.setenv("PROGRAM", str(os.getpid()))  # which copies of a worker are not made by
+    records = records_of(replace(job(kind, "asked", tokens=4, d_model=8), fork=kind == "speed"), executor)
+    assert [(r.status, r.error) for r in records] == [(Status.OK, "")]
+
+
 def test_printing_does_not_break_the_protocol(executor: WorkerProcess) -> None:
     record = memory(executor, "prints")
     assert record.status is Status.OK

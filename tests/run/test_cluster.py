@@ -13,9 +13,9 @@ from builders import suite
 
 from polybench.errors import UsageError
 from polybench.plan.jobs import plan
-from polybench.run import cluster
-from polybench.run.cluster import Order
+from polybench.run import order
 from polybench.run.merge import missing
+from polybench.run.order import Order
 from polybench.run.store import load
 
 SUITE = """
@@ -60,18 +60,19 @@ OPTIONS = ("timeout_min=7", "slurm_partition=gpu", "slurm_exclusive=false")
 
 
 def test_options_are_typed_as_submitit_wants_them() -> None:
-    order = Order.of("local", 3, OPTIONS)
-    assert order.options == (("timeout_min", 7), ("slurm_partition", "gpu"), ("slurm_exclusive", False))
-    cluster.check(order, JOBS)
+    wanted = Order.of("local", 3, OPTIONS)
+    assert wanted.options == (("timeout_min", 7), ("slurm_partition", "gpu"), ("slurm_exclusive", False))
+    order.check(wanted, JOBS)
 
 
 def test_a_cluster_job_has_time_for_the_launches_that_follow_from_its_own() -> None:
     most = {"pilot": 5, "launches": 1000, "budget_s": 36000.0}
     further = plan(suite(benchmarks=[{"name": "speed", "kind": "speed", "protocol": most}]), "cpu")
-    assert 60 * cluster.minutes([further.jobs]) > further.seconds(1) > 100 * sum(j.seconds for j in further.jobs)
+    assert 60 * order.minutes([further.jobs]) > further.seconds(1) > 100 * sum(j.seconds for j in further.jobs)
 
 
-def test_what_cannot_be_sent_in_is_one_sentence() -> None:
+def test_what_cannot_be_sent_in_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")  # so that there is no SLURM
     for executor, options, jobs, words in [
         ("pbs", (), JOBS, "say slurm, or local"),
         ("local", ("timeout_min",), JOBS, "write it as key=value"),
@@ -81,11 +82,11 @@ def test_what_cannot_be_sent_in_is_one_sentence() -> None:
         ("slurm", (), JOBS, "srun"),
     ]:  # fmt: skip
         with pytest.raises(UsageError) as caught:
-            cluster.check(Order.of(executor, 2, options), jobs)
+            order.check(Order.of(executor, 2, options), jobs)
         assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_without_submitit_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(UsageError, match=r"pip install 'torch-polybench\[cluster\]'"):
-        cluster.check(Order.of("local", 2, ()), JOBS)
+        order.check(Order.of("local", 2, ()), JOBS)

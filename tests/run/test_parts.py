@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +20,8 @@ from polybench.plan.shard import Shard, parts
 from polybench.record import Measurement
 from polybench.report.compose import compose
 from polybench.run import local, session, store
-from polybench.run.merge import merge
-from polybench.trial import Job
+from polybench.run.merge import adopt, merge
+from polybench.trial import Job, kept_name
 
 BENCHMARKS = [
     {"name": "sp", "kind": "speed", "backends": ["eager", "checkpoint"], "matrix": {"tokens": [64, 128, 256]},
@@ -186,3 +187,42 @@ def test_a_part_goes_on_with_the_launches_of_its_places_and_of_no_others(
     merged = merge([part.path for part in begun], tmp_path / "whole")
     assert not merged.header["missing"]
     assert merged.header["planned"] == len(merged.records) == sum(map(len, found))
+
+
+def test_a_training_that_was_cut_off_in_one_part_goes_on_in_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it goes on from is brought back though the part has no record, the newest counts, and it goes at the end."""
+    monkeypatch.setattr(session, "capture", lambda: MACHINE)
+    run = session.begin(suite(benchmarks=[BENCHMARKS[1]]), tmp_path / "run", None, "toy.yaml").path
+    trial = session.resume(run, None, force=False).todo.trials[0]
+    name = f"checkpoints/{kept_name(trial, 'resume')}"
+    for turn in ("first", "second"):
+        part = session.part_of(session.resume(run, None, False, remote=True), Shard(1, 2), tmp_path / turn)
+        assert trial in part.todo.trials
+        assert not (part.path / name).exists() if turn == "first" else (part.path / name).read_bytes() == b"first"
+        (part.path / "checkpoints").mkdir(exist_ok=True)
+        (part.path / name).unlink(missing_ok=True)
+        (part.path / name).write_bytes(turn.encode())
+        os.utime(part.path / name, ns=(0, len(turn)))
+        adopt(run, [tmp_path / "first", part.path])
+        assert (run / name).read_bytes() == turn.encode()
+    last = session.resume(run, None, False, remote=True)
+    part = session.part_of(last, Shard(1, 2), tmp_path / "last")
+    assert not (session.part_of(last, Shard(2, 2), tmp_path / "other").path / name).exists()
+    local.carry_out(part, make_executor=Fake)
+    adopt(run, [tmp_path / "first", part.path])
+    assert not (run / name).exists()
+
+
+def test_a_part_that_is_begun_anew_on_another_machine_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "capture", lambda: MACHINE)
+    whole = session.begin(suite(benchmarks=[BENCHMARKS[1]]), tmp_path / "run", None, "toy.yaml")
+    part = session.part_of(whole, Shard(1, 2), tmp_path / "part")
+    local.carry_out(replace(part, todo=Plan(part.todo.jobs[:1])), make_executor=Fake)
+    monkeypatch.setattr(session, "capture", lambda: {**MACHINE, "cpu": "of another node"})
+    again = session.resume(part.path, None, force=False)
+    local.carry_out(again, make_executor=Fake)
+    merged = adopt(whole.path, [part.path])
+    assert [s["environment"]["cpu"] for s in merged.header["sources"]] == ["toy", "of another node"]
+    assert len({r.machine for r in merged.records}) == 2

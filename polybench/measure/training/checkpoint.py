@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import torch
 
 from polybench.errors import TrialError, first_line
 from polybench.files import replacing, sweep
-from polybench.trial import CHECKPOINTS, Trial
+from polybench.trial import CHECKPOINTS, Trial, kept_name
 
 _LAYOUT = 1
 
@@ -20,12 +18,7 @@ _LAYOUT = 1
 def path_of(trial: Trial, what: str) -> Path | None:
     """Where the trial's `what` (`resume` or `model`) is kept; None where nothing is to be kept."""
     folder = os.environ.get(CHECKPOINTS)
-    if not folder:
-        return None
-    cell = trial.cell
-    known = hashlib.sha256(f"{trial.id} {trial.rate}".encode()).hexdigest()[:8]
-    name = re.sub(r"[^A-Za-z0-9.]+", "-", f"{trial.benchmark}-{cell.activation}-seed{trial.seed}").strip("-")
-    return Path(folder) / f"{name}-{known}.{what}.pt"
+    return Path(folder) / kept_name(trial, what) if folder else None
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
