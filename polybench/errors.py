@@ -135,6 +135,23 @@ def reason(problem: BaseException) -> str:
     return line if isinstance(problem, Escape) else f"{type(problem).__name__}: {line}"
 
 
+_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "unable to allocate",
+    "memoryerror",
+    "bad_alloc",
+)
+
+
+def tells_of_memory(words: str) -> bool:
+    """Whether what a program says for its end is that it got no more memory."""
+    lowered = words.lower()
+    return any(sign in lowered for sign in _OF_MEMORY)
+
+
 def did_you_mean(word: object, known: Iterable[str]) -> str:
     """The end of a sentence: the nearest known name, or all of them when none is near."""
     names = sorted(known)

@@ -10,21 +10,26 @@ import glob
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from polybench.errors import ResultsError
+
+_SECRET_BYTES = 4  # of the name of what is being written
+_LONG_AGO_S = 3600.0  # no write takes as long
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Another path to write a file or a folder to, which takes the place of `path` once all of it is on disk.
 
-    Nobody can foresee its name, so nothing lies there. Where it fails, what was there before stays. Raises OSError
-    when the disk refuses.
+    Nobody can foresee its name, so nothing lies there. Where it fails, what was there before stays. What a writer that
+    was killed left here long ago is taken away. Raises OSError when the disk refuses.
     """
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    sweep(path, _LONG_AGO_S)
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(_SECRET_BYTES)}")
     try:
         yield partial
         for file in partial.iterdir() if partial.is_dir() else (partial,):
@@ -34,14 +39,24 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(path, ignore_errors=True)  # a folder takes the place of none but an empty one
         os.replace(partial, path)  # of a link itself, not of what it leads to
     finally:
-        if partial.is_dir():
-            shutil.rmtree(partial, ignore_errors=True)
-        partial.unlink(missing_ok=True)
+        _remove(partial)
 
 
-def sweep(path: Path) -> None:
-    """Take away what the one writer of a file left beside it, where it was killed while it wrote."""
-    for partial in path.parent.glob(f".{glob.escape(path.name)}.*"):
+def sweep(path: Path, older_s: float = 0.0) -> None:
+    """Take away what writers of a file or folder left beside it, where they were killed while they wrote.
+
+    Whoever is not its one writer says how long nothing was written to it, in seconds.
+    """
+    for partial in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 2 * _SECRET_BYTES}"):
+        with suppress(OSError):  # another one swept it
+            if time.time() - partial.lstat().st_mtime >= older_s or not older_s:
+                _remove(partial)
+
+
+def _remove(partial: Path) -> None:
+    if partial.is_dir() and not partial.is_symlink():
+        shutil.rmtree(partial, ignore_errors=True)
+    else:
         partial.unlink(missing_ok=True)
 
 

@@ -5,7 +5,7 @@ The module of a kind imports torch inside its functions only, so a suite is chec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
@@ -41,6 +41,10 @@ class Axes(_Bounded):
     def deciding(self) -> dict[str, Scalar]:
         """The axes a cell is known by; a kind leaves out those that play no part beside the others."""
         return self.model_dump()
+
+    def unequal(self, branches: Collection[int]) -> str:
+        """Why activations of so many branches cannot be held against each other here; empty where they can."""
+        return ""
 
 
 class Protocol(_Bounded):
@@ -120,7 +124,14 @@ class Measured:
     followed_by: str
 
 
-Item = Measurement | Fact | Artifact | Progress | Measured | Exception
+@dataclass(frozen=True)
+class Note:
+    """A sentence for the report about what was measured, which stands."""
+
+    text: str
+
+
+Item = Measurement | Fact | Artifact | Progress | Measured | Note | Exception
 # A kind yields items for one of its trials, by index; an exception is that trial's failure alone.
 Measure = Callable[[Sequence[Trial], Any, Any], Iterator[tuple[int, Item]]]
 

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from polybench.kind import Fact, Measured, Progress
+from polybench.kind import Fact, Measured, Note, Progress
 from polybench.record import Artifact, Measurement, Status
 
 
@@ -26,13 +26,14 @@ class Done:
     code: int = 0
 
 
-Said = Measurement | Fact | Artifact | Measured | Progress | Ending | Done
+Said = Measurement | Fact | Artifact | Measured | Progress | Note | Ending | Done
 _WORDS: dict[str, type[Said]] = {
     "measurement": Measurement,
     "fact": Fact,
     "artifact": Artifact,
     "measured": Measured,
     "progress": Progress,
+    "note": Note,
     "ending": Ending,
     "done": Done,
 }

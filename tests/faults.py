@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 SOURCE = '''
-import os, signal, sys, threading
+import os, resource, signal, sys, threading
 import torch
 from polybench.message import Done, Ending, Message, encode
 from polybench.record import Status
@@ -81,6 +81,21 @@ class Hungry(Base):
     def forward(self, x):
         return torch.empty(1 << 60)
 
+@activations.register("endless", branches=1, source="tests")
+class Endless(Base):
+    """Takes memory for as long as there is some: a quarter of a GiB, as in a container of that size."""
+    def forward(self, x):
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        with open("/proc/self/statm") as file:
+            used = int(file.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 28), hard))
+        taken = []
+        try:
+            while True:
+                taken.append(torch.ones(1 << 20))
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
 @activations.register("hangs", branches=1, source="tests")
 class Hangs(Base):
     """Never returns."""
@@ -113,6 +128,22 @@ class WrongGradient(Base):
     """Has a gradient that is one per cent too steep."""
     def forward(self, x):
         return Steep.apply(x)
+
+class OnCtx(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.x = x
+        return torch.nn.functional.softplus(x)
+
+    @staticmethod
+    def backward(ctx, dy):
+        return dy * torch.sigmoid(ctx.x)
+
+@activations.register("secretive", branches=1, source="tests")
+class Secretive(Base):
+    """Keeps its input where the hooks of autograd are not shown it."""
+    def forward(self, x):
+        return OnCtx.apply(x)
 
 @activations.register("explodes", branches=1, source="tests")
 class Explodes(Base):

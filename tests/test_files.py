@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -27,10 +29,29 @@ def test_a_file_is_replaced_whole_and_leaves_nothing_beside_it(tmp_path: Path) -
 
 
 def test_what_a_killed_writer_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
-    for name in ("a[1].pt", ".a[1].pt.77", ".a1.pt.77", ".a[1].pt", "b.pt", ".b.pt.77"):
+    others = ["a[1].pt", ".a[1].pt", ".a[1].pt.local", ".a1.pt.0123abcd", "b.pt", ".b.pt.0123abcd"]
+    for name in (".a[1].pt.0123abcd", *others):
         (tmp_path / name).write_text(name)
+    (tmp_path / ".a[1].pt.89abcdef" / "inner").mkdir(parents=True)
     sweep(tmp_path / "a[1].pt")
-    assert sorted(below(tmp_path)) == [".a1.pt.77", ".a[1].pt", ".b.pt.77", "a[1].pt", "b.pt"]
+    assert sorted(below(tmp_path)) == sorted(others)
+    assert not list(tmp_path.glob("*/inner"))
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_the_next_write_takes_away_what_a_killed_one_left_long_ago(folder: bool, tmp_path: Path) -> None:
+    """And leaves what another one may be writing now."""
+    killed, running = replacing(tmp_path / "kept"), replacing(tmp_path / "kept")
+    for writer, age_s in ((killed, 7200), (running, 0)):
+        partial = writer.__enter__()
+        partial.mkdir() if folder else partial.write_text("half")
+        os.utime(partial, (time.time() - age_s,) * 2)
+    if folder:
+        with replacing(tmp_path / "kept") as partial:
+            partial.mkdir()
+    else:
+        write_whole(tmp_path / "kept", "whole")
+    assert sorted(p.name[:6] for p in tmp_path.iterdir()) == [".kept.", "kept"]
 
 
 def test_what_fails_halfway_leaves_what_was_there(tmp_path: Path) -> None:

@@ -118,9 +118,11 @@ def _begun(
 
 def _measured(current: Session, quiet: bool) -> None:
     from polybench.cli.run import measure
+    from polybench.run.lock import locked
 
     try:
-        measure(current, None, False, quiet)
+        with locked(current.path) as release:
+            measure(current, None, False, quiet, release)
     except KeyboardInterrupt:
         raise Stopped(
             f"interrupted; what was measured is kept in {current.path}; "

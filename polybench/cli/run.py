@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ import typer
 
 from polybench.cli.options import DeviceOption, Filter, Json, Overrides, ShardOption
 from polybench.cli.plan import planned, show
-from polybench.errors import Stopped
+from polybench.errors import ResultsError, Stopped
 
 if TYPE_CHECKING:
     from polybench.cli.request import Request
@@ -73,13 +74,13 @@ def run(
     if dry_run:
         _show(request, as_json)
         return
-    current = _opened(request, quiet)
-    try:
-        measure(current, request.order, force, quiet)
-    except KeyboardInterrupt:
-        kept = len(load(current.path).records)
-        how = _on(current.path, request.order)
-        raise Stopped(f"interrupted; {kept} trials are kept in {current.path}; {how}") from None
+    with _opened(request, quiet) as (current, release):
+        try:
+            measure(current, request.order, force, quiet, release)
+        except KeyboardInterrupt:
+            kept = len(load(current.path).records)
+            how = _on(current.path, request.order)
+            raise Stopped(f"interrupted; {kept} trials are kept in {current.path}; {how}") from None
     _tell(current, request.order, as_json)
 
 
@@ -89,18 +90,31 @@ def _show(request: Request, as_json: bool) -> None:
         assert request.suite
         show(*planned(request.suite, request.pattern, request.part), request.suite, as_json)
         return
-    left = _resumed(request, waits=False)
+    if not request.part:
+        with suppress(ResultsError), _going_on(request, waits=False):
+            pass  # where nobody measures it, what cluster jobs have left is brought back first
+    left = _resumed(request)
     show(left.todo.shard(request.part), left.header["device"], left.suite, as_json)
 
 
-def _opened(request: Request, quiet: bool) -> Session:
-    """A new run, one gone on with, or a part of what is left of one, in a folder of its own."""
+@contextmanager
+def _opened(request: Request, quiet: bool) -> Iterator[tuple[Session, Callable[[], None]]]:
+    """A new run, one gone on with, or a part of what is left of one, in a folder of its own; nobody else measures into
+    it until the end, or until what is given beside it is called."""
     from polybench.run import session
+    from polybench.run.lock import locked
 
+    if request.resume is not None and not request.part:
+        with _going_on(request, quiet) as release:
+            yield _resumed(request), release
+        return
     if request.resume is None:
-        return _begun(request)
-    left = _resumed(request, quiet)
-    return session.part_of(left, request.part, request.out) if request.part and request.out else left
+        current = _begun(request)
+    else:
+        assert request.part and request.out
+        current = session.part_of(_resumed(request), request.part, request.out)
+    with locked(current.path) as release:
+        yield current, release
 
 
 def _begun(request: Request) -> Session:
@@ -117,19 +131,32 @@ def _begun(request: Request) -> Session:
     return session.begin(suite, request.out, request.pattern, request.source, request.part, bool(order))
 
 
-def _resumed(request: Request, quiet: bool = True, waits: bool = True) -> Session:
-    """The run as it is left, with what cluster jobs that nobody waited for have measured, or are still measuring."""
-    from polybench.run import cluster, session
+@contextmanager
+def _going_on(request: Request, quiet: bool = True, waits: bool = True) -> Iterator[Callable[[], None]]:
+    """The run is this process's alone, with what cluster jobs that nobody waited for have measured or still measure."""
+    from polybench.run import cluster
+    from polybench.run.lock import locked
     from polybench.run.store import find
 
     path = find(request.resume)
-    if not request.part:
+    with locked(path) as release:
         cluster.recover(path, request.order if waits else None, _said(quiet))
-    return session.resume(path, request.suite, request.force, remote=bool(request.order or request.part))
+        yield release
 
 
-def measure(current: Session, order: Order | None, force: bool, quiet: bool) -> None:
-    """Carry out what is left of an open run: here, by several processes, or by cluster jobs."""
+def _resumed(request: Request) -> Session:
+    """The run as it is left."""
+    from polybench.run import session
+    from polybench.run.store import find
+
+    remote = bool(request.order or request.part)
+    return session.resume(find(request.resume), request.suite, request.force, remote)
+
+
+def measure(
+    current: Session, order: Order | None, force: bool, quiet: bool, release: Callable[[], None] = lambda: None
+) -> None:
+    """Carry out what is left of an open run: here, by several processes that take over its lock, or by cluster jobs."""
     from polybench.ranks import place
     from polybench.run import cluster, local, team, torchrun
     from polybench.run.progress import shown
@@ -138,7 +165,7 @@ def measure(current: Session, order: Order | None, force: bool, quiet: bool) -> 
     if order:
         cluster.carry_out(current, order, force, _said(quiet))
     elif current.suite.launcher and size == 1:
-        torchrun.carry_out(current, quiet)
+        torchrun.carry_out(current, quiet, release)
     elif size > 1:
         with shown(current, quiet) as tell, team.lead(size) as together:
             local.carry_out(current, tell, together=together)

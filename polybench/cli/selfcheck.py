@@ -54,13 +54,14 @@ def selfcheck(
     from polybench.report.formats.terminal import terminal
     from polybench.report.selfcheck import QUESTION
     from polybench.run import local, session, store
+    from polybench.run.lock import locked
     from polybench.run.progress import shown
 
     if run is not None and out is not None:
         raise UsageError("--out is for a new measurement; leave it away to judge a run anew")
     if run is None:
         current = session.begin(suite(cells, seed, launches, blocks), out, None, check.KIND)
-        with shown(current, quiet) as tell:
+        with locked(current.path), shown(current, quiet) as tell:
             local.carry_out(current, tell)
         path = current.path
     else:

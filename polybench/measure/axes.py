@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from polybench.kind import Axes
-from polybench.measure.shape import Shape
+from polybench.measure.shape import Shape, unequal_block
 from polybench.spec import Scalar
 
 _OF_DECODER = ("layers", "seq_len", "vocabulary")
@@ -64,6 +65,10 @@ class LevelAxes(Axes):
             return {k: v for k, v in values.items() if k not in (*_OF_DECODER, *_PLAIN)}
         plain = _PLAIN | ({"heads": self.heads} if self.heads == self._heads_of_64 else {})
         return {k: v for k, v in values.items() if k not in plain or v != plain[k]}
+
+    def unequal(self, branches: Collection[int]) -> str:
+        """An activation alone is as wide as in its block."""
+        return self.shape.unequal(branches) if self.level == "decoder" else unequal_block(self.d_model, branches)
 
     @property
     def shape(self) -> Shape:

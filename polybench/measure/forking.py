@@ -20,10 +20,10 @@ from typing import Protocol, TextIO
 
 from polybench.errors import first_line
 from polybench.kind import kind_of
+from polybench.measure.kernel import end_with_parent
 from polybench.trial import Job
 
 ONE = "--one"  # of the worker: a single job, then the end
-_PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 CarryOut = Callable[[Job, TextIO], None]
 
@@ -81,12 +81,15 @@ def in_a_copy(job: Job, out: TextIO, carry_out: CarryOut) -> int:
 
 def _copy(job: Job, out: TextIO, carry_out: CarryOut) -> _Child:
     out.flush()
+    parent = os.getpid()
     pid = os.fork()
     if pid:
         return _Copy(pid)
     code = 1
     try:
-        _end_with_parent()
+        end_with_parent()
+        if os.getppid() != parent:  # it is gone already
+            os._exit(0)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -111,16 +114,6 @@ def _single() -> bool:
     with suppress(OSError):
         return len(os.listdir("/proc/self/task")) == 1
     return threading.active_count() == 1
-
-
-def _end_with_parent() -> None:
-    """Have the kernel kill this process when its parent dies; there is no such thing but on Linux."""
-    import ctypes
-
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() == 1:
-        os._exit(0)
 
 
 @contextmanager

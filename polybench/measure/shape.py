@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import count
 from typing import Literal
 
 # Letters as in decoder.py: V vocabulary, L layers, D model width, F hidden width, G branches, T time.
 
-EQUAL = 0.01  # how far from equal the parameters of two blocks may be
+EQUAL = 0.01  # how far from the parameters of a plain block those of another may be
+_SLACK = 1e-9  # beyond the rounding of a division
 
 
 def hidden_width(d_model: int, branches: int, ffn_width: int | None = None, parts: int = 1) -> int:
@@ -15,16 +19,48 @@ def hidden_width(d_model: int, branches: int, ffn_width: int | None = None, part
 
     The block has (G + 1) D F weights, so a gated kind gets 2/3 of the width of a plain one, which is
     `ffn_width`, or 4 D over `parts`. F is rounded to a multiple of 8; where that would be more than 1 %
-    off, of a smaller power of two. A plain `ffn_width` is taken as it stands.
+    off, of a smaller power of two. A plain `ffn_width` is taken as it stands. The narrowest blocks have no
+    F that is near enough, which `unequal` tells.
     """
-    if ffn_width and branches == 1:
-        return ffn_width
-    exact = 2 * (ffn_width or 4 * d_model / parts) / (branches + 1)
+    plain = ffn_width or _rounded(4 * d_model / parts)
+    return plain if branches == 1 else _rounded(2 * plain / (branches + 1))
+
+
+def _rounded(exact: float) -> int:
     for multiple in (8, 4, 2):
         width = round(exact / multiple) * multiple
         if abs(width / exact - 1) <= EQUAL:
             return width
     return max(1, round(exact))
+
+
+def unequal(branches: Collection[int], width: Callable[[int], int]) -> str:
+    """Why one of the blocks with so many branches has not the parameters of a plain block within 1 %.
+
+    `width(G)` is F of the block whose activation has G branches. Empty where all have, or where all are alike.
+    """
+    if len(set(branches)) < 2:
+        return ""
+    shares = {G: (G + 1) * width(G) / (2 * width(1)) - 1 for G in branches}
+    G = max(shares, key=lambda G: abs(shares[G]))
+    if abs(shares[G]) <= EQUAL + _SLACK:
+        return ""
+    return (
+        f"no width of a block whose activation has {G} branches gives it the parameters of a plain one, which is "
+        f"{width(1)} wide; the nearest, {width(G)}, has {abs(shares[G]):.2%} {'more' if shares[G] > 0 else 'fewer'}"
+    )
+
+
+def unequal_block(d_model: int, branches: Collection[int]) -> str:
+    """Why dense blocks of this width have no equal parameters, and which width has; empty where they have."""
+    why = unequal(branches, partial(hidden_width, d_model))
+    return why and f"d_model {d_model}: {why}; take d_model {_nearest(d_model, branches, hidden_width)}"
+
+
+def _nearest(value: int, branches: Collection[int], width: Callable[[int, int], int]) -> int:
+    """The number nearest to this one with which `width(number, G)` gives equal parameters."""
+    near = (value + sign * step for step in count(1) for sign in (1, -1) if value + sign * step > 0)
+    return next(number for number in near if not unequal(branches, partial(width, number)))
 
 
 @dataclass(frozen=True)
@@ -64,6 +100,15 @@ class Shape:
     def width(self, branches: int) -> int:
         """F of the block, or of one expert, for an activation of `branches` branches."""
         return hidden_width(self.d_model, branches, self.ffn_width, self.top_k if self.experts else 1)
+
+    def unequal(self, branches: Collection[int]) -> str:
+        """Why blocks in here have no equal parameters, and which `ffn_width` gives them; empty where they have."""
+        if not (why := unequal(branches, self.width)):
+            return ""
+        said = f"ffn_width {self.ffn_width}" if self.ffn_width else f"d_model {self.d_model}"
+        said += f" and top_k {self.top_k}" if self.experts and not self.ffn_width else ""
+        better = _nearest(self.width(1), branches, lambda width, G: replace(self, ffn_width=width).width(G))
+        return f"{said}: {why}; take ffn_width {better}"
 
     def parameters(self, vocabulary: int, branches: int = 1, coefficients: int = 0) -> int:
         """Trained numbers, where the activation has `coefficients` of its own; exact."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import asdict, fields, replace
 from typing import Annotated, Any, Literal, Self
 
@@ -154,6 +155,9 @@ class TrainingAxes(Axes):
                 f"finish_at {self.finish_at}: the branch that ends at step {first} begins at {self.fork(first)}, "
                 f"within the warm-up of {self.warm_steps} steps"
             )
+
+    def unequal(self, branches: Collection[int]) -> str:
+        return self.filled().shape.unequal(branches)
 
     @property
     def budgets(self) -> tuple[int, ...]:

@@ -1,8 +1,8 @@
 """The measuring process: a job a line on stdin, what was measured a line at a time on stdout.
 
-Run as `python -m polybench.measure.worker`. It ends when its stdin closes, so that no worker outlives a
-killed polybench, and whatever a plug-in prints goes to stderr, so that it never breaks the protocol. A job that
-asks to be forked is done by a copy of this process, which has made everything ready.
+Run as `python -m polybench.measure.worker`. It ends when its stdin closes, and on Linux with its parent, so that no
+worker outlives a killed polybench. Whatever a plug-in prints goes to stderr, so that it never breaks the protocol. A
+job that asks to be forked is done by a copy of this process, which has made everything ready.
 """
 
 from __future__ import annotations
@@ -14,16 +14,26 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from traceback import clear_frames
 from typing import TextIO
 
-from polybench.errors import Diverged, Escape, OverBudget, TrialError, Unsupported, as_error, first_line
+from polybench.errors import (
+    Diverged,
+    Escape,
+    OverBudget,
+    TrialError,
+    Unsupported,
+    as_error,
+    first_line,
+    tells_of_memory,
+)
 from polybench.kind import Item, kind_of
 from polybench.measure.forking import ONE, in_a_copy, prepare
+from polybench.measure.kernel import end_with_parent, go_first, keep_orphans
 from polybench.message import Done, Ending, Message, Said, encode
 from polybench.record import Status
 from polybench.trial import Job
 
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "unable to allocate")
 _UNSUPPORTED = ("not implemented for", "not compiled with", "is not supported", "no c++ compiler", "invalidcxxcompiler")
 
 
@@ -35,6 +45,9 @@ def main() -> None:
     os.dup2(2, 1)
     sys.stdout = sys.stderr
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    end_with_parent()
+    keep_orphans()
+    go_first()
     inbox, ready = _Inbox(), False
     if ONE in sys.argv:
         job = inbox.take()
@@ -108,6 +121,7 @@ def messages_of(job: Job) -> Iterator[Message]:
                 failed.add(index)
             yield Message(index, _said(item))
     except BaseException as problem:  # whatever a plug-in raises is that trial's outcome; Ctrl-C does not come here
+        clear_frames(problem.__traceback__)  # and gives back what it had taken, or nothing more could be said
         for index in range(len(job.trials)):
             if index not in failed:
                 yield Message(index, explain(problem))
@@ -124,7 +138,7 @@ def _said(item: Item) -> Said:
         return explain(item)
     if isinstance(item, Said):
         return item
-    raise TypeError(f"the kind yielded {item!r}, which is no measurement, fact, file, progress or exception")
+    raise TypeError(f"the kind yielded {item!r}, which is no measurement, fact, file, note, progress or exception")
 
 
 def explain(raised: BaseException) -> Ending:
@@ -138,7 +152,7 @@ def explain(raised: BaseException) -> Ending:
         return Ending(Status.DIVERGED, text)
     if isinstance(problem, OverBudget):
         return Ending(Status.TIMED_OUT, text)
-    if isinstance(problem, MemoryError) or any(sign in lowered for sign in _OUT_OF_MEMORY):
+    if isinstance(problem, MemoryError) or tells_of_memory(lowered):
         return Ending(Status.OUT_OF_MEMORY, first_line(problem, otherwise="out of memory"))
     if isinstance(problem, RuntimeError) and any(sign in lowered for sign in _UNSUPPORTED):
         return Ending(Status.UNSUPPORTED, text)

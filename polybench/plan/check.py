@@ -19,7 +19,7 @@ from polybench.plan.located import Located, Mark, Route
 from polybench.plan.matrix import combinations
 from polybench.plan.problems import Collector
 from polybench.plan.suite import DTYPES, KEPT_NAMES, RELATIONS, Claim, Suite
-from polybench.registry import backends
+from polybench.registry import activations, backends
 from polybench.spec import canonical
 
 MOST_TRIALS = 1_000_000  # of one benchmark
@@ -92,7 +92,7 @@ class _Check(Collector):
         items = data.get("benchmarks")
         for index, item in enumerate(items if isinstance(items, list) else []):
             if isinstance(item, dict):
-                kinds += self._benchmark(item, ("benchmarks", index), reference, data.get("seeds"))
+                kinds += self._benchmark(item, ("benchmarks", index), reference, known, data.get("seeds"))
         if isinstance(items, list):
             names = [b.get("name") for b in items if isinstance(b, dict) and isinstance(b.get("name"), str)]
             for index, item in enumerate(items):
@@ -133,7 +133,9 @@ class _Check(Collector):
         if trials > MOST_TRIALS:
             self.add(route, f"these are {trials:,} trials, and more than {MOST_TRIALS:,} never end; measure fewer")
 
-    def _benchmark(self, item: dict[str, Any], route: Route, reference: Any, seeds: Any) -> list[Kind]:
+    def _benchmark(
+        self, item: dict[str, Any], route: Route, reference: Any, known: list[str], seeds: Any
+    ) -> list[Kind]:
         own = self.activations(item.get("activations"), (*route, "activations"))
         if own and isinstance(reference, str):
             try:
@@ -143,11 +145,11 @@ class _Check(Collector):
             except RegistryError:
                 pass  # already said at `reference`
         self.twice(item.get("seeds"), (*route, "seeds"))
-        for key, known in (("backends", backends.names()), ("dtypes", DTYPES)):
+        for key, words in (("backends", backends.names()), ("dtypes", DTYPES)):
             values = item[key] if isinstance(item.get(key), list) else []
             for index, value in enumerate(values):
-                if isinstance(value, str) and value not in known and key == "backends":
-                    self.add((*route, key, index), f"unknown backend {value!r}, {did_you_mean(value, known)}")
+                if isinstance(value, str) and value not in words and key == "backends":
+                    self.add((*route, key, index), f"unknown backend {value!r}, {did_you_mean(value, words)}")
             self.twice(values, (*route, key))
         name = item.get("kind")
         if not isinstance(name, str):
@@ -160,10 +162,17 @@ class _Check(Collector):
         if isinstance(item.get("protocol"), dict):
             self.model(kind.protocol, item["protocol"], (*route, "protocol"))
         if isinstance(item.get("matrix", {}), dict):
-            self.problems += matrix_problems(kind, item.get("matrix", {}), self.located, (*route, "matrix"))
+            matrix, compared = item.get("matrix", {}), _branches(own or known)
+            self.problems += matrix_problems(kind, matrix, self.located, (*route, "matrix"), compared)
             for where, message in tuning_problems(item, kind, seeds):
                 self.add((*route, *where), message)
         return [kind]
+
+
+def _branches(names: Iterable[str]) -> set[int]:
+    """How many branches these activations have; one that says nonsense is told when it is loaded."""
+    said = [activations.entry(canonical(name).name).facts.get("branches", 1) for name in names]
+    return {G for G in said if type(G) is int and G > 0}
 
 
 def _where(where: dict[str, Any]) -> dict[str, Any]:

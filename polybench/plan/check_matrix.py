@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -13,8 +14,13 @@ from polybench.plan.matrix import RESERVED, MatrixError, combinations
 from polybench.plan.problems import in_words
 
 
-def matrix_problems(kind: Kind, matrix: dict[str, Any], located: Located, route: Route) -> list[Problem]:
-    """Problems of single values first; whole cells are then judged with the sound axes only."""
+def matrix_problems(
+    kind: Kind, matrix: dict[str, Any], located: Located, route: Route, branches: Collection[int] = ()
+) -> list[Problem]:
+    """Problems of single values first; whole cells are then judged with the sound axes only.
+
+    `branches` are those of the activations that are compared in every cell.
+    """
     problems: list[Problem] = []
     sound: dict[str, Any] = {}
     for key, values in matrix.items():
@@ -28,7 +34,7 @@ def matrix_problems(kind: Kind, matrix: dict[str, Any], located: Located, route:
         problems += wrong
         if not wrong:
             sound[key] = values
-    return problems + _cells(kind, sound, located, route)
+    return problems + _cells(kind, sound, located, route, branches)
 
 
 def _patterns(kind: Kind, patterns: Any, located: Located, route: Route) -> list[Problem]:
@@ -67,7 +73,9 @@ def _axis(kind: Kind, axis: str, given: Any, located: Located, route: Route, lis
     return problems
 
 
-def _cells(kind: Kind, matrix: dict[str, Any], located: Located, route: Route) -> list[Problem]:
+def _cells(
+    kind: Kind, matrix: dict[str, Any], located: Located, route: Route, branches: Collection[int]
+) -> list[Problem]:
     try:
         cells = combinations(matrix, kind)
     except MatrixError as problem:
@@ -75,12 +83,17 @@ def _cells(kind: Kind, matrix: dict[str, Any], located: Located, route: Route) -
         return [located.mark(here).problem(here, str(problem))]
     problems: list[Problem] = []
     for axes in cells:
-        try:
-            kind.axes(**axes)
-        except ValidationError as failure:
-            for error in failure.errors():
-                message = error["msg"].removeprefix("Value error, ")
-                blamed = next((a for a in matrix if a in message and a not in RESERVED), None)
-                here = (*route, blamed) if blamed else route
-                problems.append(located.mark(here).problem(here, message))
+        for message in _wrong(kind, axes, branches):
+            blamed = next((a for a in matrix if a in message and a not in RESERVED), None)
+            here = (*route, blamed) if blamed else route
+            problems.append(located.mark(here).problem(here, message))
     return problems
+
+
+def _wrong(kind: Kind, cell: dict[str, Any], branches: Collection[int]) -> list[str]:
+    """Why there can be no such cell, or not for these activations together."""
+    try:
+        why = kind.axes(**cell).unequal(branches)
+    except ValidationError as failure:
+        return [error["msg"].removeprefix("Value error, ") for error in failure.errors()]
+    return [why] if why else []

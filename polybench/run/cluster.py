@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from polybench.errors import Stopped, UsageError, first_line
 from polybench.files import inside
 from polybench.plan.shard import parts
+from polybench.run.lock import refuse_held
 from polybench.run.merge import adopt
 from polybench.run.order import Order, check, executor
 from polybench.run.part import work
@@ -62,6 +63,7 @@ def recover(path: Path, order: Order | None, tell: Tell) -> None:
 
     Raises:
         UsageError: SLURM still has some of them, and this is no run over it.
+        ResultsError: a process still measures into a part.
         KeyboardInterrupt: as `carry_out`.
     """
     there = _unattended(path)
@@ -74,6 +76,8 @@ def recover(path: Path, order: Order | None, tell: Tell) -> None:
         with _attended(path, tell) as sent:
             sent.update(there)
     if lost := leftovers(path):
+        for part in lost:
+            refuse_held(part)
         adopt(path, lost)
 
 

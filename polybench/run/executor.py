@@ -6,16 +6,22 @@ import contextlib
 import getpass
 import json
 import os
+import secrets
+import selectors
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Protocol
 
+from polybench.errors import tells_of_memory
 from polybench.message import Done, Ending, Message, decode
 from polybench.record import Status
+from polybench.run.descendants import MARK, kill_all
 from polybench.trial import Job
 
 MOST_KEPT = 8  # processes that are kept ready to be copied, each of half a gigabyte
@@ -83,17 +89,20 @@ class _Worker:
 
     def __init__(self, job: Job) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the process
+        self._mark = secrets.token_hex(8)
         compiling = {"TORCHINDUCTOR_COMPILE_THREADS": "1"} if job.fork else {}  # no process with threads is copied
-        self._process = subprocess.Popen(
+        self._process = _started(
             [sys.executable, "-m", "polybench.measure.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-            encoding="utf-8",
-            env=worker_environment({**compiling, **dict(job.environment)}),
-            start_new_session=True,  # Ctrl-C is for polybench, which then stops its workers
+            self._log.fileno(),
+            worker_environment({**compiling, **dict(job.environment), MARK: self._mark}),
         )
+        gone, here = os.pipe()
+        self._gone = open(gone, "rb", buffering=0)  # noqa: SIM115  can be read once the process is gone
+        threading.Thread(target=self._await, args=(here,), daemon=True).start()
+
+    def _await(self, here: int) -> None:
+        self._process.wait()
+        os.close(here)
 
     @property
     def pid(self) -> int:
@@ -116,11 +125,11 @@ class _Worker:
         timer.start()
         written = self._log.seek(0, os.SEEK_END)
         try:
-            assert self._process.stdin and self._process.stdout
+            assert self._process.stdin
             with contextlib.suppress(OSError):  # a dead worker: the empty stdout below tells
-                self._process.stdin.write(json.dumps(job.to_json()) + "\n")
+                self._process.stdin.write(json.dumps(job.to_json()).encode() + b"\n")
                 self._process.stdin.flush()
-            for line in self._process.stdout:
+            for line in self._lines():
                 message = decode(line)
                 if message and isinstance(message.item, Done):
                     code = message.item.code
@@ -136,16 +145,34 @@ class _Worker:
             )
         return _death(code, self._last_words(written))
 
+    def _lines(self) -> Iterator[bytes]:
+        """What it writes, until it is gone: what it started may hold its end of the pipe for longer."""
+        assert self._process.stdout
+        out, rest = self._process.stdout.fileno(), bytearray()
+        with selectors.DefaultSelector() as ready:
+            for end in (out, self._gone):
+                ready.register(end, selectors.EVENT_READ)
+            while any(key.fd == out for key, _ in ready.select()):
+                if self.dead:
+                    self.kill()  # or what it left behind could write for ever
+                read = os.read(out, 1 << 16)
+                if not read:
+                    return
+                rest += read
+                if b"\n" in read:
+                    *lines, last = rest.split(b"\n")
+                    rest = bytearray(last)
+                    yield from map(bytes, lines)
+
     def kill(self) -> None:
-        """With all that it started."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        """With all that it started, wherever that has gone."""
+        kill_all(self._process.pid, self._mark, alive=not self.dead)
         self._process.wait()
 
     def close(self) -> None:
         """Kill it, and close what it was read by."""
         self.kill()
-        for pipe in (self._process.stdin, self._process.stdout, self._log):
+        for pipe in (self._process.stdin, self._process.stdout, self._log, self._gone):
             if pipe:
                 with contextlib.suppress(OSError):  # what a dead worker never read cannot be flushed
                     pipe.close()
@@ -156,6 +183,25 @@ class _Worker:
         self._log.seek(max(since, end - 4000))
         lines = [line.strip() for line in self._log.read().decode("utf-8", "replace").splitlines() if line.strip()]
         return lines[-1] if lines else ""
+
+
+@cache
+def _starter() -> ThreadPoolExecutor:
+    """The one thread that starts workers: the kernel ends a worker with that, so it must last as long as polybench."""
+    return ThreadPoolExecutor(1, thread_name_prefix="starter")
+
+
+def _started(command: Sequence[str], log: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    started = _starter().submit(
+        subprocess.Popen,
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        env=environment,
+        start_new_session=True,  # Ctrl-C is for polybench, which then stops its workers
+    )
+    return started.result()
 
 
 def worker_environment(extra: Mapping[str, str]) -> dict[str, str]:
@@ -178,4 +224,5 @@ def _death(code: int, words: str) -> Ending:
     if code == -signal.SIGKILL:
         return Ending(Status.OUT_OF_MEMORY, "the measuring process was killed from outside, most often for its memory")
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    return Ending(Status.FAILED, f"the measuring process ended with {how}" + (f": {words}" if words else ""))
+    status = Status.OUT_OF_MEMORY if tells_of_memory(words) else Status.FAILED
+    return Ending(status, f"the measuring process ended with {how}" + (f": {words}" if words else ""))

@@ -13,7 +13,7 @@ from functools import partial
 
 from polybench.errors import ResultsError
 from polybench.interrupt import held
-from polybench.kind import Fact, Measured, Progress
+from polybench.kind import Fact, Measured, Note, Progress
 from polybench.message import Ending, Message, Said
 from polybench.plan.jobs import Plan
 from polybench.record import Artifact, Measurement, Record, Status
@@ -164,6 +164,7 @@ class _Part:
         self.artifacts: list[Artifact] = []
         self.ending = Ending()
         self.follow_up = ""  # what follows the measurements and cannot fail them
+        self.spoiled = False
         self.notes: list[str] = []
 
     def take(self, item: Said) -> None:
@@ -176,12 +177,15 @@ class _Part:
                 self.artifacts.append(item)
             case Measured(follow_up):
                 self.follow_up = follow_up
+            case Note(text):
+                self.notes.append(text)
             case Ending(_, error) if self.follow_up:
                 self.spoil(error)
             case Ending():
                 self.ending = item
 
     def spoil(self, error: str) -> None:
+        self.spoiled = True
         self.notes.append(f"its {self.follow_up} failed, what was measured before stands: {error}")
 
     def record(self, trial: Trial, ending: Ending, started_at: str, duration_s: float) -> Record:
@@ -189,7 +193,7 @@ class _Part:
         if status is Status.OK and ending.status is not Status.OK:
             if not self.follow_up:
                 status, error = ending.status, ending.error
-            elif not self.artifacts and not self.notes:
+            elif not self.artifacts and not self.spoiled:
                 self.spoil(ending.error)
         if status is Status.OK and not self.measurements:
             status, error = Status.FAILED, "it ended without measuring anything"

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -16,12 +17,14 @@ from polybench.errors import Lost, PolybenchError, UsageError
 from polybench.machine.gpus import gpus
 from polybench.ranks import place
 from polybench.run import local, store, team
+from polybench.run.lock import locked
 from polybench.run.progress import shown
 from polybench.run.session import Session, resume
 
 
-def carry_out(current: Session, quiet: bool) -> None:
-    """Start the processes and wait for them.
+def carry_out(current: Session, quiet: bool, release: Callable[[], None]) -> None:
+    """Start the processes and wait for them; the run is locked by the one that keeps the records, once this has
+    released it.
 
     Raises:
         UsageError: there are fewer GPUs than processes.
@@ -35,6 +38,7 @@ def carry_out(current: Session, quiet: bool) -> None:
     store.write_header(current.path, current.header)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
     command = [*torchrun, "-m", "polybench.run.torchrun", str(current.path), *(["--quiet"] if quiet else [])]
+    release()
     process = subprocess.Popen(command, env={"OMP_NUM_THREADS": "1", **os.environ})  # torchrun warns without
     try:
         code = process.wait()
@@ -64,9 +68,10 @@ def main() -> None:
         if not mine.leads:
             team.follow(mine.rank)
             return
-        current = resume(path, None, force=True, remote=True)
-        with shown(current, quiet) as tell, team.lead(mine.size) as together:
-            local.carry_out(current, tell, together=together)
+        with locked(path):
+            current = resume(path, None, force=True, remote=True)
+            with shown(current, quiet) as tell, team.lead(mine.size) as together:
+                local.carry_out(current, tell, together=together)
     except PolybenchError as problem:
         sys.exit(str(problem))
     except KeyboardInterrupt:

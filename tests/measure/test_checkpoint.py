@@ -11,6 +11,7 @@ from builders import items, suite
 from killing import finish, kill_after, start
 
 from polybench.errors import TrialError
+from polybench.files import replacing
 from polybench.kind import Fact, Item, Progress
 from polybench.measure.training import checkpoint
 from polybench.plan.jobs import plan
@@ -146,3 +147,15 @@ def test_a_disk_that_refuses_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(TrialError, match="cannot be written"):
         checkpoint.write(tmp_path / "file" / "x.pt", {})
+
+
+def test_a_kill_while_a_checkpoint_is_written_leaves_nothing_beside_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "x.resume.pt"
+    checkpoint.write(path, {"done": 1})
+    killed = replacing(path)
+    killed.__enter__().write_bytes(b"half")  # and no end
+    assert len(list(tmp_path.iterdir())) == 2
+    assert checkpoint.read(path)["done"] == 1
+    checkpoint.write(path, {"done": 2})
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    assert checkpoint.read(path)["done"] == 2

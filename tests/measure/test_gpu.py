@@ -8,7 +8,7 @@ import torch
 from polybench.errors import Unsupported
 from polybench.machine.gpu_clock import Reading, reader
 from polybench.measure.axes import LevelAxes
-from polybench.measure.instruments.allocation import peak_bytes, saved_bytes
+from polybench.measure.instruments.allocation import kept, peak_bytes
 from polybench.measure.instruments.gpu_timer import GpuTimer
 from polybench.measure.instruments.workshop import Workshop
 from polybench.measure.model.build import activation, chosen
@@ -145,8 +145,8 @@ def test_bytes_repeat_and_saved_bytes_are_those_of_the_cpu(spec: str) -> None:
             torch.autograd.grad(module(x), (x, *module.parameters()), dy)
 
         both()
-        saved[device] = saved_bytes(lambda module=module, x=x: module(x), module.parameters())  # type: ignore[misc]
+        saved[device] = kept(lambda module=module, x=x: module(x), module.parameters(), device)  # type: ignore[misc]
         if device == "cuda":
             peaks = {peak_bytes(both, device) for _ in range(3)}
-    assert saved["cpu"] == saved["cuda"]
+    assert saved["cpu"] == saved["cuda"] and not saved["cuda"].unseen
     assert len(peaks) == 1

@@ -11,7 +11,7 @@ import faults
 import pytest
 
 from polybench.kind import axes_of, kind_of
-from polybench.record import Record, Status
+from polybench.record import Measurement, Record, Status
 from polybench.run.executor import WorkerProcess
 from polybench.run.runner import records_of
 from polybench.trial import Cell, Job, Trial
@@ -57,6 +57,7 @@ def memory(executor: WorkerProcess, name: str, timeout_s: float = 600.0) -> Reco
         ("exits", Status.FAILED, "exit code 7: last words"),
         ("killed", Status.OUT_OF_MEMORY, "killed from outside"),
         ("hungry", Status.OUT_OF_MEMORY, "memory"),
+        ("endless", Status.OUT_OF_MEMORY, "can't allocate memory"),
         ("misshapen", Status.FAILED, "RuntimeError"),
     ],
 )
@@ -98,6 +99,14 @@ def test_printing_does_not_break_the_protocol(executor: WorkerProcess) -> None:
     record = memory(executor, "prints")
     assert record.status is Status.OK
     assert record.get("saved_bytes") is not None
+
+
+def test_bytes_that_autograd_s_hooks_are_not_shown_are_counted_and_noted(executor: WorkerProcess) -> None:
+    secretive, open_ = memory(executor, "secretive"), memory(executor, "relu")
+    assert secretive.status is Status.OK
+    assert secretive.get("saved_bytes") == open_.get("saved_bytes") == Measurement("saved_bytes", (4 * 32 * 4,))
+    (note,) = secretive.notes
+    assert "do not see 512 B of its saved_bytes" in note and not open_.notes
 
 
 @pytest.mark.parametrize("bad", ["raises", "leaves", "interrupts", "closes"])

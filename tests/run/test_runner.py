@@ -10,7 +10,7 @@ import pytest
 from fakes import VALUE, Fake
 
 from polybench.errors import ResultsError
-from polybench.kind import Fact, Measured, Progress
+from polybench.kind import Fact, Measured, Note, Progress
 from polybench.message import Ending, Message
 from polybench.record import Artifact, Record, Status
 from polybench.run.runner import Advanced, Event, Finished, Started, records_of, run
@@ -115,6 +115,14 @@ def test_a_crash_after_the_measurements_is_a_note_where_something_is_missing() -
     assert (two.status, two.artifacts) == (Status.OK, ())
     assert "too late" in two.notes[0]
     assert Record.from_json(two.to_json()) == two
+
+
+def test_a_note_is_kept_and_hides_no_failure_of_what_follows() -> None:
+    said = Message(0, Note("seen twice"))
+    (one,) = records_of(job("a"), Fake(lambda name: ([said, Message(0, VALUE)], Ending())))
+    assert (one.status, one.notes) == (Status.OK, ("seen twice",))
+    (two,) = records_of(job("a"), Fake(lambda name: ([said, *MEASURED], Ending(Status.TIMED_OUT, "too late"))))
+    assert two.status is Status.OK and two.notes[0] == "seen twice" and "too late" in two.notes[1]
 
 
 def test_measuring_nothing_is_a_failure() -> None:

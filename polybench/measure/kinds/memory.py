@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from polybench.errors import TrialError
-from polybench.kind import Item, Protocol
+from polybench.kind import Item, Note, Protocol
 from polybench.measure.axes import LevelAxes
 from polybench.measure.speed_metrics import LEAST_BYTES
 from polybench.metric import Metric, Question
@@ -14,6 +14,7 @@ from polybench.registry import kinds
 from polybench.trial import Trial
 
 REPEATS = 3  # that must agree to the byte
+_UNSEEN = "they are kept on ctx, or elsewhere past save_for_backward"
 
 SAVED = Metric(
     "saved_bytes", "B", "lower", "nothing",
@@ -58,7 +59,7 @@ def memory(trials: Sequence[Trial], axes: LevelAxes, protocol: Protocol) -> Iter
     """Bytes saved for backward, peak bytes and bytes moved of forward + backward, exact and repeated."""
     import torch
 
-    from polybench.measure.instruments.allocation import moved_bytes, peak_bytes, resident_bytes, saved_bytes
+    from polybench.measure.instruments.allocation import kept, moved_bytes, peak_bytes, resident_bytes
     from polybench.measure.instruments.workshop import Workshop, declared
     from polybench.measure.model.build import chosen
 
@@ -67,8 +68,9 @@ def memory(trials: Sequence[Trial], axes: LevelAxes, protocol: Protocol) -> Iter
     arm = Workshop(axes, cell.dtype, cell.device).arm(chosen(cell.activation, cell.backend))
     arm.once()  # whatever is made on first use exists from here on
     parameters = tuple(arm.module.parameters())
+    saved = [kept(arm.forward, parameters, cell.device) for _ in range(REPEATS)]
     repeats = {
-        SAVED: [saved_bytes(arm.forward, parameters) for _ in range(REPEATS)],
+        SAVED: [one.bytes for one in saved],
         PEAK: [peak_bytes(arm.once, cell.device) for _ in range(REPEATS)],
     }
     if cell.backend in ("eager", "checkpoint") and not axes.compile:
@@ -78,6 +80,8 @@ def memory(trials: Sequence[Trial], axes: LevelAxes, protocol: Protocol) -> Iter
             yield 0, TrialError(f"{metric.name} differs between repeats: {', '.join(map(str, values))}")
         else:
             yield 0, Measurement(metric.name, (float(values[0]),))
+    if saved[0].unseen:
+        yield 0, Note(f"autograd's hooks do not see {saved[0].unseen:,} B of its saved_bytes: {_UNSEEN}")
     cost = declared(arm.activation.module)
     if cost and axes.level == "activation":
         width, size = arm.activation.width // cost.branches, arm.gradient.element_size()
