@@ -164,6 +164,8 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
         blocks.forget()
         started = time.monotonic()
         for done in range(1, protocol.blocks + 1):
+            if protocol.refresh:
+                blocks.refresh()
             blocks.measure()
             spent = (time.monotonic() - started) / protocol.budget_s
             if spent >= 1:
