@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -133,21 +134,54 @@ def side_by_side(
             keep(of[id(event.job)], event.records)
         tell(event)
 
-    run(queue, lambda: _ByVariables(sides, of), slots, lambda records: None, heard)
+    idle = _Idle(sides)
+    run(queue, lambda: _OfSides(idle, of), slots, lambda records: None, heard)
 
 
-class _ByVariables:
-    """An executor with a worker for each side."""
+class _Idle:
+    """Workers of each side that have nothing to do."""
 
-    def __init__(self, sides: Mapping[str, Side], of: Mapping[int, str]):
-        self._workers = {name: WorkerProcess(side.executable) for name, side in sides.items()}
-        self._of = of
+    def __init__(self, sides: Mapping[str, Side]):
+        self._sides = sides
+        self._lock = threading.Lock()
+        self._workers: dict[str, list[WorkerProcess]] = {name: [] for name in sides}
 
-    def run(self, job: Job, on_message: Callable[[Message], None]) -> Ending:
-        return self._workers[self._of[id(job)]].run(job, on_message)
+    def take(self, side: str) -> WorkerProcess:
+        with self._lock:
+            return self._workers[side].pop() if self._workers[side] else WorkerProcess(self._sides[side].executable)
+
+    def give(self, side: str, worker: WorkerProcess) -> None:
+        with self._lock:
+            self._workers[side].append(worker)
 
     def stop(self) -> None:
-        _stop(self._workers)
+        with self._lock:
+            for workers in self._workers.values():
+                while workers:
+                    workers.pop().stop()
+
+
+class _OfSides:
+    """An executor that does each job by an idle worker of its side."""
+
+    def __init__(self, idle: _Idle, of: Mapping[int, str]):
+        self._idle, self._of = idle, of
+        self._busy: WorkerProcess | None = None
+
+    def run(self, job: Job, on_message: Callable[[Message], None]) -> Ending:
+        side = self._of[id(job)]
+        self._busy = worker = self._idle.take(side)
+        try:
+            return worker.run(job, on_message)
+        finally:
+            self._busy = None
+            self._idle.give(side, worker)
+
+    def stop(self) -> None:
+        """Its own worker, and those that are idle: whoever still has jobs starts another."""
+        if busy := self._busy:
+            busy.stop()
+        self._idle.stop()
 
 
 def _stop(executors: Mapping[str, Executor]) -> None:
