@@ -36,15 +36,16 @@ def _code(found: tuple[Verdict, ...], inconclusive: str) -> tuple[int, str]:
         return 3, f"compare broken: {told(bad, 'could not be measured')}"
     if bad := those(*FAILED):
         return 1, f"compare failed: {told(bad, 'are worse or missing')}"
-    undecided = told(bad, "cannot be judged") if (bad := those(*UNDECIDED)) else ""
-    if undecided and inconclusive != "pass":
-        return (
-            (4, f"compare inconclusive: {undecided}")
-            if inconclusive == "report"
-            else (1, f"compare failed: {undecided}")
-        )
-    again = sum(v.outcome == "pass" and bool(v.reason) for v in found)
-    extra = [(len(those("improved")), "better than the base"), (again, "slower at first only"), (len(fresh), "new")]
-    return 0, ", ".join(
-        [f"compare passed: {total - len(fresh)} gated cells", *(f"{n} {what}" for n, what in extra if n)]
-    )
+    bad = those(*UNDECIDED)
+    if bad and inconclusive == "report":
+        return 4, f"compare inconclusive: {told(bad, 'cannot be judged')}"
+    if bad and inconclusive == "fail":
+        return 1, f"compare failed: {told(bad, 'cannot be judged')}"
+    extra = {
+        "better than the base": len(those("improved")),
+        "slower at first only": sum(v.outcome == "pass" and bool(v.reason) for v in found),
+        "new": len(fresh),
+        "undecided": len(bad),
+    }
+    passed = len(those("pass", "improved"))
+    return 0, ", ".join([f"compare passed: {passed} gated cells", *(f"{n} {what}" for what, n in extra.items() if n)])
