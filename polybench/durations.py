@@ -12,5 +12,5 @@ def seconds(text: str) -> float:
     """How many seconds that is. Raises ValueError without a number and a unit."""
     match = _SHAPE.match(text)
     if not match or match[2] not in _SECONDS:
-        raise ValueError(f"{text!r} is no time; write a number and ns, us, ms, s, m or h, such as 2us or 5m")
+        raise ValueError("this is no time; write a number and ns, us, ms, s, m or h, such as 2us or 5m")
     return float(match[1]) * _SECONDS[match[2]]

@@ -53,7 +53,7 @@ def compare(
     try:
         budget_s = seconds(budget)
     except ValueError as problem:
-        raise UsageError(f"--budget {problem}") from None
+        raise UsageError(f"--budget {budget}: {problem}") from None
     if os.path.isdir(suite):
         if base or head or base_setup or head_setup or set_ or device or out:
             raise UsageError(f"{suite} is a folder, to be judged anew as it is; to measure, name a suite file")

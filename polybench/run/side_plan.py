@@ -136,19 +136,19 @@ def plan_here(request: Request) -> SidePlan:
         raise UsageError(f"{request.suite} has no gate: rules; add some, for example {{metric: peak_bytes}}")
     if suite.launcher:
         raise UsageError(f"launcher: {suite.launcher} starts processes of its own, which `compare` cannot hold in step")
-    tuned = [b.name for b in suite.benchmarks if b.tune]
     device = choose_device(suite.device)
     timed: list[Job] = []
     others: list[Job] = []
-    for job in plan(suite, device).jobs:
+    whole = plan(suite, device)
+    tuned = {b.name for b in suite.benchmarks if b.tune}
+    for trial in whole.trials:
+        if trial.benchmark in tuned and rules_of(suite.gate, trial, kind_of(trial.cell.kind)):
+            raise UsageError(f"{trial.benchmark} tunes its rate, which `compare` does not; name the rate instead")
+    for job in whole.jobs:
         kind = kind_of(job.trials[0].cell.kind)
         gated = [(t, rules) for t in job.trials if not t.control and (rules := rules_of(suite.gate, t, kind))]
         if not gated or (kind.repeats == "launches" and job.trials[0].seed):
             continue
-        if job.trials[0].benchmark in tuned:
-            raise UsageError(
-                f"{job.trials[0].benchmark} tunes its rate, which `compare` does not; name the rate instead"
-            )
         mine = replace(job, trials=tuple(t for t, _ in gated), as_one=False)
         if any(in_step(kind, kind.named[rule.metric]) for _, rules in gated for rule in rules):
             protocol = kind.protocol(**dict(job.protocol)).in_turns()

@@ -175,7 +175,7 @@ WRONG = [  # the suite, options, and what is said
     ("suite.yaml", ["--base", sys.executable, "--base-setup", "true"], "is for a tree"),
     ("suite.yaml", ["--base", "r-base", "--head", "bare"], "head: nothing of bare would be measured"),
     ("suite.yaml", ["--base", "twice"], "twice is a folder and a revision"),
-    ("suite.yaml", ["--base", "r-base", "--budget", "5"], "'5' is no time"),
+    ("suite.yaml", ["--base", "r-base", "--budget", "5"], "--budget 5: this is no time"),
     ("suite.yaml", ["--base", "r-base", "--inconclusive", "maybe"], "say report, pass or fail"),
     ("bare", ["--base", "r-base"], "bare is a folder, to be judged anew"),
     ("bare", [], "holds no comparison"),
