@@ -95,6 +95,8 @@ def settled(turns: Turns, tests: int) -> bool:
 
 def decided(turns: Turns) -> Decision:
     """The verdict on one cell, before correction for all others."""
+    if not any(turns.head):
+        return Decision("inconclusive", "no launch measured it beside the base")
     if sum(map(bool, turns.head)) < LEAST:
         return Decision("inconclusive", "one launch does not say how launches differ")
     change = of_launches(turns.head)

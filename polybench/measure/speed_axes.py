@@ -33,7 +33,9 @@ class SpeedProtocol(HeapProtocol):
     sample_s: PositiveFloat = Field(0.003, description="seconds a sample, on the mean of the arms, which take turns")
     margin: Annotated[float, Field(ge=0)] = Field(0.03, description="the least ratio that matters; the suite's own")
     profile: bool = Field(False, description="a profiler's trace of each arm, after the timing of the first launch")
-    refresh: bool = Field(False, description="a call of all before each block, not kept: others had the caches")
+    taking_turns: bool = Field(
+        False, description="others measure between the blocks: each begins with a call that is not kept, no yardsticks"
+    )
 
     how_often = frozenset({"launches", "pilot", "blocks", "budget_s", "half_width", "margin", "profile"})
 
@@ -49,7 +51,7 @@ class SpeedProtocol(HeapProtocol):
 
     def in_turns(self) -> Self:
         """The budget is that of whoever gives the turns."""
-        return self.model_copy(update={"refresh": True, "profile": False, "budget_s": float(UNLIMITED)})
+        return self.model_copy(update={"taking_turns": True, "profile": False, "budget_s": float(UNLIMITED)})
 
     @classmethod
     def of_suite(cls, margin: float) -> dict[str, Scalar]:

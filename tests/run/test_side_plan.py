@@ -44,7 +44,7 @@ def test_only_what_is_gated_is_planned_and_what_is_lacking_is_told(tmp_path: Pat
     assert [(t.cell.activation, t.cell.backend, t.seed, t.control) for t in place.trials] == [
         ("relu", "eager", 0, False)
     ]
-    assert dict(place.protocol)["refresh"] is True and dict(place.protocol)["profile"] is False
+    assert dict(place.protocol)["taking_turns"] is True and dict(place.protocol)["profile"] is False
     assert [t.cell.activation for job in plan.others for t in job.trials] == ["swiglu"]
     assert len(plan.rules) == 2
     assert SidePlan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
