@@ -68,7 +68,7 @@ def compare(
             print(line, file=sys.stderr, flush=True)
 
     folder: list[Path] = []
-    request = Request(str(Path(suite).resolve()), tuple(set_ or ()), device)
+    request = Request(suite, tuple(set_ or ()), device)
     try:
         with side.opened(base, head, base_setup, head_setup) as sides:
             stored = compared(request, sides, budget_s, out, folder.append, tell)
