@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+import pytest
 from builders import cell
 
+from polybench.errors import ResultsError
 from polybench.message import Ending, Message
 from polybench.record import Measurement, Record, Status
 from polybench.run.in_step import launches
@@ -91,3 +93,24 @@ def test_only_copies_share_a_process() -> None:
     for fork, names in ((True, {"speed/place"}), (False, {f"speed/place/{k}" for k in range(6)})):
         _, sides, _ = measured(fork=fork)
         assert {job.process for job in sides["base"].jobs} == names
+
+
+def test_a_full_disk_ends_it() -> None:
+    job = Job((Trial("speed", RELU, 0),), (), process="speed/place", fork=True, alone=True)
+
+    def keep(side: str, records: Sequence[Record]) -> None:
+        raise ResultsError("no space left")
+
+    sides = {"base": Side(), "head": Side()}
+    with pytest.raises(ResultsError, match="no space left"):
+        launches(dict.fromkeys(sides, job), sides, LOOKS, set, keep)
+    assert [len(side.jobs) for side in sides.values()] == [1, 1]
+
+
+def test_what_breaks_in_the_executor_of_one_side_stops_the_others() -> None:
+    class Broken(Side):
+        def run(self, job: Job, on_message: Callable[[Message], None]) -> Ending:
+            raise RuntimeError("a defect")
+
+    with pytest.raises(RuntimeError, match="a defect"):
+        measured(head=Broken())
