@@ -77,7 +77,8 @@ def _opened(name: str, what: str | None, setup: str, room: Path, stack: ExitStac
             raise UsageError(f"{what} is a folder and a revision; say ./{what}, or refs/heads/{what}")
         side = Side(name, what, tree=Path(what).resolve())
     elif commit := _commit(what):
-        side = Side(name, f"{what} ({commit[:10]})", tree=_worktree(commit, room, stack))
+        told = commit[:10] if commit.startswith(what) else f"{what} ({commit[:10]})"
+        side = Side(name, told, tree=_worktree(commit, room, stack))
     else:
         raise UsageError(f"--{name.replace(CONTROL, BASE)} {what}: {_nothing(what)}")
     assert side.tree
