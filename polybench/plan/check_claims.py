@@ -21,7 +21,6 @@ def check_claims(collector: Collector, data: dict[str, Any], activations: list[s
     """Add to `collector` what no cell of the suite could ever answer."""
     metrics = {m.name: m for k in reversed(kinds) for m in k.named.values() if not m.curve}
     unjudged = {m.name for k in kinds for m in k.metrics if m.better == "neither" and m.varies_with == "sample"}
-    timed = {m.name for k in kinds for m in k.named.values() if m.unit == "s"}
     axes = {a for k in kinds for a in k.axes.model_fields} | set(CELL_FIELDS)
     planned = None if collector.problems else _planned(data)
     for key, model in (("claims", Claim), ("gate", Rule)):
@@ -33,7 +32,8 @@ def check_claims(collector: Collector, data: dict[str, Any], activations: list[s
             metric = part.get("metric")
             if model is Rule and isinstance(metric, str) and metric in unjudged:
                 collector.add((*route, "metric"), f"{metric!r} has no good direction, so it cannot be gated")
-            if model is Rule and isinstance(metric, str) and metric in metrics - timed and part.get("floor"):
+            known = metrics.get(metric) if isinstance(metric, str) else None
+            if model is Rule and known and known.unit != "s" and part.get("floor"):
                 collector.add((*route, "floor"), f"a floor is for times, and {metric!r} is none; leave it away")
             if isinstance(metric, str) and metric not in metrics:
                 near = did_you_mean(metric, metrics)
