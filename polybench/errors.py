@@ -7,6 +7,7 @@ PolybenchError                 one sentence for the user; `exit_code` ends the p
 ├── RegistryError              2  an unknown, doubly named or broken extension
 ├── EvaluationFailed           3  a task of lm-evaluation-harness broke while a model was asked
 ├── NothingMeasured            5  nothing was measured, or nothing matched
+├── NotComparable              4  two sides that cannot be held against each other
 ├── Lost                       3  a process that measured is gone; what was measured is kept
 ├── Stopped                  130  interrupted; what was measured is kept
 └── TrialError                    raised inside a trial; becomes a record, never a crash
@@ -54,6 +55,12 @@ class NothingMeasured(PolybenchError):
     """Nothing was measured, or nothing matched the request."""
 
     exit_code = 5
+
+
+class NotComparable(PolybenchError):
+    """Two sides that cannot be held against each other, so nothing is judged."""
+
+    exit_code = 4
 
 
 class Lost(PolybenchError):

@@ -75,6 +75,10 @@ class Protocol(_Bounded):
         """With nothing kept or looked at beyond what is compared."""
         return self
 
+    def in_turns(self) -> Self:
+        """As it is where other processes measure between its blocks."""
+        return self
+
     @classmethod
     def of_suite(cls, margin: float) -> dict[str, Scalar]:
         """What is taken from the suite where a benchmark does not say it."""

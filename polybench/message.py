@@ -26,6 +26,8 @@ class Done:
     code: int = 0
 
 
+# At the socket of whoever gives turns to several processes: may I, and yes. Who closes it asks no more.
+ASK, GRANT = b"?", b"!"
 Said = Measurement | Fact | Artifact | Measured | Progress | Note | Ending | Done
 _WORDS: dict[str, type[Said]] = {
     "measurement": Measurement,

@@ -19,6 +19,7 @@ from typing import Any
 from polybench.declarations import declared
 from polybench.errors import RegistryError, did_you_mean, reason
 from polybench.interrupt import contained
+from polybench.source_tree import SourceTree, one_name
 
 ENTRY_POINT_GROUP = "polybench"
 _PACKAGE = Path(__file__).parent
@@ -134,7 +135,8 @@ _FORMER = {"benchmarks": kinds.name, "reports": formats.name}
 
 @cache
 def _scan() -> tuple[Extension, ...]:
-    return tuple(_built_in()) + tuple(_installed())
+    tree = SourceTree.of_variable(ENTRY_POINT_GROUP)
+    return tuple(_built_in()) + (tuple(_of_tree(tree)) if tree else ()) + tuple(_installed(tree))
 
 
 def _built_in() -> Iterator[Extension]:
@@ -144,24 +146,32 @@ def _built_in() -> Iterator[Extension]:
             yield from _read(path, module, f"polybench/{registry.folder}/{path.name}")
 
 
-def _installed() -> Iterator[Extension]:
+def _installed(tree: SourceTree | None = None) -> Iterator[Extension]:
+    """Of a distribution that is a `tree` too, what is installed does not count."""
     for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         package = point.dist.name if point.dist else point.value
-        origin = f"{package} ({point.value})"
-        paths = _locate(point.value)
-        if not paths:
-            why = f"its module {point.value!r} cannot be found"
-            yield Extension(activations.name, point.name, point.value, origin, error=why)
-        found = [entry for path, module in paths for entry in _read(path, module, origin, point.name)]
-        if paths and not found:
-            why = f'{point.value} registers nothing; write @activations.register("name", ...) above a class'
-            yield Extension(activations.name, point.name, point.value, origin, error=why)
-        yield from found
+        if not tree or one_name(package) != tree.distribution:
+            yield from _named(point.name, point.value, f"{package} ({point.value})")
 
 
-def _locate(module: str) -> list[tuple[Path, str]]:
+def _of_tree(tree: SourceTree) -> Iterator[Extension]:
+    for name, module in tree.modules.items():
+        yield from _named(name, module, f"{tree.path} ({module})", list(tree.paths))
+
+
+def _named(label: str, value: str, origin: str, where: list[str] | None = None) -> Iterator[Extension]:
+    """What the module behind an entry point registers, looked for in these folders, or wherever Python looks."""
+    paths = _locate(value, where)
+    found = [entry for path, module in paths for entry in _read(path, module, origin, label)]
+    if not found:
+        why = f'{value} registers nothing; write @activations.register("name", ...) above a class'
+        why = why if paths else f"its module {value!r} cannot be found"
+        yield Extension(activations.name, label, value, origin, error=why)
+    yield from found
+
+
+def _locate(module: str, where: list[str] | None = None) -> list[tuple[Path, str]]:
     """Source files of a module, found without importing it or any of its parents."""
-    where: list[str] | None = None
     spec = None
     parts = module.split(".")
     for depth in range(len(parts)):

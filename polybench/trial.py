@@ -123,7 +123,8 @@ class Job:
     `alone` keeps every other job away from the machine; jobs with another `process` never share
     one; `environment` are variables that process is started with. With `fork` that process makes
     everything ready once, and each job has a copy of it for itself. `seconds` is the planner's guess,
-    `ahead_s` the most that launches take which this one and those before it may ask for.
+    `ahead_s` the most that launches take which this one and those before it may ask for. `turns` is the socket at
+    which it asks for its turn, where jobs of several processes are held in step.
     """
 
     trials: tuple[Trial, ...]
@@ -136,6 +137,7 @@ class Job:
     as_one: bool = False
     fork: bool = False
     ahead_s: float = 0.0
+    turns: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """All of it, so that another process, or another machine, does the same."""

@@ -59,12 +59,19 @@ NOT_RUN = {
     "doctor": "parsed",  # four seconds; tests of the doctor run it
     "selfcheck": "parsed",  # minutes; tests of the selfcheck run it with few cells
     "judge suites/quick.yaml": "parsed",  # would measure; tests of it run one
+    "compare": "parsed",  # minutes, and a repository; tests of compare make one
     "pool": "parsed",  # needs several sessions; tests of the pool make some
     "eval": "parsed",  # needs a trained model and lm-evaluation-harness
     f"trace results/quick/{LATEST}": "parsed",  # serves until Ctrl-C
 }
 N, F = 4, 8  # rows and width of what activations are tried on
-MADE = {"results/", "results/gpu/", "results/SUITE/TIME", "results/SUITE/history.html"}  # paths that a run makes
+MADE = {
+    "results/",
+    "results/gpu/",
+    "results/SUITE/TIME",
+    "results/SUITE/compare-TIME",
+    "results/SUITE/history.html",
+}  # paths that a run makes
 
 
 def fences(page: Path, *languages: str) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 
 from polybench import registry
 from polybench.registry import REGISTRIES, Registry
+from polybench.source_tree import TREE, SourceTree
 
 FORMER = """
 from polybench.registry import {former}
@@ -78,3 +79,31 @@ def test_what_is_below_a_function_or_of_others_registers_nothing(tmp_path: Path)
     text = f"{below}@others.register('b')\nclass B: ...\n@x\nclass C: ..."
     (tmp_path / "mine.py").write_text(text, encoding="utf-8")
     assert not list(registry._read(tmp_path / "mine.py", "mine", "a plug-in"))
+
+
+def test_of_a_tree_its_own_definitions_count_and_not_what_is_installed_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = "from polybench.registry import activations\n@activations.register('{}', branches=1)\nclass A: ...\n"
+    for folder, module, name in (
+        ("site", "old", "from_site"),
+        ("site", "other", "another"),
+        ("tree", "old", "from_tree"),
+    ):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / f"{module}.py").write_text(body.format(name), encoding="utf-8")
+    for package, module in (("my_own", "old"), ("others", "other")):
+        info = tmp_path / "site" / f"{package}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n", encoding="utf-8")
+        (info / "entry_points.txt").write_text(f"[polybench]\nx = {module}\n", encoding="utf-8")
+    project = '[project]\nname = "my-own"\n[project.entry-points.polybench]\nmine = "old"\ngone = "nothing"\n'
+    (tmp_path / "tree" / "pyproject.toml").write_text(project, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    monkeypatch.setenv(TREE, str(tmp_path / "tree"))
+    tree = SourceTree.of_variable(registry.ENTRY_POINT_GROUP)
+    assert tree
+    names = {e.name for e in (*registry._of_tree(tree), *registry._installed(tree))}
+    assert {"from_tree", "another", "gone"} <= names and "from_site" not in names
+    (gone,) = (e for e in registry._of_tree(tree) if e.name == "gone")
+    assert gone.error == "its module 'nothing' cannot be found"

@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from polybench.cli.compare import compare
 from polybench.cli.doctor import doctor
 from polybench.cli.eval import evaluate
 from polybench.cli.export import export
@@ -116,7 +117,7 @@ def _root(
     pass
 
 
-for command in (run, report, pool, gate, judge, merge, plan, validate, schema, init, doctor, selfcheck, trace):
+for command in (run, report, pool, gate, compare, judge, merge, plan, validate, schema, init, doctor, selfcheck, trace):
     app.command()(command)
 app.command()(history)
 app.command()(export)

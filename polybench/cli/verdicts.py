@@ -84,12 +84,12 @@ def conclude(
 
 
 def as_text(judged: Judged) -> str:
-    """A line a verdict, worst first; of a gate passes are only counted, a rule at a time."""
+    """A line a verdict, worst first; of a gate a plain pass is only counted, a rule at a time."""
     from polybench.compare.judged import CLAIMS, PASSED, shown_values
 
     lines = []
     for v in judged.worst_first:
-        if v.outcome == "pass" and judged.command != CLAIMS:
+        if v.outcome == "pass" and not v.reason and judged.command != CLAIMS:
             continue
         what = f"{judged.word(v)}: {v.label} {v.metric.name} {shown_values(v)}".rstrip()
         lines.append(what + (f": {v.reason}" if v.reason else ""))

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from polybench.measure.kinds.pretrain import PARAMETERS as TRAINED
 from polybench.metric import Metric
+from polybench.plan import governing
 from polybench.plan.tuning import TUNING
 from polybench.record import Record, Status
 from polybench.run.store import Run
@@ -200,11 +201,8 @@ def machines(records: Iterable[Record]) -> set[str]:
 
 
 def matches(point: Point, where: Mapping[str, Any]) -> bool:
-    """Whether a cell has the wanted values; each is one value or a list of them."""
-    cell = point.cell
-    known = {**dict(cell.axes), "benchmark": point.benchmark, "kind": cell.kind, "activation": cell.activation,
-             "backend": cell.backend, "device": cell.device, "dtype": cell.dtype}  # fmt: skip
-    return all(known.get(k) in (v if isinstance(v, list) else [v]) for k, v in where.items())
+    """Whether the cell has the wanted values."""
+    return governing.matches(point.benchmark, point.cell, where)
 
 
 def _index(known: Sequence[str], name: str) -> int:

@@ -77,7 +77,7 @@ class _Decision:
 
 def judge(pair: Pair, rule: Rule) -> Verdict:
     """The verdict on one metric of one cell, before correction for all that the gate tests."""
-    made = _decided(pair, rule.tolerance)
+    made = _decided(pair, max(rule.tolerance, rule.floor / pair.was) if rule.floor and pair.was else rule.tolerance)
     return Verdict(
         name_of(rule), pair.label, pair.metric, made.outcome, pair.was, pair.now, made.change, made.reason, made.p
     )

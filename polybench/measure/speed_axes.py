@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from polybench.kind import MOST as UNLIMITED
 from polybench.kind import HeapProtocol
 from polybench.launches import BLOCKS, MOST, PILOT, Rules
 from polybench.measure.axes import LevelAxes
@@ -32,6 +33,9 @@ class SpeedProtocol(HeapProtocol):
     sample_s: PositiveFloat = Field(0.003, description="seconds a sample, on the mean of the arms, which take turns")
     margin: Annotated[float, Field(ge=0)] = Field(0.03, description="the least ratio that matters; the suite's own")
     profile: bool = Field(False, description="a profiler's trace of each arm, after the timing of the first launch")
+    taking_turns: bool = Field(
+        False, description="others measure between the blocks: each begins with a call that is not kept, no yardsticks"
+    )
 
     how_often = frozenset({"launches", "pilot", "blocks", "budget_s", "half_width", "margin", "profile"})
 
@@ -44,6 +48,10 @@ class SpeedProtocol(HeapProtocol):
     def own_process(self) -> bool:
         """No timing may follow a profiler."""
         return self.profile
+
+    def in_turns(self) -> Self:
+        """The budget is that of whoever gives the turns."""
+        return self.model_copy(update={"taking_turns": True, "profile": False, "budget_s": float(UNLIMITED)})
 
     @classmethod
     def of_suite(cls, margin: float) -> dict[str, Scalar]:

@@ -30,6 +30,7 @@ from polybench.errors import (
 from polybench.kind import Item, kind_of
 from polybench.measure.forking import ONE, in_a_copy, prepare
 from polybench.measure.kernel import end_with_parent, go_first, keep_orphans
+from polybench.measure.turns import in_turn
 from polybench.message import Done, Ending, Message, Said, encode
 from polybench.record import Status
 from polybench.trial import Job
@@ -116,7 +117,7 @@ def messages_of(job: Job) -> Iterator[Message]:
         first = job.trials[0].cell
         kind = kind_of(first.kind)
         protocol = kind.protocol(**dict(job.protocol))
-        for index, item in kind.run(job.trials, kind.axes(**dict(first.axes)), protocol):
+        for index, item in in_turn(kind.run(job.trials, kind.axes(**dict(first.axes)), protocol), job.turns):
             if isinstance(item, Exception):
                 failed.add(index)
             yield Message(index, _said(item))

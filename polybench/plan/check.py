@@ -51,6 +51,11 @@ def load_suite(
     located = extended(path, [*overrides, *([f"device={device}"] if device else [])])
     if claims:
         _claim_instead(located, claims)
+    return checked(located)
+
+
+def checked(located: Located) -> Resolved:
+    """The suite that was read. Raises SuiteError with every mistake found."""
     check = _Check(located)
     suite = check.whole()
     if check.problems or suite is None:
@@ -120,6 +125,9 @@ class _Check(Collector):
         for route, value in [(("margin",), data.get("margin")), *tolerances]:
             if isinstance(value, int | float) and not isinstance(value, bool) and value > 1:
                 self.add(route, f"{value:g} is {value:.0%}; write {value:g}%, or {value:.0%} if that is meant")
+        for i, rule in enumerate(rules):
+            if isinstance(rule, dict) and isinstance(rule.get("floor"), int | float):
+                self.add(("gate", i, "floor"), f"{rule['floor']:g} has no unit; write it with one, such as 2us or 1ms")
 
     def _size(self, item: dict[str, Any], kind: Kind, data: dict[str, Any], route: Route) -> None:
         """Blame a benchmark that would never end."""

@@ -32,6 +32,9 @@ def check_claims(collector: Collector, data: dict[str, Any], activations: list[s
             metric = part.get("metric")
             if model is Rule and isinstance(metric, str) and metric in unjudged:
                 collector.add((*route, "metric"), f"{metric!r} has no good direction, so it cannot be gated")
+            known = metrics.get(metric) if isinstance(metric, str) else None
+            if model is Rule and known and known.unit != "s" and part.get("floor"):
+                collector.add((*route, "floor"), f"a floor is for times, and {metric!r} is none; leave it away")
             if isinstance(metric, str) and metric not in metrics:
                 near = did_you_mean(metric, metrics)
                 collector.add((*route, "metric"), f"no benchmark of this suite measures {metric!r}, {near}")

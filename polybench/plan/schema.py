@@ -69,7 +69,8 @@ def json_schema() -> dict[str, Any]:
     by = schema["$defs"]["Claim"]["properties"]["by"]
     del by["anyOf"]
     by["type"] = ["number", "string", "null"]
-    for share in (schema["properties"]["margin"], schema["$defs"]["Rule"]["properties"]["tolerance"]):
-        share["type"] = ["number", "string"]  # such as 5%
+    rule = schema["$defs"]["Rule"]["properties"]
+    for share in (schema["properties"]["margin"], rule["tolerance"], rule["floor"]):
+        share["type"] = ["number", "string"]  # such as 5%, or 2us
         share.pop("minimum", None)
     return schema

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from polybench.durations import seconds
 from polybench.spec import Scalar
 
 Dtype = Literal["float32", "bfloat16", "float16", "float64"]
@@ -35,6 +36,11 @@ def _share(value: Any) -> Any:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _duration(value: Any) -> Any:
+    """`2us` and 2e-6 are the same."""
+    return seconds(value) if isinstance(value, str) else float(value) if type(value) is int else value
+
+
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 
@@ -47,6 +53,7 @@ def _file_name(text: str) -> str:
 
 KEPT_NAMES = ("baselines", "published")  # folders beside those of suites, in which no run is looked for
 Share = Annotated[float, BeforeValidator(_share), Field(ge=0, allow_inf_nan=False)]
+Seconds = Annotated[float, BeforeValidator(_duration), Field(ge=0, allow_inf_nan=False)]
 Margin = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Name = Annotated[str, AfterValidator(_file_name)]
 Line = Annotated[str, AfterValidator(_one_line)]
@@ -134,6 +141,7 @@ class Rule(_Part):
 
     metric: str = Field(description="the metric to hold")
     tolerance: Share = Field(0.0, description="5% or 0.05; for losses in the metric's own unit")
+    floor: Seconds = Field(0.0, description="of times: what is slower by less does not fail, such as 2us")
     where: Where = Field({}, description="only cells with these values")
 
 

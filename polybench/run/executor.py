@@ -37,9 +37,13 @@ class Executor(Protocol):
 
 
 class WorkerProcess:
-    """An executor that keeps a process for as long as jobs may share it, and beside it those that are copied."""
+    """An executor that keeps a process for as long as jobs may share it, and beside it those that are copied.
 
-    def __init__(self) -> None:
+    `executable` is the Python that the processes are started with.
+    """
+
+    def __init__(self, executable: str = sys.executable) -> None:
+        self._executable = executable
         self._workers: dict[Terms, _Worker] = {}
         self._stopped = self._busy = False
 
@@ -74,7 +78,7 @@ class WorkerProcess:
         else:
             while len(self._workers) >= MOST_KEPT:
                 self._forget(next(iter(self._workers.values())))
-            self._workers[terms] = _Worker(job)
+            self._workers[terms] = _Worker(job, self._executable)
         if self._stopped:
             self._workers[terms].kill()
         return self._workers[terms]
@@ -87,12 +91,12 @@ class WorkerProcess:
 class _Worker:
     """One process, and what it writes on stderr."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, executable: str) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the process
         self._mark = secrets.token_hex(8)
         compiling = {"TORCHINDUCTOR_COMPILE_THREADS": "1"} if job.fork else {}  # no process with threads is copied
         self._process = _started(
-            [sys.executable, "-m", "polybench.measure.worker"],
+            [executable, "-m", "polybench.measure.worker"],
             self._log.fileno(),
             worker_environment({**compiling, **dict(job.environment), MARK: self._mark}),
         )

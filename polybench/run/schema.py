@@ -133,6 +133,7 @@ class _Claim(_Stored):
 class _Rule(_Stored):
     metric: str
     tolerance: Annotated[FiniteFloat, Field(ge=0)] = 0.0
+    floor: Annotated[FiniteFloat, Field(ge=0)] = 0.0
     where: dict[str, Scalar | list[Scalar]] = {}
 
 

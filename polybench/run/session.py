@@ -72,7 +72,7 @@ def begin(
     device = suite.device if remote else choose_device(suite.device)
     todo = plan(suite, device, pattern)
     now, here = datetime.now(UTC), capture()
-    path = out or _free(store.ROOT / suite.suite / now.strftime("%Y-%m-%dT%H-%M-%S"))
+    path = out or store.free(store.ROOT / suite.suite / now.strftime("%Y-%m-%dT%H-%M-%S"))
     header: dict[str, Any] = {
         "suite": suite.model_dump(mode="json"),
         "source": source,
@@ -237,11 +237,3 @@ def done_already(job: Job, records: dict[str, Record]) -> bool:
     known = [records.get(t.id) for t in job.trials]
     same = all(r is not None and r.status.settled and r.trial == t for r, t in zip(known, job.trials, strict=True))
     return same and len({r.started_at for r in known if r}) == 1
-
-
-def _free(path: Path) -> Path:
-    """The path, or the same with a number when two runs begin in one second."""
-    candidate, number = path, 2
-    while candidate.exists():
-        candidate, number = path.with_name(f"{path.name}-{number}"), number + 1
-    return candidate

@@ -90,6 +90,14 @@ def create(path: Path, header: dict[str, Any]) -> None:
     (path / RECORDS_FILE).touch()
 
 
+def free(path: Path) -> Path:
+    """The path, or the same with a number when two runs begin in one second."""
+    candidate, number = path, 2
+    while candidate.exists():
+        candidate, number = path.with_name(f"{path.name}-{number}"), number + 1
+    return candidate
+
+
 def write_header(path: Path, header: dict[str, Any]) -> None:
     text = json.dumps({"schema_version": SCHEMA_VERSION, **header}, sort_keys=True, indent=1)
     write_whole(path / RUN_FILE, text + "\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -48,6 +49,22 @@ def blocks(seconds: Callable[[str, int], float], *names: str, sample_s: float = 
     made = Blocks(Script(seconds, cost), 0, sample_s)  # type: ignore[arg-type]
     made.make({i: lambda n=n: arm(n) for i, n in enumerate(names)}, {"copy": Yardstick(lambda: "copy", 1)})  # type: ignore[misc]
     return made
+
+
+def test_a_refresh_calls_every_arm_once_and_keeps_nothing() -> None:
+    made = blocks(lambda name, n: 0.1, "a", "b")
+    called: list[str] = []
+
+    def broken() -> torch.Tensor:
+        raise ValueError("broken")
+
+    for i, one in list(made.arms.items()):
+        call = broken if i else lambda one=one: (called.append(str(one.module)), one.forward())[1]
+        made.arms[i] = replace(one, forward=call)
+    made.timer.log.clear()  # type: ignore[attr-defined]
+    made.refresh()
+    assert called == ["a"] and not made.timer.log  # type: ignore[attr-defined]
+    assert list(made.failed) == [1] and made.samples == {0: []}
 
 
 def test_a_round_calls_everything_once_in_ever_new_order() -> None:

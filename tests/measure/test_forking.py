@@ -178,3 +178,13 @@ def test_no_copy_outlives_its_process(tmp_path: Path, monkeypatch: pytest.Monkey
     while any(map(alive, copies)):  # the kernel ends it, in its own time
         os.sched_yield()
     executor.stop()
+
+
+def test_in_turns_there_are_no_yardsticks_and_no_calls_of_one_token(executor: WorkerProcess) -> None:
+    """A comparison of two sides divides by neither."""
+    it = job("relu", "gelu")
+    protocol = SPEED.protocol(**dict(it.protocol)).in_turns()
+    records = records_of(replace(it, protocol=tuple(sorted(protocol.model_dump().items()))), executor)
+    assert statuses(records) == [Status.OK, Status.OK]
+    names = {m.metric for r in records for m in r.measurements}
+    assert "total_time" in names and not names & {"copy_time", "product_time", "launch_time"}

@@ -144,7 +144,8 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
         activations[i] = chosen(trials[i].cell.activation, trials[i].cell.backend)
         return workshop.arm(activations[i])
 
-    blocks.make({i: partial(make, i) for i in range(len(trials))}, {COPY.name: copy, PRODUCT.name: product})
+    yardsticks = {} if protocol.taking_turns else {COPY.name: copy, PRODUCT.name: product}
+    blocks.make({i: partial(make, i) for i in range(len(trials))}, yardsticks)
 
     def sound(check: int, arm: Arm) -> None:
         verify(arm.activation, axes.tokens, workshop.weights, cell.device, 2 * seed + check)
@@ -154,7 +155,7 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
     yield from blocks.failed.items()
     if not blocks.arms:
         return
-    overhead = {} if seed or axes.compile else _overhead(blocks, workshop, trials, activations)
+    overhead = {} if seed or axes.compile or protocol.taking_turns else _overhead(blocks, workshop, trials, activations)
     yield 0, Progress(_FIRST_SHARE)
 
     failed = set(blocks.failed)
@@ -164,6 +165,8 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
         blocks.forget()
         started = time.monotonic()
         for done in range(1, protocol.blocks + 1):
+            if protocol.taking_turns:
+                blocks.refresh()
             blocks.measure()
             spent = (time.monotonic() - started) / protocol.budget_s
             if spent >= 1:

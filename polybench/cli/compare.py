@@ -1,0 +1,79 @@
+"""`polybench compare`: base and head measured side by side in one job, and judged."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from polybench.cli.options import DeviceOption, Json, Overrides
+from polybench.cli.verdicts import Write, conclude
+from polybench.errors import Stopped, UsageError
+
+
+def compare(
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="a suite file, or a comparison to be judged anew")],
+    base: Annotated[
+        str, typer.Option(metavar="WHAT", help="a revision, a source tree or a Python to hold against")
+    ] = "",
+    head: Annotated[str | None, typer.Option(metavar="WHAT", help="what is judged; the tree one stands in")] = None,
+    base_setup: Annotated[str, typer.Option(metavar="CMD", help="run first in the base's tree")] = "",
+    head_setup: Annotated[str, typer.Option(metavar="CMD", help="run first in the head's tree")] = "",
+    set_: Overrides = None,
+    device: DeviceOption = None,
+    budget: Annotated[
+        str, typer.Option(metavar="TIME", help="for all that is timed, such as 90s; half more again")
+    ] = "5m",
+    inconclusive: Annotated[
+        str, typer.Option(metavar="report|pass|fail", help="what an undecided cell means")
+    ] = "report",
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="a new folder for the results")] = None,
+    write: Write = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure base and head side by side, in turns, and judge by the suite's rules what got worse.
+
+    A third process measures the base once more, as a control. What fails is measured again before it counts.
+
+    Ends with 0 where the head passes, 1 where something got worse or is gone, 4 where that cannot be judged, 3 where
+    a measurement failed, and 5 where nothing was compared.
+    """
+    from polybench.compare.conclusion import ANSWERS, judged
+    from polybench.compare.measuring import compared
+    from polybench.durations import seconds
+    from polybench.run import comparison_folder, side
+    from polybench.run.side_plan import Request
+
+    if inconclusive not in ANSWERS:
+        raise UsageError(f"--inconclusive {inconclusive}: say report, pass or fail")
+    try:
+        budget_s = seconds(budget)
+    except ValueError as problem:
+        raise UsageError(f"--budget {budget}: {problem}") from None
+    if os.path.isdir(suite):
+        if base or head or base_setup or head_setup or set_ or device or out:
+            raise UsageError(f"{suite} is a folder, to be judged anew as it is; to measure, name a suite file")
+        conclude(judged(comparison_folder.load(Path(suite)), inconclusive), as_json, write)
+    if not base:
+        raise UsageError("say what to hold against, for example --base main")
+    if not os.path.isfile(suite):
+        raise UsageError(f"{suite}: there is no such suite, and no such comparison")
+
+    def tell(line: str) -> None:
+        if not quiet:
+            print(line, file=sys.stderr, flush=True)
+
+    folder: list[Path] = []
+    request = Request(suite, tuple(set_ or ()), device)
+    try:
+        with side.opened(base, head, base_setup, head_setup) as sides:
+            stored = compared(request, sides, budget_s, out, folder.append, tell)
+    except KeyboardInterrupt:
+        kept = f"; what was measured is kept in {folder[0]}" if folder else ""
+        raise Stopped(f"interrupted{kept}") from None
+    tell(f"results: {stored.path}")
+    conclude(judged(stored, inconclusive), as_json, write)

@@ -1,0 +1,343 @@
+"""Base and head of one comparison: which of their cells belong together, and the verdict on each gated one.
+
+All of it follows from what is stored, so a comparison can be judged again.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from polybench.compare.derive import with_derived
+from polybench.compare.gate import between
+from polybench.compare.in_turns import Decision, Turns, decided, limit, ratios, settled
+from polybench.compare.verdict import Ruling, Verdict, name_of
+from polybench.corrections import holm_of, resolves
+from polybench.kind import registered
+from polybench.measure.speed_metrics import THROTTLED
+from polybench.metric import Metric
+from polybench.plan.governing import governing
+from polybench.plan.labels import Labels
+from polybench.plan.suite import Rule
+from polybench.record import Record
+from polybench.run.comparison_folder import AGAIN, Stored
+from polybench.run.side import BASE, CONTROL, HEAD, SIDES
+from polybench.run.side_plan import SidePlan
+from polybench.run.store import Run
+from polybench.trial import Cell, Job, Trial
+
+Key = tuple[str, Cell]  # a benchmark and a cell
+Places = tuple[Mapping[str, Job], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A time that a rule gates, in a cell that both sides have."""
+
+    rule: Rule
+    metric: Metric
+    benchmark: str
+    cell: Cell
+
+
+@dataclass(frozen=True)
+class Odd:
+    """A gated trial that only one side has, or that the two do not mean alike."""
+
+    trial: Trial
+    side: str
+    outcome: Ruling
+    reason: str
+
+
+class Alignment:
+    """What two plans have in common, and what they have not."""
+
+    def __init__(self, base: SidePlan, head: SidePlan):
+        self.base, self.head = base, head
+        mine, theirs = _cells(head.timed), _cells(base.timed)
+        rest, others = _cells(head.others), _cells(base.others)
+        self.timed: dict[Key, Trial] = {key: t for key, t in mine.items() if key in theirs}
+        self.shared: set[Key] = {*self.timed, *(rest.keys() & others.keys())}
+        self.labels = Labels.of((*base.trials, *head.trials))
+
+    @cached_property
+    def places(self) -> Places:
+        """Jobs to be held in step: of base, head and control, with the cells that they share."""
+        of = {key: job for job in self.base.timed for key in _cells([job])}
+        found = []
+        for job in self.head.timed:
+            shared = [t for t in job.trials if (t.benchmark, t.cell) in self.timed]
+            if shared:
+                keys = {(t.benchmark, t.cell) for t in shared}
+                base = _only(of[shared[0].benchmark, shared[0].cell], keys)
+                found.append({BASE: base, HEAD: _only(job, keys), CONTROL: base})
+        return tuple(found)
+
+    def only(self, keys: set[Key]) -> Places:
+        """The places with these cells alone."""
+        few = ({side: _only(job, keys) for side, job in place.items()} for place in self.places)
+        return tuple(place for place in few if place[HEAD].trials)
+
+    @property
+    def others(self) -> dict[str, list[Job]]:
+        """Jobs of base and head that are not timed in launches."""
+        both = {BASE: self.base.others, HEAD: self.head.others}
+        return {side: [j for job in jobs if (j := _only(job, self.shared)).trials] for side, jobs in both.items()}
+
+    @cached_property
+    def asked(self) -> tuple[Asked, ...]:
+        """Every time that a rule of the head gates."""
+        gated = ((key, *pair) for key in self.timed for pair in gated_in(self.head, key))
+        return tuple(Asked(rule, metric, *key) for key, rule, metric in gated if metric.varies_with == "sample")
+
+    def beside(self) -> tuple[list[Rule], set[Key]]:
+        """The rules of the head that gate something else than a time taken in turns, and the cells where they do."""
+        pairs = [
+            (rule, key)
+            for key in self.shared
+            for rule, metric in gated_in(self.head, key)
+            if not (key in self.timed and metric.varies_with == "sample")
+        ]
+        chosen = {id(rule) for rule, _ in pairs}
+        return [rule for rule in self.head.rules if id(rule) in chosen], {key for _, key in pairs}
+
+    def odd(self) -> list[tuple[Odd, Rule, Metric]]:
+        """What is not compared, with each rule that would have held it."""
+        found, twins = [], set[Key]()
+        for side, plan, other in ((BASE, self.base, self.head), (HEAD, self.head, self.base)):
+            theirs = {(t.benchmark, t.cell) for t in other.trials}
+            for key, trial in _cells((*plan.timed, *plan.others)).items():
+                if key in self.shared or key in twins:
+                    continue
+                odd, twin = _odd(trial, side, theirs, other)
+                twins |= {twin} if twin else set()
+                found += [(odd, rule, metric) for rule, metric in gated_in(plan, key)]
+        return found
+
+
+class Launched:
+    """The launches of a comparison so far: for each time that is asked, what of them belongs together."""
+
+    def __init__(self, stored: Stored, asked: Iterable[Asked]):
+        derived = {a.metric.name for a in asked} - {
+            m["name"] for run in stored.runs.values() for ms in run.header["metrics"].values() for m in ms
+        }
+        self._records: dict[str, dict[Key, dict[int, Record]]] = {}
+        for side in SIDES:
+            run = with_derived(stored.runs[side]) if derived else stored.runs[side]
+            self._records[side] = {}
+            for record in run.records:
+                key = record.trial.benchmark, record.trial.cell
+                self._records[side].setdefault(key, {})[record.trial.seed] = record
+
+    def turns(self, asked: Asked, again: bool = False) -> Turns:
+        """Its launches, of the first look or of the second."""
+        base, head, control = (self._of(side, asked, again) for side in SIDES)
+        sign = -1 if asked.metric.better == "higher" else 1
+
+        def beside(arm: Mapping[int, Record]) -> list[list[float]]:
+            both = sorted(base.keys() & arm.keys())
+            launches = [ratios(arm[k], base[k], asked.metric.name, THROTTLED) for k in both]
+            return [[sign * value for value in launch] for launch in launches]
+
+        allowed = limit(asked.rule.tolerance, asked.rule.floor, self.typical(BASE, asked, again))
+        return Turns(beside(head), beside(control), allowed, sign)
+
+    def typical(self, side: str, asked: Asked, again: bool = False) -> float | None:
+        """The median of all blocks, None where there is none."""
+        records = self._of(side, asked, again).values()
+        values = [v for r in records if (m := r.get(asked.metric.name)) for v in m.values]
+        return statistics.median(values) if values else None
+
+    def broken(self, asked: Asked, again: bool = False) -> str:
+        """Which side could not measure it, and why; nothing where all could."""
+        for side in SIDES:
+            for record in self._of(side, asked, again).values():
+                if record.status.broken:
+                    return f"{side}: {record.status.words}: {record.error}"
+        return ""
+
+    def unsupported(self, asked: Asked) -> str:
+        """Why a side does not serve it, if one does not."""
+        for side in SIDES:
+            for record in self._of(side, asked, False).values():
+                if record.error and not record.status.broken:
+                    return f"{side}: {record.error}"
+        return ""
+
+    def any(self, asked: Asked, again: bool = False) -> bool:
+        return bool(self._of(HEAD, asked, again))
+
+    def _of(self, side: str, asked: Asked, again: bool) -> dict[int, Record]:
+        records = self._records[side].get((asked.benchmark, asked.cell), {})
+        return {seed: r for seed, r in records.items() if (seed >= AGAIN) == again}
+
+
+def undecided(
+    stored: Stored, asked: Sequence[Asked], cells: Iterable[Cell], tests: int, again: bool = False
+) -> set[Cell]:
+    """Which of these cells need further launches for what is asked of them; `tests` is how much is tested in all."""
+    wanted = set(cells)
+    mine = [a for a in asked if a.cell in wanted]
+    launched = Launched(stored, mine)
+    return {a.cell for a in mine if not settled(launched.turns(a, again), tests)}
+
+
+def failing(stored: Stored, alignment: Alignment) -> list[Asked]:
+    """The times that failed in the first look."""
+    launched = Launched(stored, alignment.asked)
+    first = _corrected({asked: _one(launched, asked) for asked in alignment.asked})
+    return [asked for asked, decision in first.items() if decision.outcome == "fail"]
+
+
+def verdicts(stored: Stored) -> list[Verdict]:
+    """The verdict on every gated cell of either side, rule by rule."""
+    alignment = Alignment(stored.plans[BASE], stored.plans[HEAD])
+    found = [
+        Verdict(name_of(rule), alignment.labels.of_cell(odd.trial), metric, odd.outcome, reason=odd.reason)
+        for odd, rule, metric in alignment.odd()
+    ]
+    launched, beside = Launched(stored, alignment.asked), _beside(stored, alignment)
+    alone = {asked: _one(launched, asked) for asked in alignment.asked}
+    tested = {f"beside {i}": v.p for i, v in enumerate(beside) if v.p is not None}
+    timed = _of_times(_corrected(alone, tested), launched, alignment)
+    adjusted = holm_of({**tested, **{a: d.p for a, d in alone.items() if d.p is not None}})
+    for i, verdict in enumerate(beside):
+        if verdict.outcome == "fail" and not resolves(adjusted.get(f"beside {i}", 0.0)):
+            reason = f"{verdict.reason}: {_holm(adjusted, f'beside {i}')}"
+            beside[i] = replace(verdict, outcome="inconclusive", reason=reason)
+    return [*found, *timed, *beside]
+
+
+def gated_in(plan: SidePlan, key: Key) -> list[tuple[Rule, Metric]]:
+    """What a side gates in a cell; a metric is as the side defines it, and as we do where it follows from others."""
+    kind = key[1].kind
+    known = registered(kind)
+    here = known.named if known else {}
+    stored = {m["name"]: Metric.from_json(m, here.get(m["name"])) for m in plan.metrics.get(kind, ())}
+    metrics = {**here, **stored}
+    names = dict.fromkeys(rule.metric for rule in plan.rules if rule.metric in metrics)
+    held = ((governing(plan.rules, name, *key), metrics[name]) for name in names)
+    return [(rule, metric) for rule, metric in held if rule]
+
+
+def _of_times(first: Mapping[Asked, Decision], launched: Launched, alignment: Alignment) -> list[Verdict]:
+    """Of what was timed in turns: both looks together."""
+    failed = [a for a, d in first.items() if d.outcome == "fail"]
+    second = _corrected({a: _one(launched, a, again=True) for a in failed if launched.any(a, again=True)})
+    found = []
+    for asked, decision in first.items():
+        again = second.get(asked)
+        made = _both(decision, again, launched.turns(asked), launched.turns(asked, True)) if again else decision
+        turns = launched.turns(asked, bool(again))
+        found.append(
+            Verdict(
+                name_of(asked.rule),
+                alignment.labels.of_cell(alignment.timed[asked.benchmark, asked.cell]),
+                asked.metric,
+                made.outcome,
+                launched.typical(BASE, asked, bool(again)),
+                launched.typical(HEAD, asked, bool(again)),
+                turns.ratio(made.change) if made.change else None,
+                made.reason,
+                made.p,
+            )
+        )
+    return found
+
+
+def _one(launched: Launched, asked: Asked, again: bool = False) -> Decision:
+    if trouble := launched.broken(asked, again):
+        return Decision("broken", trouble)
+    if why := launched.unsupported(asked):
+        return Decision("not comparable", why)
+    return decided(launched.turns(asked, again))
+
+
+def _both(first: Decision, again: Decision, before: Turns, after: Turns) -> Decision:
+    """What failed at first is judged by the second look alone."""
+    if not (first.change and again.change):
+        return again
+    told = f"{before.shown(first.change)} times the base at first, {after.shown(again.change)} again"
+    if again.outcome in ("pass", "improved"):
+        return replace(again, outcome="pass", reason=f"did not recur: {told}")
+    reason = told if again.outcome == "fail" else f"{told}: {again.reason}"
+    return replace(again, reason=reason)
+
+
+def _corrected(decisions: Mapping[Asked, Decision], beside: Mapping[str, float] | None = None) -> dict[Asked, Decision]:
+    """What fails alone but not among so many is not decided; `beside` are p values of what else is tested."""
+    adjusted = holm_of({**(beside or {}), **{a: d.p for a, d in decisions.items() if d.p is not None}})
+    return {
+        a: replace(d, outcome="inconclusive", reason=f"{d.reason}: {_holm(adjusted, a)}")
+        if d.outcome == "fail" and not resolves(adjusted.get(a))
+        else d
+        for a, d in decisions.items()
+    }
+
+
+def _holm(adjusted: Mapping[Any, float], which: object) -> str:
+    return f"Holm p {adjusted[which]:.2g} over {len(adjusted)} cells"
+
+
+def _beside(stored: Stored, alignment: Alignment) -> list[Verdict]:
+    """Of exact counts, accuracies and losses: as a gate judges two runs, each with the cells that both have."""
+    rules, keys = alignment.beside()
+    if not rules:
+        return []
+
+    def part(side: str) -> Run:
+        run = stored.runs[side]
+        suite = {**run.header["suite"], "gate": [r.model_dump(mode="json") for r in rules]}
+        kept = tuple(r for r in run.records if (r.trial.benchmark, r.trial.cell) in keys)
+        return replace(run, header={**run.header, "suite": suite}, records=kept)
+
+    base, head = part(BASE), part(HEAD)
+    labels = Labels.of(r.trial for one in (base, head) for r in one.records)  # as `between` has them
+    failed = [r for r in base.records if r.status.broken]
+    why = {labels.of_cell(r.trial): f"{BASE}: {r.status.words}: {r.error}" for r in failed}
+    return [replace(v, outcome="broken", reason=why[v.label]) if v.label in why else v for v in between(base, head)]
+
+
+def _odd(trial: Trial, side: str, theirs: set[Key], other: SidePlan) -> tuple[Odd, Key | None]:
+    """Why a trial of one side has no twin on the other, and what it nearly is there."""
+    cell = trial.cell
+    for benchmark, twin in theirs:
+        if benchmark != trial.benchmark or replace(twin, axes=(), version=0) != replace(cell, axes=(), version=0):
+            continue
+        mine, its = dict(cell.axes), dict(twin.axes)
+        if twin.axes == cell.axes:
+            old, new = (cell, twin) if side == BASE else (twin, cell)
+            why = f"version {old.version} of {cell.kind} became {new.version}"
+            if old.version == new.version:
+                why = "only one side times it in launches"
+            return Odd(trial, side, "not comparable", why), (benchmark, twin)
+        if mine.keys() != its.keys() and all(its[k] == v for k, v in mine.items() if k in its):
+            why = f"only one side has the axes {', '.join(sorted(mine.keys() ^ its.keys()))}"
+            return Odd(trial, side, "not comparable", why), (benchmark, twin)
+    if side == HEAD:
+        return Odd(trial, side, "new", "the base has no such cell"), None
+    lacking = next((why for text, why in other.lacks.items() if _bare(text) == _bare(cell.activation)), "")
+    return Odd(trial, side, "missing", lacking or "the head has no such cell"), None
+
+
+def _bare(activation: str) -> str:
+    """Its name without options."""
+    return activation.partition("(")[0].strip()
+
+
+def _cells(jobs: Iterable[Job]) -> dict[Key, Trial]:
+    """The first trial of every cell."""
+    found: dict[Key, Trial] = {}
+    for job in jobs:
+        for trial in job.trials:
+            found.setdefault((trial.benchmark, trial.cell), trial)
+    return found
+
+
+def _only(job: Job, keys: set[Key]) -> Job:
+    return replace(job, trials=tuple(t for t in job.trials if (t.benchmark, t.cell) in keys))
