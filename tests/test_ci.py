@@ -38,7 +38,7 @@ suite: tiny
 activations: [relu, swiglu]
 reference: swiglu
 benchmarks:
-  - {name: memory, kind: memory, matrix: {tokens: 8, d_model: 8}}
+  - {name: memory, kind: memory, matrix: {tokens: 8, d_model: 16}}
 gate:
   - {metric: saved_bytes, tolerance: 0}
 """

@@ -30,8 +30,8 @@ activations: [relu, gelu, swiglu]
 reference: swiglu
 seeds: [0, 1, 2]
 benchmarks:
-  - {name: speed, kind: speed, matrix: {tokens: 4, d_model: 8}}
-  - {name: memory, kind: memory, matrix: {tokens: 4, d_model: 8}}
+  - {name: speed, kind: speed, matrix: {tokens: 4, d_model: 16}}
+  - {name: memory, kind: memory, matrix: {tokens: 4, d_model: 16}}
 gate:
   - {metric: total_time, tolerance: 5%}
   - {metric: saved_bytes}

@@ -44,7 +44,7 @@ PLANTED = [
     ("seeds: [0, 1]", "int: 3", "4:1", "int", "unknown key"),
     ("seeds: [0, 1]", "'a(b)': 3", "4:1", "a(b)", "unknown key"),
     ("    dtypes:", "    dtype:", "9:5", "benchmarks[0].dtype", "unknown key, did you mean 'dtypes'?"),
-    ("[relu, gelu", "[relu, gleu", "2:21", "activations[1]", "unknown activation 'gleu', did you mean 'gelu'?"),
+    ("[relu, gelu", "[relu, gellu", "2:21", "activations[1]", "unknown activation 'gellu', did you mean 'gelu'?"),
     ("kind: memory", "kind: memroy", "7:11", "benchmarks[0].kind", "unknown kind 'memroy', did you mean 'memory'?"),
     ("[eager]", "[eagre]", "8:16", "benchmarks[0].backends[0]", "unknown backend 'eagre', did you mean 'eager'?"),
     ("stdlib", "stdlb", "13:22", "benchmarks[1].matrix.corpus", "unknown corpus 'stdlb', did you mean 'stdlib'?"),
@@ -163,7 +163,7 @@ def test_a_mistake_is_located(tmp_path: Path, old: str, new: str, place: str, pa
 def test_ten_mistakes_yield_ten_messages_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
     text = SUITE
     ten = [
-        ("[relu, gelu,", "[relu, gleu, gelu,"),
+        ("[relu, gelu,", "[relu, gellu, gelu,"),
         ("reference: swiglu", "reference: swigelu"),
         ("[0, 1]", "[0, 0]"),
         ("kind: memory", "knid: memory\n    kind: memory"),

@@ -19,8 +19,8 @@ suite: s
 activations: [relu, gone, swiglu, polynorm(gone=1)]
 reference: swiglu
 benchmarks:
-  - {name: speed, kind: speed, backends: [eager, compile], matrix: {tokens: 4, d_model: 8}, protocol: {profile: true}}
-  - {name: memory, kind: memory, activations: [gone, swiglu], matrix: {tokens: 4, d_model: 8}}
+  - {name: speed, kind: speed, backends: [eager, compile], matrix: {tokens: 4, d_model: 16}, protocol: {profile: true}}
+  - {name: memory, kind: memory, activations: [gone, swiglu], matrix: {tokens: 4, d_model: 16}}
   - {name: accuracy, kind: accuracy, matrix: {width: 8}}
 claims: [{metric: saved_bytes, subject: gone, better_than: swiglu}]
 gate:
