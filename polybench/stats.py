@@ -130,17 +130,6 @@ def variance_of_median(values: Sequence[float]) -> float:
     return ((high - low) / 2 / statistics.NormalDist().inv_cdf(0.95)) ** 2
 
 
-def difference_of_launches(
-    old: Sequence[Sequence[float]], new: Sequence[Sequence[float]], confidence: float = CONFIDENCE_TIME
-) -> Estimate:
-    """new - old of two runs that share no block: their intervals, added in quadrature."""
-    a, b = of_launches(old, confidence), of_launches(new, confidence)
-    value = b.value - a.value
-    low = math.hypot(b.value - b.low, a.high - a.value)
-    high = math.hypot(b.high - b.value, a.value - a.low)
-    return Estimate(value, value - low, value + high, min(a.n, b.n))
-
-
 def paired(differences: Sequence[float], confidence: float = CONFIDENCE_SEED) -> Estimate:
     """Mean of paired differences with its t interval; infinite for a single pair."""
     n = len(differences)

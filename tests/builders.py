@@ -9,9 +9,14 @@ from typing import Any
 
 from hypothesis import settings
 
+from polybench.compare import session_file
+from polybench.compare.baseline import Baseline
 from polybench.compare.comparison import Comparison
 from polybench.compare.comparisons import Comparisons
+from polybench.compare.drift import LEAST_SESSIONS
+from polybench.compare.sessions import Session, session_of
 from polybench.kind import Item, axes_of, kind_of
+from polybench.machine.environment import nickname
 from polybench.plan.suite import Suite
 from polybench.record import Measurement, Record, Status
 from polybench.report.section import Section
@@ -161,6 +166,29 @@ def save(one: Run, path: Path, **header: Any) -> Path:
     if one.records:
         store.append(path, one.records)
     return path
+
+
+def baseline(one: Run, sessions: int = LEAST_SESSIONS, spread: float = 0.005) -> Baseline:
+    """The run as a baseline of so many sessions, whose levels lie `spread` to either side of its own, in turns."""
+    own = session_of(Comparisons.of(one))
+
+    def shifted(number: int) -> Session:
+        shift = spread * (-1) ** number
+        times = {key: replace(t, logs=tuple(log + shift for log in t.logs)) for key, t in own.times.items()}
+        return replace(own, started_at=f"2025-12-{number + 1:02}T00:00:00+00:00", times=times)
+
+    return Baseline(one, tuple(map(shifted, range(sessions))) if own.times else ())
+
+
+def save_baseline(one: Run, folder: Path, sessions: int = LEAST_SESSIONS, spread: float = 0.005) -> Path:
+    """The same as a folder."""
+    held = baseline(one, sessions, spread)
+    save(changed(one, (r for r in one.records if r.trial.cell.kind != "speed"), started_at="2025-12-01"), folder)
+    for session in held.sessions:
+        file = folder / nickname(session.environment) / session_file.file_name(session)
+        file.parent.mkdir(exist_ok=True)
+        session_file.write(session, file)
+    return folder
 
 
 def changed(one: Run, keep: Any = None, **header: Any) -> Run:

@@ -153,7 +153,8 @@ def tried(wrong: Wrong, folder: Path, drawn: bool = True) -> dict[str, tuple[int
         "report": ("report", bad, *(["--all"] if drawn else plain)),
         "gate": ("gate", bad, "--baseline", sound),
         "gate back": ("gate", sound, "--baseline", bad),
-        "save": ("gate", bad, "--save", folder / "kept"),
+        "save": ("baseline", "save", bad, "--name", folder / "kept"),
+        "diff": ("baseline", "diff", bad, sound),
         "merge": ("merge", bad, sound, "--out", folder / "merged"),
         "trace": ("trace", bad),
     }

@@ -171,15 +171,6 @@ def test_a_single_pair_has_no_interval_and_none_no_value() -> None:
 
 
 @LAWS
-@given(st.lists(SAMPLES, min_size=1, max_size=6), st.lists(SAMPLES, min_size=1, max_size=6))
-def test_the_difference_of_two_runs_is_odd(old: list[list[float]], new: list[list[float]]) -> None:
-    one, other = stats.difference_of_launches(old, new), stats.difference_of_launches(new, old)
-    assert (one.value, one.low, one.high) == pytest.approx((-other.value, -other.high, -other.low), abs=1e-9)
-    assert one.low <= one.value <= one.high
-    assert stats.difference_of_launches(old, old).value == 0
-
-
-@LAWS
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=9), st.integers(1, 6), st.sampled_from([0.0, 0.3]))
 def test_so_many_more_seeds_have_the_power_and_one_fewer_does_not(
     differences: list[float], tests: int, margin: float

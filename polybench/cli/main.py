@@ -10,6 +10,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from polybench.cli.baseline import baseline
+from polybench.cli.calibrate import calibrate
 from polybench.cli.compare import compare
 from polybench.cli.doctor import doctor
 from polybench.cli.eval import evaluate
@@ -117,9 +119,12 @@ def _root(
     pass
 
 
-for command in (run, report, pool, gate, compare, judge, merge, plan, validate, schema, init, doctor, selfcheck, trace):
+for command in (
+    run, report, pool, gate, compare, judge, calibrate, merge, plan, validate, schema, init, doctor, selfcheck, trace,
+):  # fmt: skip
     app.command()(command)
 app.command()(history)
 app.command()(export)
 app.command(name="eval")(evaluate)
 app.command(name="list")(list_)
+app.add_typer(baseline)

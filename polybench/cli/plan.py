@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from polybench.plan.jobs import Plan
     from polybench.plan.shard import Shard
     from polybench.plan.suite import Suite
-    from polybench.plan.summary import Named, Summary, Varied
+    from polybench.plan.summary import Held, Named, Summary, Varied
     from polybench.spec import Scalar
 
 _MOST_VALUES = 12  # of a list that is shown
@@ -90,10 +90,18 @@ def text(
         told["tells apart"] = _tells(tells[one.benchmark], suite.reference) if one.benchmark in tells else ""
         rows += [(k, v) for k, v in {**told, "protocol": _named(one.protocol)}.items() if v]
         rows += [("then", one.then)] if one.then else []
+        rows += [("gate", "; ".join(_rule(held, one.cells, trials) for held in one.gate))] if one.gate else []
         wide = max(len(name) for name, _ in rows)
         for name, values in rows:
             yield from wrapped(f"  {name:<{wide}}  {values}", width, " " * (wide + 4))
         yield from (f"    {label}" for label in (one.trials if trials else ()))
+
+
+def _rule(held: Held, cells: int, each: bool) -> str:
+    """A rule, and how many cells it holds, or which."""
+    some = "all cells" if len(held.cells) == cells else f"{len(held.cells)} of {cells} cells"
+    named = f": {', '.join(held.cells)}" if each and len(held.cells) < cells else ""
+    return f"{held.name} within {held.tolerance:g}, {some} (gate[{held.rule}]){named}"
 
 
 def _tells(one: Expected, reference: str) -> str:

@@ -1,42 +1,222 @@
-"""A baseline: the records of a run that its gate rules look at, small enough to be committed."""
+"""A baseline: what a run is held against, kept small and readable so that it can be committed.
+
+    results/baselines/NAME/run.json, records.jsonl     what holds on any machine: bytes, counts, losses
+    results/baselines/NAME/MACHINE/MOMENT.json         times of that machine, a file a session
+
+Any whole run serves as a baseline too: its times are then one session.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from polybench.compare import session_file
 from polybench.compare.comparisons import Comparisons
-from polybench.compare.points import matches
-from polybench.compare.verdict import YARDSTICKS
-from polybench.errors import NothingMeasured, UsageError
+from polybench.compare.points import Point, typical
+from polybench.compare.sessions import Session, flaw, is_timed, protocol_differences, session_of
+from polybench.errors import NothingMeasured, ResultsError, UsageError
+from polybench.files import make_folder
+from polybench.machine.environment import nickname
+from polybench.plan.governing import governing
+from polybench.plan.labels import Labels
 from polybench.record import Record
 from polybench.run import store
+from polybench.run.store import Run
+
+FOLDER = store.ROOT / "baselines"
 
 
-def keep(run: store.Run, folder: Path) -> int:
-    """Write the gated records of a run, as they are compared, to a new folder; returns how many.
+@dataclass(frozen=True)
+class Baseline:
+    """`run` holds what does not hang on the machine, `sessions` the times, oldest first."""
+
+    run: Run
+    sessions: tuple[Session, ...]
+
+    @classmethod
+    def of(cls, run: Run) -> Baseline:
+        """A run as it stands: its times are one session."""
+        session = session_of(Comparisons.of(run))
+        return cls(run, (session,) if session.times else ())
+
+    @property
+    def name(self) -> str:
+        return self.run.path.name
+
+    @property
+    def empty(self) -> bool:
+        return not (self.run.records or self.sessions)
+
+    @property
+    def machines(self) -> dict[str, tuple[Session, ...]]:
+        """Sessions by the name of their machine's folder."""
+        names = dict.fromkeys(nickname(s.environment) for s in self.sessions)
+        return {name: tuple(s for s in self.sessions if nickname(s.environment) == name) for name in names}
+
+
+def find(text: str | None, root: Path = FOLDER) -> Path:
+    """The folder of a baseline, by its path or its name; of a run where there is none.
 
     Raises:
-        UsageError: the suite has no gate rules.
-        NothingMeasured: no record of the run is gated.
-        ResultsError: the folder holds something already.
+        ResultsError: there is neither.
     """
-    rules = run.suite.gate
-    if not rules:
+    if text and not os.path.isfile(os.path.join(text, store.RUN_FILE)):  # Path.is_file raises on a name too long
+        named = os.path.join(root, text)
+        if os.path.isfile(os.path.join(named, store.RUN_FILE)):
+            return Path(named)
+    return store.find(text)
+
+
+def load(path: Path) -> Baseline:
+    """The baseline in a folder. Raises ResultsError where it is damaged."""
+    own = Baseline.of(store.load(path))
+    stored = [session_file.read(file) for file in files(path)]
+    return replace(own, sessions=tuple(sorted([*own.sessions, *stored], key=lambda s: s.started_at)))
+
+
+def files(path: Path, machine: str = "*") -> list[Path]:
+    """The sessions of a baseline, of one machine or of all."""
+    return sorted(path.glob(f"{machine}/*.json"))
+
+
+def names(root: Path = FOLDER) -> list[Path]:
+    return sorted(file.parent for file in root.glob(f"*/{store.RUN_FILE}"))
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What was added to a baseline: records, and the file of the session if it timed anything."""
+
+    records: int
+    session: Path | None
+
+
+def save(run: Run, folder: Path, renew: bool = False) -> Kept:
+    """Add the gated records of a run, as they are compared, and its times as one more session.
+
+    What the baseline has of bytes, counts and losses stays, unless it is to be `renew`ed.
+
+    Raises:
+        UsageError: the suite has no gate rules, or the baseline is of another suite.
+        NothingMeasured: no record of the run is gated.
+        ResultsError: the session is there already, or may not be compared with those of its machine; an exact count
+            is not what the baseline says; the folder cannot be written.
+    """
+    if not run.suite.gate:
         raise UsageError(f"the suite of {run.name} has no gate: rules, so there is nothing to keep")
     comparisons = Comparisons.of(run)
-    kept: list[Record] = []
-    for point in (*comparisons.points(), *comparisons.grid.controls.values()):
-        wanted = {rule.metric for rule in rules if matches(point, rule.where)}
-        for record in point.records:
-            chosen = tuple(m for m in record.measurements if m.metric in {*wanted, *YARDSTICKS.values()})
-            if any(m.metric in wanted for m in chosen):
-                kept.append(replace(record, measurements=chosen, artifacts=(), notes=()))
-    if not kept:
+    records, session = _records(comparisons), _gated_times(comparisons)
+    if not records and not session.times:
         raise NothingMeasured(f"no record of {run.path} is gated")
+    if session.times and (why := flaw(run)):
+        raise ResultsError(f"{run.path} is no session: {why}")
+    known = load(folder) if (folder / store.RUN_FILE).is_file() else None
+    if known:
+        _fits(known, comparisons, session, records if not renew else ())
+        records = _united(known.run.records, records) if not renew else records
+    header = _header(comparisons, known.run.header if known and not renew else None)
+    make_folder(folder)
+    store.write_header(folder, header)
+    store.rewrite(folder, records)
+    if not session.times:
+        return Kept(len(records), None)
+    file = folder / nickname(session.environment) / session_file.file_name(session)
+    make_folder(file.parent)
+    session_file.write(session, file)
+    return Kept(len(records), file)
+
+
+def _records(comparisons: Comparisons) -> list[Record]:
+    """What is gated and does not hang on the machine, with nothing else beside it."""
+    run, kept = comparisons.run, list[Record]()
+    for point in comparisons.points():
+        metrics = run.metrics[point.cell.kind]
+        held = {name for name, m in metrics.items() if not is_timed(m) and _held(run, point, name)}
+        for record in point.records:
+            if chosen := tuple(m for m in record.measurements if m.metric in held):
+                kept.append(replace(record, measurements=chosen, artifacts=(), notes=()))
+    return kept
+
+
+def _gated_times(comparisons: Comparisons) -> Session:
+    run, session = comparisons.run, session_of(comparisons)
+    points = {(point.benchmark, point.cell): point for point in comparisons.points()}
+    times = {key: one for key, one in session.times.items() if _held(run, points[key[:2]], key[2])}
+    timed = {benchmark for benchmark, _, _ in times}
+    protocols = {name: values for name, values in session.protocols.items() if name in timed}
+    return replace(session, times=times, protocols=protocols)
+
+
+def _held(run: Run, point: Point, metric: str) -> bool:
+    return governing(run.suite.gate, metric, point.benchmark, point.cell) is not None
+
+
+def _fits(known: Baseline, comparisons: Comparisons, session: Session, records: Sequence[Record]) -> None:
+    """Raises where a run cannot be added to a baseline, as `save` says."""
+    run, folder = comparisons.stored, known.run.path
+    if run.suite.suite != known.run.suite.suite:
+        raise UsageError(f"{folder} is of suite {known.run.suite.suite}, and {run.path} of {run.suite.suite}")
+    for other in known.machines.get(nickname(session.environment), ()) if session.times else ():
+        if other.started_at == session.started_at:
+            raise ResultsError(f"the session of {session.started_at} is in {folder} already, and counts once")
+        for name, values in session.protocols.items():
+            if name in other.protocols and (found := protocol_differences(other.protocols[name], values)):
+                raise ResultsError(
+                    f"{run.path} measured {name} otherwise than {folder} ({'; '.join(found)}); take another name"
+                )
+    before = Comparisons.of(known.run)
+    here = {(r.trial.benchmark, r.trial.cell) for r in records}
+    for place in (p for p in here if p in before.grid.cells):
+        for name, metric in comparisons.run.metrics[place[1].kind].items():
+            was, now = (typical(side.grid.cells[place], metric) for side in (before, comparisons))
+            if metric.varies_with == "nothing" and not metric.curve and was != now and None not in (was, now):
+                label = Labels.of(r.trial for r in run.records).of_cell(comparisons.grid.cells[place].records[0].trial)
+                raise ResultsError(
+                    f"{label} {name} is {now:,.0f} in {run.path} and {was:,.0f} in {folder}; "
+                    "if that is meant, say --renew and why in the commit"
+                )
+
+
+def _united(old: Iterable[Record], new: Iterable[Record]) -> list[Record]:
+    """Every record of both; of one trial what was known stays, and metrics that it lacked come beside."""
+    found = {record.trial.id: record for record in old}
+    for record in new:
+        before = found.get(record.trial.id)
+        if before is None:
+            found[record.trial.id] = record
+            continue
+        there = {m.metric for m in before.measurements}
+        more = tuple(m for m in record.measurements if m.metric not in there)
+        found[record.trial.id] = replace(before, measurements=(*before.measurements, *more))
+    return list(found.values())
+
+
+def _header(comparisons: Comparisons, before: dict[str, Any] | None) -> dict[str, Any]:
+    """Of the run that the records are of, with the metrics of the latest, and its suite unless that leaves some out."""
+    run = comparisons.stored
     derived = comparisons.run.derived
     metrics = {k: [*ms, *(m.to_json() for m in derived.get(k, ()))] for k, ms in run.header["metrics"].items()}
-    header = {k: v for k, v in run.header.items() if k != "schema_version"}
-    store.create(folder, {**header, "metrics": metrics})
-    store.append(folder, kept)
-    return len(kept)
+    first = {k: v for k, v in (before or run.header).items() if k not in ("schema_version", "environment_after")}
+    named = [{b["name"] for b in header["suite"]["benchmarks"]} for header in (first, run.header)]
+    suite = (run.header if named[0] <= named[1] else first)["suite"]
+    return {**first, "suite": suite, "metrics": {**first["metrics"], **metrics}}
+
+
+def drop(path: Path, chosen: Iterable[Path] | None = None) -> int:
+    """Remove these sessions of a baseline, or all of it; returns how many files went. Nothing else is touched."""
+    whole = chosen is None
+    gone = [*(files(path) if chosen is None else chosen)]
+    gone += [path / name for name in (store.RUN_FILE, store.RECORDS_FILE) if whole]
+    try:
+        for file in gone:
+            file.unlink(missing_ok=True)
+        for folder in {file.parent for file in gone} - {path} | ({path} if whole else set()):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+    except OSError as problem:
+        raise ResultsError(f"{path} cannot be removed: {problem.strerror}") from None
+    return len(gone)

@@ -1,4 +1,4 @@
-"""Between two runs: what got worse than the baseline, rule by rule, and the exit code that follows."""
+"""Between a baseline and a run: what got worse, rule by rule, and the exit code that follows."""
 
 from __future__ import annotations
 
@@ -6,64 +6,44 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from polybench.compare.comparisons import Comparisons
-from polybench.compare.grid import Grid
-from polybench.compare.points import matches
-from polybench.compare.verdict import Pair, Ruling, Verdict, judge, name_of
+from polybench.compare.aligned import Aligned
+from polybench.compare.baseline import Baseline
+from polybench.compare.verdict import Ruling, Verdict, judge, name_of
 from polybench.corrections import holm_of, resolves
-from polybench.errors import NothingMeasured, RegistryError, UsageError
-from polybench.kind import Protocol, kind_of
-from polybench.machine.environment import differences as fingerprint_differences
-from polybench.metric import Metric
-from polybench.plan.labels import Labels
-from polybench.plan.suite import Rule
+from polybench.errors import NothingMeasured, UsageError
 from polybench.run import session
 from polybench.run.store import Run
-from polybench.spec import Scalar
 
 
-def between(baseline: Run, run: Run) -> list[Verdict]:
-    """A verdict for every cell that a rule of the run's suite names.
+def between(baseline: Baseline | Run, run: Run) -> list[Verdict]:
+    """A verdict for every cell that a rule of the run's suite holds; of several the last that matches it.
 
-    A cell fails when its interval lies beyond the tolerance and its p survives Holm's correction over
-    every gated cell that is tested, so that the whole gate cries wolf in at most 5 % of runs.
+    Losses fail when their interval lies beyond the tolerance and their p survives Holm's correction over every gated
+    cell that is tested, times when they are worse than sessions of equal code are after the same correction: so the
+    whole gate cries wolf in at most 5 % of runs.
 
     Raises:
-        UsageError: the suite has no rules.
-        NothingMeasured: the run has no records, or a rule matches no cell of either run.
+        UsageError: the suite has no rules, or one whose cells later rules take; the baseline is of another suite.
+        NothingMeasured: the run or the baseline is empty, or a rule matches no cell of either.
     """
-    if not run.suite.gate:
+    rules = run.suite.gate
+    if not rules:
         raise UsageError(f"the suite of {run.name} has no gate: rules; add some, for example {{metric: peak_bytes}}")
-    for one in (run, baseline):
-        if not one.records:
-            raise NothingMeasured(f"nothing was measured in {one.path}")
-    before, after = Comparisons.of(baseline), Comparisons.of(run)
-    verdicts: list[Verdict] = []
-    for rule in run.suite.gate:
-        pairs = _pairs(before, after, rule)
+    held = baseline if isinstance(baseline, Baseline) else Baseline.of(baseline)
+    for path, empty in ((run.path, not run.records), (held.run.path, held.empty)):
+        if empty:
+            raise NothingMeasured(f"nothing was measured in {path}")
+    if held.run.suite.suite != run.suite.suite:
+        raise UsageError(f"{held.run.path} is of suite {held.run.suite.suite}, and the run of {run.suite.suite}")
+    both = Aligned(held, run)
+    found = [both.pairs(rule) for rule in rules]
+    for rule, pairs in zip(rules, found, strict=True):
+        if not pairs and both.matched(rule):
+            raise UsageError(f"later gate rules take every cell of {name_of(rule)}; remove it, or put it after them")
         if not pairs:
             raise NothingMeasured(f"the gate rule {name_of(rule)} matches no cell of either run")
-        verdicts += [judge(pair, rule) for pair in pairs]
-    return _corrected(verdicts)
-
-
-def _pairs(before: Comparisons, after: Comparisons, rule: Rule) -> list[Pair]:
-    """Every cell of either run that the rule names and whose kind has its metric."""
-    grids = before.grid, after.grid
-    old, new = before.grid.cells, after.grid.cells
-    shared = fingerprint_differences(before.run.environment, after.run.environment)
-    shared += [f"{one.run.name} was resumed after changes" for one in (after, before) if one.run.header.get("forced")]
-    versions = {(benchmark, replace(cell, version=0)): cell.version for benchmark, cell in new}
-    names, pairs = Labels.of(r.trial for one in (before, after) for r in one.run.records), []
-    for key in dict.fromkeys([*old, *new]):
-        benchmark, cell = key
-        metric = _metric(before, after, cell.kind, rule.metric)
-        if metric and any(p is not None and matches(p, rule.where) for p in (old.get(key), new.get(key))):
-            differences = [*shared, *protocol_differences(*grids, benchmark)]
-            bumped = versions.get((benchmark, replace(cell, version=0)))
-            label = next(names.of_cell(r.trial) for p in (new.get(key), old.get(key)) if p for r in p.records)
-            pairs.append(Pair(metric, label, old.get(key), new.get(key), grids, differences, bumped))
-    return pairs
+    tests = max(1, sum(pair.tested for pairs in found for pair in pairs))
+    return _corrected([judge(pair, rule, tests) for rule, pairs in zip(rules, found, strict=True) for pair in pairs])
 
 
 def _corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
@@ -92,7 +72,7 @@ def exit_code(
 
     total = len(verdicts)
     if len(those("new")) == total:
-        return 5, f"gate compared nothing: none of {total} gated cells is in the baseline; save one with --save"
+        return 5, f"gate compared nothing: none of {total} gated cells is in the baseline"
     if bad := those("broken"):
         return 3, f"gate broken: {len(bad)} of {total} gated cells could not be measured, first {first(bad)}"
     if run and (failed := [r for r in run.records if r.status.broken]):
@@ -100,8 +80,9 @@ def exit_code(
         return 3, f"gate broken: {len(failed)} trials of the run failed, first {label}: {failed[0].error}"
     if bad := those("fail", "missing"):
         return 1, f"gate failed: {len(bad)} of {total} gated cells are worse or missing, first {first(bad)}"
-    if bad := those("inconclusive", "not comparable"):
-        what = f"{len(bad)} of {total} gated cells cannot be judged, first {first(bad)}"
+    if bad := those("inconclusive", "not comparable", "ungateable"):
+        coarse = f" ({n} ungateable)" if (n := len(those("ungateable"))) else ""
+        what = f"{len(bad)} of {total} gated cells cannot be judged{coarse}, first {first(bad)}"
         if inconclusive == "fail":
             return 1, f"gate failed: {what}"
         if inconclusive == "report":
@@ -110,25 +91,3 @@ def exit_code(
     extra = f", {len(wins)} better than the baseline" if wins else ""
     extra += f", {len(fresh)} new and without a baseline" if fresh else ""
     return 0, f"gate passed: {total - len(fresh)} gated cells{extra}"
-
-
-def protocol_differences(one: Grid, other: Grid, benchmark: str) -> list[str]:
-    """What of a benchmark's protocol differs, other than how often: a heap or a sample's length biases times."""
-    was, now = _biasing(one, benchmark), _biasing(other, benchmark)
-    keys = sorted({*was, *now})
-    return [f"protocol {k}: {was.get(k)} / {now.get(k)}" for k in keys if was.get(k) != now.get(k)]
-
-
-def _biasing(grid: Grid, benchmark: str) -> dict[str, Scalar]:
-    """What may bias it; all that is said where the kind is not here any more."""
-    stated = grid.benchmark(benchmark)
-    if stated is None:
-        return {}
-    try:
-        return kind_of(stated.kind).protocol.biasing(stated.protocol)
-    except RegistryError:
-        return Protocol.biasing(stated.protocol)
-
-
-def _metric(before: Comparisons, after: Comparisons, kind: str, name: str) -> Metric | None:
-    return after.run.metrics.get(kind, {}).get(name) or before.run.metrics.get(kind, {}).get(name)

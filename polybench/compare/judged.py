@@ -8,9 +8,11 @@ from polybench.compare.verdict import Ruling, Verdict
 from polybench.metric import scale_for
 
 # Worst first, which is the order in which they are read.
-ORDER: tuple[Ruling, ...] = ("broken", "missing", "fail", "inconclusive", "not comparable", "improved", "new", "pass")
+ORDER: tuple[Ruling, ...] = (
+    "broken", "missing", "fail", "inconclusive", "ungateable", "not comparable", "improved", "new", "pass",
+)  # fmt: skip
 FAILED: tuple[Ruling, ...] = ("missing", "fail")
-UNDECIDED: tuple[Ruling, ...] = ("inconclusive", "not comparable")
+UNDECIDED: tuple[Ruling, ...] = ("inconclusive", "ungateable", "not comparable")
 PASSED: tuple[Ruling, ...] = ("improved", "pass")
 CLAIMS = "judge"  # the command whose verdicts are on claims
 _OF_RULES: dict[Ruling, str] = {"improved": "pass, an unrecorded win"}

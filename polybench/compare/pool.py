@@ -10,8 +10,8 @@ from itertools import chain, combinations
 
 from polybench.compare.comparison import Comparison, corrected, decide, exp
 from polybench.compare.comparisons import Comparisons
-from polybench.compare.gate import protocol_differences
-from polybench.compare.points import OfPoint, Point, machines, typical
+from polybench.compare.points import OfPoint, Point, typical
+from polybench.compare.sessions import biasing, flaw, protocol_differences
 from polybench.errors import NothingMeasured, ResultsError
 from polybench.launches import beyond, margin_beside
 from polybench.machine.environment import differences
@@ -70,7 +70,7 @@ def pool(runs: Sequence[Run], metric: str) -> Pool:
         if why := _apart(one, other):
             raise ResultsError(f"{one.run.path} and {other.run.path} cannot be pooled: {why}")
     for one in sessions:
-        if why := _alone(one):
+        if why := flaw(one.stored):
             raise ResultsError(f"{one.run.path} cannot be pooled: {why}")
     known = next((m for s in sessions for m in s.metrics().values() if m.name == metric), None)
     if known is None or known.varies_with != "sample" or known.better == "neither":
@@ -148,17 +148,6 @@ def _error(launches: Sequence[Sequence[float]]) -> float:
     return math.sqrt(variance_of_median(launches[0]))
 
 
-def _alone(session: Comparisons) -> str:
-    """Why a run is no session; nothing where it is one."""
-    run = session.stored
-    sources = [s["environment"] for s in run.header.get("sources", ())]
-    if any(differences(sources[0], other) for other in sources) or len(machines(run.records)) > 1:
-        return "it was measured on several machines, and times of one are pooled"
-    if forced := run.header.get("forced"):
-        return f"it was resumed after changes ({'; '.join(forced)})"
-    return ""
-
-
 def _apart(one: Comparisons, other: Comparisons) -> str:
     """Why two runs are not two sessions of the same measurement; nothing where they are."""
     if {_moment(r) for r in one.stored.records} & {_moment(r) for r in other.stored.records}:
@@ -171,7 +160,8 @@ def _apart(one: Comparisons, other: Comparisons) -> str:
     if not shared:
         return "they share no cell"
     for benchmark in dict.fromkeys(benchmark for benchmark, _ in shared):
-        if found := protocol_differences(one.grid, other.grid, benchmark):
+        stated = (biasing(side.grid.benchmark(benchmark)) for side in (one, other))
+        if found := protocol_differences(*stated):
             return f"{benchmark} was measured otherwise ({'; '.join(found)})"
     return next(filter(None, (_other_count(one, other, key) for key in shared)), "")
 

@@ -6,21 +6,22 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
+from polybench.compare.decision import Decision, Ruling
 from polybench.compare.grid import Grid, seed_differences
 from polybench.compare.points import Point, stopped, typical
 from polybench.compare.region import side
-from polybench.launches import margin_beside
-from polybench.measure.speed_metrics import COPY, PRODUCT
+from polybench.compare.sessions import timed, yardstick
+from polybench.compare.stored_times import History, decided
+from polybench.launches import beyond
 from polybench.metric import Metric
+from polybench.plan.governing import name_of, tolerance
 from polybench.plan.suite import Rule
 from polybench.record import Status
-from polybench.stats import Estimate, difference_of_launches, p_beyond, paired
+from polybench.stats import Estimate, p_beyond, paired
 
-Ruling = Literal["pass", "improved", "fail", "missing", "broken", "inconclusive", "not comparable", "new"]
-# What times are divided by, so that two runs can be compared: work with the same bottleneck.
-YARDSTICKS = {"activation": COPY.name, "block": PRODUCT.name, "decoder": PRODUCT.name}
+__all__ = ["Pair", "Ruling", "Verdict", "judge", "name_of"]
+
 Interval = Callable[..., Estimate]  # of a change, at its usual confidence or at the one given
 
 
@@ -38,14 +39,20 @@ class Verdict:
     reason: str = ""
     p: float | None = None  # of no change beyond the tolerance, before correction
 
+    @classmethod
+    def of(
+        cls, made: Decision, rule: Rule, label: str, metric: Metric, baseline: float | None, value: float | None
+    ) -> Verdict:
+        return cls(name_of(rule), label, metric, made.outcome, baseline, value, made.change, made.reason, made.p)
+
 
 @dataclass(frozen=True)
 class Pair:
     """One metric of one cell, in the baseline and in the run, of which one may lack it.
 
-    `label` is what the cell is called beside all others of both runs. `grids` are those of both; `differences` say
-    what makes times of the two incomparable; `bumped` is the version of the run's cell where that is all that sets it
-    apart from the baseline's.
+    `label` is what the cell is called beside all others of both runs. `grids` are those of both; `bumped` are the
+    versions of the baseline's cell and the run's where these are all that sets them apart. `history` is there for
+    what is timed, of which the baseline may have no point but sessions.
     """
 
     metric: Metric
@@ -53,106 +60,105 @@ class Pair:
     old: Point | None
     new: Point | None
     grids: tuple[Grid, Grid]
-    differences: Sequence[str] = ()
-    bumped: int | None = None
+    bumped: tuple[int, int] | None = None
+    history: History | None = None
 
     @property
     def was(self) -> float | None:
+        if self.history is not None:
+            return self.history.typical
         return typical(self.old, self.metric) if self.old else None
 
     @property
     def now(self) -> float | None:
         return typical(self.new, self.metric) if self.new else None
 
-
-@dataclass(frozen=True)
-class _Decision:
-    """What a verdict adds to the pair that it is about."""
-
-    outcome: Ruling
-    reason: str = ""
-    change: Estimate | None = None
-    p: float | None = None
+    @property
+    def tested(self) -> bool:
+        """Whether chance may fail it: a count that moved has moved."""
+        return self.metric.varies_with != "nothing"
 
 
-def judge(pair: Pair, rule: Rule) -> Verdict:
-    """The verdict on one metric of one cell, before correction for all that the gate tests."""
-    made = _decided(pair, max(rule.tolerance, rule.floor / pair.was) if rule.floor and pair.was else rule.tolerance)
-    return Verdict(
-        name_of(rule), pair.label, pair.metric, made.outcome, pair.was, pair.now, made.change, made.reason, made.p
-    )
+def judge(pair: Pair, rule: Rule, tests: int = 1) -> Verdict:
+    """The verdict on one metric of one cell: of times corrected for the `tests` of the gate, of losses not yet."""
+    made = _decided(pair, tolerance(rule, pair.was), tests)
+    return Verdict.of(made, rule, pair.label, pair.metric, pair.was, pair.now)
 
 
-def name_of(rule: Rule) -> str:
-    where = ", ".join(f"{k}={v}" for k, v in rule.where.items())
-    return f"{rule.metric} where {where}" if where else rule.metric
-
-
-def _decided(pair: Pair, tolerance: float) -> _Decision:
+def _decided(pair: Pair, tolerance: float, tests: int) -> Decision:
     old, new, was, now = pair.old, pair.new, pair.was, pair.now
-    if old is None:
-        return _Decision("new", "the baseline has no such cell")
+    known = old is not None or (pair.history is not None and pair.history.typical is not None)
+    if not known:
+        return Decision("new", "the baseline has no such cell")
     if was is None:
-        return _Decision("not comparable", f"the baseline could not measure it: {old.trouble() or 'no value'}")
+        why = old.trouble() if old else ""
+        return Decision("not comparable", f"the baseline could not measure it: {why or 'no value'}")
     if new is None and pair.bumped:
-        return _Decision("not comparable", f"version {old.cell.version} of {old.cell.kind} became {pair.bumped}")
+        before, after = pair.bumped
+        return Decision("not comparable", f"version {before} of the kind became {after}")
     if new is None:
-        return _Decision("missing", "this cell has vanished from the run")
+        return Decision("missing", "this cell has vanished from the run")
     if now is None:
         broken = any(r.status.broken for r in new.records)
-        return _Decision("broken" if broken else "missing", new.trouble() or f"it has no {pair.metric.name}")
+        return Decision("broken" if broken else "missing", new.trouble() or f"it has no {pair.metric.name}")
+    if wrong := _no_number(new, pair.metric):
+        return Decision("broken", f"one of its values is {wrong:g}")
+    if pair.history is not None:
+        return _time(pair, pair.history, tolerance, tests)
+    assert old is not None
+    if wrong := _no_number(old, pair.metric):
+        return Decision("not comparable", f"a value of the baseline is {wrong:g}")
     if pair.metric.varies_with == "nothing":
         return _exact(pair.metric, was, now, tolerance)
-    if pair.metric.varies_with == "sample":
-        return _times(pair, old, new, tolerance)
     return _by_seed(pair, old, new, tolerance)
 
 
-def _exact(metric: Metric, was: float, now: float, tolerance: float) -> _Decision:
+def _exact(metric: Metric, was: float, now: float, tolerance: float) -> Decision:
     """A count may grow by the tolerance, or shrink where more is better; without a good direction neither."""
     change = (now - was) / was if was else math.copysign(math.inf, now - was) if now != was else 0.0
     ratio = Estimate(1 + change, 1 + change, 1 + change, 1)
     worse = {"lower": change, "higher": -change, "neither": abs(change)}[metric.better]
     if worse > tolerance:
-        return _Decision("fail", f"{was:,.0f} became {now:,.0f}", ratio)
-    return _Decision("improved" if worse < 0 else "pass", "", ratio)
+        return Decision("fail", f"{was:,.0f} became {now:,.0f}", ratio)
+    return Decision("improved" if worse < 0 else "pass", "", ratio)
 
 
-def _times(pair: Pair, old: Point, new: Point, tolerance: float) -> _Decision:
-    """Times over their yardsticks, against a tolerance that what equal code showed in either run can raise."""
-    metric = pair.metric
-    if pair.differences:
-        return _Decision("not comparable", f"measured otherwise ({'; '.join(pair.differences)})")
-    if any(stopped(p, metric.name, _yardstick(p)) for p in (old, new)):
-        return _Decision("not comparable", "a time of 0")
-    before, after = _normalised(old, metric.name), _normalised(new, metric.name)
-    if not before or not after:
-        return _Decision("not comparable", "no yardstick was measured in the same blocks")
-    if min(len(before), len(after)) < 2:
-        return _Decision("inconclusive", "one launch does not say how launches differ")
-    limit = math.log1p(tolerance)
-    both = [grid.noise(p, metric.name) for grid, p in zip(pair.grids, (old, new), strict=True)]
-    noises = [noise for noise in both if noise]
-    if any(n.low > limit or n.high < -limit for n in noises):
-        return _Decision("inconclusive", "unstable: a second copy of the reference differed from the first")
-    beyond = max([limit, *(margin_beside(limit, n.value) for n in noises)])
-    return _bounded(metric, partial(difference_of_launches, before, after), limit, True, beyond)
+def _time(pair: Pair, history: History, tolerance: float, tests: int) -> Decision:
+    """A time of this run beside the baseline's sessions, where this run has one that can be compared at all."""
+    metric, new, grid = pair.metric, pair.new, pair.grids[1]
+    assert new is not None
+    if new.diverged:
+        return Decision("inconclusive", f"{new.trouble()}, so the rest is not judged")
+    if stopped(new, metric.name, yardstick(new)):
+        return Decision("not comparable", "a time of 0")
+    here = timed(new, metric)
+    if here is None:
+        return Decision("not comparable", "no yardstick was measured in the same blocks")
+    if len(here.logs) < 2:
+        what = "launch" if metric.varies_with == "sample" else "seed"
+        return Decision("inconclusive", f"one {what} does not say how {_plural(what)} differ")
+    noise, limit = grid.noise(new, metric.name), math.log1p(tolerance)
+    if noise and beyond(noise, limit):
+        return Decision("inconclusive", "unstable: a second copy of the reference differed from the first")
+    return decided(history, metric, here, tolerance, tests, noise.value if noise else 0.0)
 
 
-def _by_seed(pair: Pair, old: Point, new: Point, tolerance: float) -> _Decision:
-    """Losses and rates of the seeds that both finished."""
+def _plural(word: str) -> str:
+    return f"{word}es" if word.endswith("ch") else f"{word}s"
+
+
+def _by_seed(pair: Pair, old: Point, new: Point, tolerance: float) -> Decision:
+    """Losses of the seeds that both finished."""
     metric, log = pair.metric, pair.metric.effect == "ratio"
     if gone := {r.trial.seed for r in old.ok()} - {r.trial.seed for r in new.records}:
-        return _Decision("missing", f"seed {min(gone)} has vanished from the run")
+        return Decision("missing", f"seed {min(gone)} has vanished from the run")
     if _lost_seeds(old, new):
-        return _Decision("broken", new.trouble())
-    if metric.of_time and pair.differences:
-        return _Decision("not comparable", f"measured otherwise ({'; '.join(pair.differences)})")
+        return Decision("broken", new.trouble())
     if new.diverged:  # and so they did in the baseline
-        return _Decision("inconclusive", f"{new.trouble()}, so the rest is not judged")
+        return Decision("inconclusive", f"{new.trouble()}, so the rest is not judged")
     changes = list(seed_differences(new, old, metric).values())
     if not changes:
-        return _Decision("not comparable", "the runs share no seed on the same data")
+        return Decision("not comparable", "the runs share no seed on the same data")
     if any(map(math.isinf, changes)) and all(v is not None and math.isfinite(v) for v in (pair.was, pair.now)):
         return _from_nothing(metric, changes, f"{pair.was:.3g} became {pair.now:.3g}")
     limit = math.log1p(tolerance) if log else tolerance
@@ -161,51 +167,39 @@ def _by_seed(pair: Pair, old: Point, new: Point, tolerance: float) -> _Decision:
     return _bounded(metric, partial(paired, changes), limit, log)
 
 
-def _from_nothing(metric: Metric, changes: Sequence[float], text: str) -> _Decision:
+def _from_nothing(metric: Metric, changes: Sequence[float], text: str) -> Decision:
     """A value of exactly 0 has no ratio to another: what is worse with every changed seed fails."""
     better = [metric.improves(d) for d in changes if d]
     if all(better):
-        return _Decision("improved")
+        return Decision("improved")
     if not any(better):
-        return _Decision("fail", text)
-    return _Decision("inconclusive", f"{text}, with some seeds better and with others worse")
+        return Decision("fail", text)
+    return Decision("inconclusive", f"{text}, with some seeds better and with others worse")
 
 
-def _bounded(metric: Metric, interval: Interval, limit: float, log: bool, beyond: float | None = None) -> _Decision:
-    """Fail when the interval lies beyond the limit on the bad side, pass when it ends before it.
-
-    `beyond` is the limit for failing where noise has raised it: noise hides, it shows nothing.
-    """
-    most = limit if beyond is None else beyond
+def _bounded(metric: Metric, interval: Interval, limit: float, log: bool) -> Decision:
+    """Fail when the interval lies beyond the limit on the bad side, pass when it ends before it."""
     change = interval()
     shown = change.map(math.exp) if log and change.known else change
     sign = -1 if metric.better == "higher" else 1
     low, high = sorted((sign * change.low, sign * change.high))
     if not change.known:
-        return _Decision("inconclusive", "too few repeats for an interval", shown)
+        return Decision("inconclusive", "too few repeats for an interval", shown)
     text = f"{shown.value:.4g} [{shown.low:.4g}, {shown.high:.4g}]"
-    p = p_beyond(interval, most) if sign * change.value > 0 else 1.0  # of getting worse alone
+    p = p_beyond(interval, limit) if sign * change.value > 0 else 1.0  # of getting worse alone
     text = f"{text} times the baseline" if log else f"{text} {metric.unit} above the baseline"
-    where = side(low, high, limit, most)
+    where = side(low, high, limit, limit)
     if where == "beyond":
-        return _Decision("fail", text, shown, p)
+        return Decision("fail", text, shown, p)
     if where == "across":
-        return _Decision("inconclusive", f"{text}: the interval holds the limit", shown, p)
-    return _Decision("improved" if high < -limit and limit > 0 else "pass", "", shown, p)
+        return Decision("inconclusive", f"{text}: the interval holds the limit", shown, p)
+    return Decision("improved" if high < -limit and limit > 0 else "pass", "", shown, p)
 
 
-def _normalised(point: Point, metric: str) -> list[list[float]]:
-    """Log of the time over the yardstick's of the same block, a list a launch."""
-    launches = []
-    for record in point.ok():
-        mine, yard = record.get(metric), record.get(_yardstick(point))
-        if mine and yard and len(mine.values) == len(yard.values):
-            launches.append([math.log(a / b) for a, b in zip(mine.values, yard.values, strict=True)])
-    return launches
-
-
-def _yardstick(point: Point) -> str:
-    return YARDSTICKS.get(str(dict(point.cell.axes).get("level")), COPY.name)
+def _no_number(point: Point, metric: Metric) -> float | None:
+    """A value that is none although its trial ended well, as a file that was edited by hand may say."""
+    measured = (m for r in point.ok() if (m := r.get(metric.name)))
+    return next((v for m in measured for v in m.values if not math.isfinite(v)), None)
 
 
 def _lost_seeds(old: Point, new: Point) -> bool:

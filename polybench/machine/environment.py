@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,8 @@ __all__ = [
     "cores",
     "differences",
     "fingerprint",
+    "identity",
+    "nickname",
     "room",
     "together",
     "unrecorded",
@@ -41,6 +44,7 @@ FINGERPRINT = {
     "gpu": ("gpus", "driver", "gpu_power_limit_W", "gpu_application_MHz", "gpu_mig", "gpu_ecc"),
     "software": ("python", "torch", "polybench", "compiler", "variables"),
 }
+_LONGEST_NAME = 40  # letters of a machine's name before its fingerprint
 # What every run has ever recorded: one without it is no match. The other fields came later.
 _ALWAYS = {"cpu", "cores", "governor", "memory_GiB", "gpus", "driver", "python", "torch", "polybench"}
 
@@ -93,6 +97,19 @@ def fingerprint(environment: Mapping[str, Any]) -> str:
     """Eight hex digits that two environments share when neither `differences` nor `unrecorded` fields part them."""
     found = {name: environment[field] for name, field in _fields() if field in environment}
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def identity(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """What of an environment `differences` looks at."""
+    return {field: environment[field] for _, field in _fields() if field in environment}
+
+
+def nickname(environment: Mapping[str, Any]) -> str:
+    """A machine as the name of a folder: what it computes on, how many of these, and the fingerprint."""
+    cards, cores = environment.get("gpus") or [], environment.get("cores")
+    what = f"{cards[0]} {len(cards)} gpus" if cards else f"{environment.get('cpu')} {cores} cores"
+    plain = re.sub(r"[^a-z0-9]+", "-", what.lower().replace("(r)", "").replace("(tm)", "")).strip("-")
+    return f"{plain[:_LONGEST_NAME]}-{fingerprint(environment)}"
 
 
 def together(environments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

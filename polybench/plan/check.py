@@ -15,6 +15,7 @@ from polybench.plan.check_claims import check_claims
 from polybench.plan.check_matrix import matrix_problems
 from polybench.plan.check_tuning import tuning_problems
 from polybench.plan.extends import extended
+from polybench.plan.governing import idle
 from polybench.plan.located import Located, Mark, Route
 from polybench.plan.matrix import combinations
 from polybench.plan.problems import Collector
@@ -111,7 +112,18 @@ class _Check(Collector):
             self._size(item, kind, data, ("benchmarks", index))
         if self.problems:
             return None
-        return _canonical(suite)
+        found = _canonical(suite)
+        self._idle_rules(found)
+        return None if self.problems else found
+
+    def _idle_rules(self, suite: Suite) -> None:
+        """Blame a gate rule that holds nothing, whether no cell is like that or a later rule takes them all."""
+        for index, other in idle(suite).items():
+            if other is None:
+                self.add(("gate", index), "no cell of this suite matches this rule")
+                continue
+            taker = self.located.mark(("gate", other))
+            self.add(("gate", index), f"the rule at {taker} takes every cell of this one: the last that matches counts")
 
     def _name_and_shares(self, data: dict[str, Any]) -> None:
         """What a stored suite may hold, but what in a file is a slip of the pen."""

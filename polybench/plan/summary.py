@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from polybench.kind import kind_of
+from polybench.plan.governing import governing, name_of
 from polybench.plan.jobs import Plan
 from polybench.plan.matrix import RESERVED
-from polybench.plan.suite import Benchmark, Suite, Tune
+from polybench.plan.suite import Benchmark, Rule, Suite, Tune
 from polybench.plan.tuning import MOST_APART, TUNING, UNTUNED
 from polybench.spec import Scalar
 from polybench.trial import Trial
@@ -26,10 +27,21 @@ class Varied:
 
 
 @dataclass(frozen=True)
+class Held:
+    """A gate rule, by its place in the suite, and the labels of the cells that it holds."""
+
+    rule: int
+    name: str
+    tolerance: float
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Summary:
     """One benchmark of a plan. `named` and `protocol` are what the suite says, `defaults` the axes it leaves alone.
 
-    `then` is what may follow once its values are known, of which no trial is counted yet.
+    `then` is what may follow once its values are known, of which no trial is counted yet; `gate` are the rules that
+    hold cells of it.
     """
 
     benchmark: str
@@ -42,6 +54,7 @@ class Summary:
     defaults: Named
     protocol: Named
     then: str = ""
+    gate: tuple[Held, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         varied = [{"axes": list(v.axes), "values": [list(values) for values in v.values]} for v in self.varied]
@@ -53,14 +66,14 @@ def summaries(plan: Plan, suite: Suite, slots: int) -> list[Summary]:
     """One for each benchmark of the plan, in the order of the suite, its tuning before it; on this many cores."""
     known = {name: b for b in suite.benchmarks for name in (b.name + TUNING, b.name)}
     there = {t.benchmark for t in plan.trials}
-    return [_summary(_part(plan, name), known[name], slots) for name in known if name in there]
+    return [_summary(_part(plan, name), known[name], slots, suite.gate) for name in known if name in there]
 
 
 def _part(plan: Plan, benchmark: str) -> Plan:
     return plan.only(lambda job: job.trials[0].benchmark == benchmark)
 
 
-def _summary(part: Plan, benchmark: Benchmark, slots: int) -> Summary:
+def _summary(part: Plan, benchmark: Benchmark, slots: int, rules: Sequence[Rule]) -> Summary:
     trials = part.trials
     rows = list(dict.fromkeys(tuple(_fields(t).items()) for t in trials if not t.control))
     fields = [dict(row) for row in rows]
@@ -82,7 +95,20 @@ def _summary(part: Plan, benchmark: Benchmark, slots: int) -> Summary:
         defaults=tuple((k, v) for k, v in shared.items() if k not in own),
         protocol=tuple(benchmark.protocol.items()),
         then=_then(benchmark.tune) if benchmark.tune and trials[0].benchmark.endswith(TUNING) else _further(benchmark),
+        gate=tuple(_held(part, rules)),
     )
+
+
+def _held(part: Plan, rules: Sequence[Rule]) -> Iterator[Held]:
+    """Rules that hold cells of a benchmark, in the order of the suite; a tuning is not compared."""
+    if part.trials[0].benchmark.endswith(TUNING):
+        return
+    cells = {(t.benchmark, t.cell): part.labels.of_cell(t) for t in part.trials if not t.control}
+    known = kind_of(part.trials[0].cell.kind).named
+    for index, rule in enumerate(rules):
+        held = [label for (b, cell), label in cells.items() if governing(rules, rule.metric, b, cell) is rule]
+        if held and rule.metric in known:
+            yield Held(index, name_of(rule), rule.tolerance, tuple(held))
 
 
 def _then(tune: Tune) -> str:

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from polybench.errors import ResultsError, SuiteError
@@ -46,9 +46,14 @@ def parsed(text: str) -> Any:
 
 def header_fault(data: Any, file: Path) -> ResultsError | None:
     """What is wrong with the header of a run, at the line of its file."""
+    return fault(StoredHeader, data, file)
+
+
+def fault(model: type[BaseModel], data: Any, file: Path) -> ResultsError | None:
+    """What keeps the data of a JSON file from being such a model, at its line."""
     try:
         _shallow(data, _MOST_DEPTH)
-        StoredHeader.model_validate(data)
+        model.model_validate(data)
     except ValidationError as failure:
         route, why = _first(failure, data)
         return ResultsError(f"{_placed(file, route)} is damaged: {dotted(route)}: {why}; {_REMEDY}")

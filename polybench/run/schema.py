@@ -43,7 +43,7 @@ class _Measurement(TypedDict):
 
 
 @with_config(ConfigDict(strict=True, extra="forbid"))  # another field would be another cell
-class _Cell(TypedDict):
+class StoredCell(TypedDict):
     kind: str
     version: Whole
     activation: str
@@ -57,7 +57,7 @@ class _Cell(TypedDict):
 @with_config(_STRICT)
 class _Trial(TypedDict):
     benchmark: str
-    cell: _Cell
+    cell: StoredCell
     seed: Whole
     control: bool
     rate: NotRequired[FiniteFloat | None]

@@ -114,7 +114,7 @@ def append(path: Path, records: Sequence[Record]) -> None:
         file = inside(path, artifact.name)
         make_folder(file.parent)
         write_whole(file, artifact.data)
-    lines = "".join(json.dumps(_readable(r), sort_keys=True, separators=(",", ":")) + "\n" for r in records)
+    lines = "".join(map(_line, records))
     target = path / RECORDS_FILE
     try:
         descriptor = os.open(target, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
@@ -130,6 +130,15 @@ def append(path: Path, records: Sequence[Record]) -> None:
         raise ResultsError(f"{target} cannot be written: {problem.strerror}; free some space and resume") from None
     finally:
         os.close(descriptor)
+
+
+def rewrite(path: Path, records: Sequence[Record]) -> None:
+    """These records in place of what a folder has: all of them, or what was there before where the disk refuses."""
+    write_whole(path / RECORDS_FILE, "".join(map(_line, records)))
+
+
+def _line(record: Record) -> str:
+    return json.dumps(_readable(record), sort_keys=True, separators=(",", ":")) + "\n"
 
 
 def _readable(record: Record) -> dict[str, Any]:

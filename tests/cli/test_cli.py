@@ -9,17 +9,15 @@ from pathlib import Path
 
 import pytest
 import typer.main
-from builders import exact, losses, record, run, save, suite, times
+from builders import exact, losses, run, save, suite
 from commands import HEAVY, ROOT, Capture, call, python
 
 from polybench.cli import main
 from polybench.machine.environment import version
 from polybench.plan.suite import suite_name, suite_paths
-from polybench.record import Status
 from polybench.registry import REGISTRIES
 
 QUICK = "suites/quick.yaml"
-RULES = [{"metric": "saved_bytes"}, {"metric": "total_time", "tolerance": 0.05}]
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +43,8 @@ def test_help_version_list_and_schema_say_what_is_there(capsys: Capture) -> None
         "list",
         "gate",
         "judge",
+        "baseline",
+        "calibrate",
         "schema",
         "init",
         "doctor",
@@ -192,11 +192,21 @@ WRONG: list[tuple[Sequence[str], str]] = [
     (["report", "torn"], "is damaged: it is not JSON"),
     (["report", "kept", "--format", "docx"], "unknown format 'docx'"),
     (["report", "kept", "--out", "foreign/file.txt"], "cannot be made"),
-    (["gate", "kept"], "say --baseline RUN"),
-    (["gate", "kept", "--baseline", "kept", "--save", "x"], "say --baseline RUN"),
+    (["gate", "kept"], "say --baseline NAME"),
+    (["gate", "kept", "--baseline", "kept", "--self-check", "2"], "leave the run away"),
     (["gate", "kept", "--baseline", "kept", "--inconclusive", "maybe"], "say report, pass or fail"),
     (["gate", "kept", "--baseline", "kept"], "both the run and the baseline"),
-    (["gate", "kept", "--save", "x"], "has no gate: rules"),
+    (["gate", "kept", "--baseline", "nowhere"], "there is no run 'nowhere'"),
+    (["baseline", "save", "kept"], "has no gate: rules"),
+    (["baseline", "save", "kept", "--name", "../x y"], "has no gate: rules"),
+    (["baseline", "save", "kept", "--name", ".x"], "it becomes a folder"),
+    (["baseline", "show", "nothing"], "there is no baseline 'nothing'"),
+    (["baseline", "show", "x" * 300], "it becomes a folder"),
+    (["baseline", "drop", "nothing"], "there is no baseline 'nothing'"),
+    (["baseline", "diff", "nothing", "kept"], "there is no baseline 'nothing'"),
+    (["calibrate", "nowhere.yaml"], "cannot be read"),
+    (["calibrate", QUICK, "--sessions", "0"], "Invalid value for '--sessions'"),
+    (["calibrate", QUICK], "no gate rule of suites/quick.yaml is of a time"),
     (["init", "published.yaml"], "a suite cannot be called published"),
     (["gate", "kept", "--baseline", "torn"], "is damaged"),
 ]
@@ -273,54 +283,6 @@ def test_a_run_is_reported_in_files_or_in_one_format(capsys: Capture) -> None:
     capsys.readouterr()
     assert call("report", "two") == 5
     assert "nothing was measured" in capsys.readouterr().err
-
-
-BYTES = {"relu": 100, "swiglu": 300}
-TIMES = {"relu": 1.0, "swiglu": 1.5}
-GOOD = [*exact(BYTES), *times(TIMES)]
-LOST = record("pretrain", "relu", status=Status.FAILED, error="because")
-GATED = [
-    ("itself", GOOD, {}, [], 0, "gate passed: 4 gated cells"),
-    ("one byte more", [*exact({**BYTES, "relu": 101}), *times(TIMES)], {}, [], 1, "100 became 101"),
-    ("one byte less", [*exact({**BYTES, "relu": 99}), *times(TIMES)], {}, [], 0, "1 better than the baseline"),
-    ("a vanished cell", GOOD[1:], {}, [], 1, "this cell has vanished from the run"),
-    ("slower", [*exact(BYTES), *times({**TIMES, "relu": 1.3})], {}, [], 1, "times the baseline"),
-    ("another machine", GOOD, {"cpu": "other"}, [], 4, "measured otherwise (processor.cpu: toy / other)"),
-    ("another machine, fail", GOOD, {"cpu": "other"}, ["--inconclusive", "fail"], 1, "cannot be judged"),
-    ("another machine, pass", GOOD, {"cpu": "other"}, ["--inconclusive", "pass"], 0, "gate passed"),
-    ("a failed trial", [*GOOD, LOST], {}, [], 3, "because"),
-    ("a failed trial and a byte more", [*exact({**BYTES, "relu": 101}), *times(TIMES), LOST], {}, [], 3, "because"),
-    ("empty", [], {}, [], 5, "nothing was measured in"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("records", "machine", "options", "code", "words"), [g[1:] for g in GATED], ids=[g[0] for g in GATED]
-)
-def test_the_gate_ends_with_its_code_and_says_why_on_the_last_line(
-    records: list, machine: dict, options: list[str], code: int, words: str, capsys: Capture
-) -> None:  # fmt: skip
-    of = suite(gate=RULES)
-    save(run(GOOD, of), Path("base"))
-    save(run(records, of, **machine), Path("new"))
-    assert call("gate", "--baseline", "base", "new", *options) == code
-    out, err = capsys.readouterr()
-    assert words in (out + err).strip().splitlines()[-1]
-    assert call("gate", "--baseline", "base", "new", "--json", *options) == code
-    if code != 5:
-        told = json.loads(capsys.readouterr().out)
-        assert (told["exit_code"], len(told["verdicts"])) == (code, 4)
-
-
-def test_a_baseline_keeps_the_gated_records_and_gates_like_the_run(capsys: Capture) -> None:
-    save(run([*GOOD, *losses({"relu": [1, 2]})], suite(gate=RULES)), Path("run"))
-    assert call("gate", "run", "--save", "kept") == 0
-    assert "kept 11 records in kept" in capsys.readouterr().out
-    assert call("gate", "--baseline", "kept", "run") == 0
-    assert call("gate", "run", "--save", "kept") == 2
-    save(run(GOOD, suite(gate=[{"metric": "val_loss"}])), Path("other"))
-    assert call("gate", "other", "--save", "none") == 5
-    assert not Path("none").exists()
 
 
 def test_a_defect_of_ours_is_a_sentence_and_a_file(

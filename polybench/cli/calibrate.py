@@ -1,0 +1,85 @@
+"""`polybench calibrate`: sessions of equal code, until a baseline knows how far they lie apart on this machine."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from polybench.cli.options import DeviceOption, Json, Overrides, SuiteArgument
+from polybench.errors import Stopped, UsageError
+
+if TYPE_CHECKING:
+    from polybench.plan.suite import Suite
+    from polybench.run.store import Run
+
+
+def calibrate(
+    suite: SuiteArgument,
+    sessions: Annotated[int, typer.Option(metavar="N", min=1, help="how many this machine is to have in all")] = 20,
+    name: Annotated[str, typer.Option(metavar="NAME", help="of the baseline; the suite's if left out")] = "",
+    set_: Overrides = None,
+    device: DeviceOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure how far sessions of equal code lie apart on this machine.
+
+    Each session is a run in fresh processes and becomes part of the baseline.
+
+    The first session measures all of the suite, the others what is gated of times. It goes on where it was
+    interrupted, and then says of every time from which change on it would fail.
+    """
+    from polybench.cli.baseline import folder_of, show
+    from polybench.compare.baseline import load, save
+    from polybench.machine.environment import capture, nickname
+    from polybench.plan.check import load_suite
+    from polybench.run.store import RUN_FILE
+
+    whole = load_suite(suite, set_ or (), device).suite
+    if not whole.gate:
+        raise UsageError(f"{suite} has no gate: rules, so there is nothing to calibrate")
+    timed, folder = of_times(whole), folder_of(name or whole.suite)
+    known = load(folder) if (folder / RUN_FILE).is_file() else None
+    there = len(known.machines.get(nickname(capture()), ())) if known else 0
+    if timed is None:
+        raise UsageError(f"no gate rule of {suite} is of a time; polybench baseline save keeps the rest of a run")
+    for number in range(there + 1, sessions + 1):
+        print(f"session {number} of {sessions}", file=sys.stderr, flush=True)
+        chosen = timed if known or number > 1 else whole
+        try:
+            run = measured(chosen, str(suite), quiet)
+        except KeyboardInterrupt:
+            again = shlex.join(["polybench", "calibrate", str(suite), "--sessions", str(sessions)])
+            raise Stopped(f"interrupted; {number - 1} sessions are kept in {folder}; go on with: {again}") from None
+        save(run, folder)
+    show(str(folder), as_json)
+
+
+def of_times(suite: Suite) -> Suite | None:
+    """The suite with those of its benchmarks that have gated times; None without any."""
+    from polybench.compare.sessions import is_timed
+    from polybench.kind import kind_of
+
+    gated = {rule.metric for rule in suite.gate}
+    kept = [b for b in suite.benchmarks if any(is_timed(m) for n, m in kind_of(b.kind).named.items() if n in gated)]
+    return suite.model_copy(update={"benchmarks": kept}) if kept else None
+
+
+def measured(suite: Suite, source: str, quiet: bool, out: Path | None = None) -> Run:
+    """A run of the suite, in fresh processes and a folder of its own."""
+    from polybench.errors import Lost
+    from polybench.run import local, session, store
+    from polybench.run.progress import shown
+
+    current = session.begin(suite, out, None, source)
+    with shown(current, quiet) as tell:
+        local.carry_out(current, tell)
+    found = store.load(current.path)
+    code, reason = local.outcome(found.records, session.labels(found))
+    if code:
+        raise Lost(f"{current.path}: {reason}")
+    return found
