@@ -60,6 +60,8 @@ NOT_RUN = {
     "selfcheck": "parsed",  # minutes; tests of the selfcheck run it with few cells
     "judge suites/quick.yaml": "parsed",  # would measure; tests of it run one
     "compare": "parsed",  # minutes, and a repository; tests of compare make one
+    "calibrate": "parsed",  # minutes; tests of the gate make up its sessions
+    "gate --baseline mine --self-check": "parsed",  # of what a calibration left
     "pool": "parsed",  # needs several sessions; tests of the pool make some
     "eval": "parsed",  # needs a trained model and lm-evaluation-harness
     f"trace results/quick/{LATEST}": "parsed",  # serves until Ctrl-C
@@ -176,8 +178,14 @@ def test_commands_within_sentences_exist_with_their_options(page: Path) -> None:
             assert {word for word in rest if word.startswith("-")} <= known, span
 
 
+def parameters(name: str) -> list[Any]:
+    """Of a command, or of all that a group of commands has."""
+    found = COMMANDS[name]
+    return [*found.params, *(p for one in getattr(found, "commands", {}).values() for p in one.params)]
+
+
 def options(name: str) -> set[str]:
-    return {o for p in COMMANDS[name].params for o in (*p.opts, *p.secondary_opts) if o.startswith("-")}
+    return {o for p in parameters(name) for o in (*p.opts, *p.secondary_opts) if o.startswith("-")}
 
 
 @pytest.fixture(scope="module")
@@ -335,8 +343,8 @@ def test_every_command_is_documented_with_its_options() -> None:
     for heading, text in re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", page, re.M | re.S):
         names = heading.split(", ")
         told |= set(names)
-        parameters = [p for name in names for p in COMMANDS[name].params]
-        needed = {max(p.opts, key=len) for p in parameters} | {o for p in parameters for o in p.secondary_opts}
+        every = [p for name in names for p in parameters(name)]
+        needed = {max(p.opts, key=len) for p in every} | {o for p in every for o in p.secondary_opts}
         assert not sorted(o for o in needed if o.startswith("--") and not documented(o, text)), heading
         shown = {span.split()[0] for span in spans(text) if span.startswith("--")}
         assert shown <= {o for name in names for o in options(name)}, heading

@@ -26,7 +26,7 @@ def calibrate(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
     as_json: Json = False,
 ) -> None:
-    """Measure how far sessions of equal code lie apart on this machine.
+    """Measure how far equal code drifts from session to session.
 
     Each session is a run in fresh processes and becomes part of the baseline.
 

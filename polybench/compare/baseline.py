@@ -214,7 +214,8 @@ def drop(path: Path, chosen: Iterable[Path] | None = None) -> int:
     try:
         for file in gone:
             file.unlink(missing_ok=True)
-        for folder in {file.parent for file in gone} - {path} | ({path} if whole else set()):
+        inner = {file.parent for file in gone} - {path}
+        for folder in [*inner, *([path] if whole else [])]:
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
     except OSError as problem:

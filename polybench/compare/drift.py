@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from polybench.compare.sessions import Key, Session, Timed
+from polybench.compare.sessions import Key, Session, Timed, variance
 from polybench.stats import Estimate, t_quantile
 from polybench.stopping import POWER
 
@@ -74,27 +74,29 @@ def drifts(sessions: Iterable[Session]) -> dict[Key, Drift]:
     for session in sessions:
         for key, one in session.times.items():
             found[key].append(one)
-    places: dict[Key, list[list[float]]] = defaultdict(list)
-    for (benchmark, cell, metric), times in found.items():
-        places[benchmark, cell.place, metric].append([one.level for one in times])
-    pooled = {place: _pooled(levels) for place, levels in places.items()}
-    return {key: _drift(times, pooled[key[0], key[1].place, key[2]]) for key, times in found.items()}
+    levels = {key: tuple(one.level for one in times) for key, times in found.items()}
+    own = {key: variance(several) for key, several in levels.items() if len(several) > 1}
+    squares, degrees = defaultdict[Key, float](float), defaultdict[Key, int](int)
+    for key, each in own.items():
+        degrees[_place(key)] += len(levels[key]) - 1
+        squares[_place(key)] += each * (len(levels[key]) - 1)
+    pooled = {place: squares[place] / degrees[place] for place in degrees}
+    return {
+        key: _drift(times, levels[key], max(own.get(key, 0.0), pooled.get(_place(key), 0.0)))
+        for key, times in found.items()
+    }
 
 
-def _drift(times: Sequence[Timed], pooled: float) -> Drift:
-    levels = tuple(one.level for one in times)
-    own = statistics.variance(levels) if len(levels) > 1 else 0.0
+def _place(key: Key) -> Key:
+    benchmark, cell, metric = key
+    return benchmark, cell.place, metric
+
+
+def _drift(times: Sequence[Timed], levels: tuple[float, ...], between: float) -> Drift:
     inside = [one.variance for one in times if math.isfinite(one.variance)]
     return Drift(
         levels,
-        math.sqrt(max(own, pooled)),
+        math.sqrt(between),
         statistics.fmean(inside) if inside else 0.0,
         statistics.median(len(one.logs) for one in times),
     )
-
-
-def _pooled(places: Iterable[Sequence[float]]) -> float:
-    """Variance about each one's own mean, over all that have one."""
-    several = [levels for levels in places if len(levels) > 1]
-    degrees = sum(len(levels) - 1 for levels in several)
-    return sum((len(levels) - 1) * statistics.variance(levels) for levels in several) / degrees if degrees else 0.0

@@ -15,7 +15,7 @@ from polybench.compare.sessions import timed, yardstick
 from polybench.compare.stored_times import History, decided
 from polybench.launches import beyond
 from polybench.metric import Metric
-from polybench.plan.governing import name_of, tolerance
+from polybench.plan.governing import allowed, name_of
 from polybench.plan.suite import Rule
 from polybench.record import Status
 from polybench.stats import Estimate, p_beyond, paired
@@ -81,7 +81,7 @@ class Pair:
 
 def judge(pair: Pair, rule: Rule, tests: int = 1) -> Verdict:
     """The verdict on one metric of one cell: of times corrected for the `tests` of the gate, of losses not yet."""
-    made = _decided(pair, tolerance(rule, pair.was), tests)
+    made = _decided(pair, allowed(rule, pair.was), tests)
     return Verdict.of(made, rule, pair.label, pair.metric, pair.was, pair.now)
 
 

@@ -32,7 +32,7 @@ def name_of(rule: Rule) -> str:
     return f"{rule.metric} where {where}" if where else rule.metric
 
 
-def tolerance(rule: Rule, value: float | None) -> float:
+def allowed(rule: Rule, value: float | None) -> float:
     """How much worse than this value something may get, as a share: of times by the rule's floor if that is more."""
     return max(rule.tolerance, rule.floor / value) if rule.floor and value else rule.tolerance
 
