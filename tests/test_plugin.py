@@ -86,7 +86,7 @@ def test_it_gets_every_kind_and_report(installed: dict[str, str], tmp_path: Path
     for suffix in ("html", "md", "csv.gz", "json"):
         written = (tmp_path / "run" / f"report.{suffix}").read_bytes()
         assert b"cube(sign=-1)" in (gzip.decompress(written) if suffix.endswith("gz") else written)
-    assert polybench(installed, tmp_path, "gate", "run", "--save", "kept").returncode == 0
+    assert polybench(installed, tmp_path, "baseline", "save", "run", "--name", "kept").returncode == 0
     assert polybench(installed, tmp_path, "gate", "run", "--baseline", "kept").returncode == 0
 
 

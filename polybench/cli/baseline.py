@@ -33,7 +33,7 @@ def save(
     name: Annotated[str, typer.Option(metavar="NAME", help="what it is called; its suite's name if left out")] = "",
     renew: Annotated[bool, typer.Option("--renew", help="take this run's bytes, counts and losses instead")] = False,
 ) -> None:
-    """Add the gated records of a run, and its times as one more session of this machine."""
+    """Keep a run, its times as one more session of its machine."""
     from polybench.compare.baseline import save as keep
     from polybench.run import store
 
@@ -45,7 +45,7 @@ def save(
 
 @baseline.command(name="list")
 def list_(as_json: Json = False) -> None:
-    """Name every baseline, with its suite, its machines and how many sessions each has."""
+    """Name every baseline, its machines and their sessions."""
     from polybench.compare.baseline import load, names
 
     found = [load(path) for path in names()]
@@ -62,7 +62,7 @@ def list_(as_json: Json = False) -> None:
 
 @baseline.command()
 def show(name: Name, as_json: Json = False) -> None:
-    """Say what a baseline holds, and of every time from which change on it would fail."""
+    """Say what a baseline holds and what it can find."""
     from polybench.compare.baseline import load
     from polybench.report.baseline import document
     from polybench.report.formats.terminal import terminal
@@ -77,7 +77,10 @@ def diff(
     other: Annotated[str | None, typer.Argument(metavar="[OTHER]", help="a run or a baseline; the latest run")] = None,
     as_json: Json = False,
 ) -> None:
-    """Say what a run, or another baseline, has otherwise: counts exactly, losses and times with their intervals."""
+    """Say what a run or another baseline has otherwise.
+
+    Counts exactly, losses and times with their intervals; no rule is applied.
+    """
     from polybench.compare.baseline import find, load
     from polybench.compare.moved import moved, sentence
 
@@ -97,7 +100,7 @@ def drop(
     machine: Annotated[str, typer.Option(metavar="FOLDER", help="only the sessions of this machine")] = "",
     session: Annotated[str, typer.Option(metavar="FILE", help="only this session, such as 2026-11-26T09-00-00")] = "",
 ) -> None:
-    """Remove a baseline, the sessions of one machine, or one of them."""
+    """Remove a baseline, or some of its sessions."""
     from polybench.compare.baseline import drop as remove
     from polybench.compare.baseline import files
 
@@ -117,6 +120,7 @@ def folder_of(name: str) -> Path:
     """Where a baseline of that name, or in that folder, lies or would lie."""
     from polybench.compare.baseline import FOLDER
 
+    name = name.rstrip("/") or name
     if "/" in name:
         return Path(name)
     if not name or len(name) > 100 or name.startswith((".", "-")) or not all(c.isalnum() or c in "._-" for c in name):

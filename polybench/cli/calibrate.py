@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,8 +31,8 @@ def calibrate(
 
     Each session is a run in fresh processes and becomes part of the baseline.
 
-    The first session measures all of the suite, the others what is gated of times. It goes on where it was
-    interrupted, and then says of every time from which change on it would fail.
+    The first session is a whole run under results/, the others measure what is gated of times and leave nothing but
+    that. It goes on where it was interrupted, and then says of every time from which change on it would fail.
     """
     from polybench.cli.baseline import folder_of, show
     from polybench.compare.baseline import load, save
@@ -49,13 +50,15 @@ def calibrate(
         raise UsageError(f"no gate rule of {suite} is of a time; polybench baseline save keeps the rest of a run")
     for number in range(there + 1, sessions + 1):
         print(f"session {number} of {sessions}", file=sys.stderr, flush=True)
-        chosen = timed if known or number > 1 else whole
         try:
-            run = measured(chosen, str(suite), quiet)
+            if known or number > 1:
+                with TemporaryDirectory() as place:
+                    save(measured(timed, str(suite), quiet, Path(place) / whole.suite), folder)
+            else:
+                save(measured(whole, str(suite), quiet), folder)
         except KeyboardInterrupt:
             again = shlex.join(["polybench", "calibrate", str(suite), "--sessions", str(sessions)])
             raise Stopped(f"interrupted; {number - 1} sessions are kept in {folder}; go on with: {again}") from None
-        save(run, folder)
     show(str(folder), as_json)
 
 
@@ -70,7 +73,7 @@ def of_times(suite: Suite) -> Suite | None:
 
 
 def measured(suite: Suite, source: str, quiet: bool, out: Path | None = None) -> Run:
-    """A run of the suite, in fresh processes and a folder of its own."""
+    """A run of the suite in fresh processes, under results/ or in a new folder. Raises Lost where a trial fails."""
     from polybench.errors import Lost
     from polybench.run import local, session, store
     from polybench.run.progress import shown

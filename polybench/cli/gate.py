@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
@@ -81,8 +83,9 @@ def _check_itself(baseline: Baseline, count: int, as_json: bool) -> NoReturn:
         if then != now:
             raise UsageError(f"the code of polybench changed since the baseline ({then} / {now}); calibrate a new one")
         suite = Suite.model_validate(baseline.run.header["suite"])
-        runs = (measured(suite, "", quiet=False) for _ in range(count))
-        found = Alarms.of(between(baseline, run) for run in runs)
+        with TemporaryDirectory() as place:
+            runs = (measured(suite, "", False, Path(place) / str(number)) for number in range(count))
+            found = Alarms.of(between(baseline, run) for run in runs)
     else:
         found = promised(baseline)
     low, high = found.bound

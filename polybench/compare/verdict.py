@@ -91,8 +91,7 @@ def _decided(pair: Pair, tolerance: float, tests: int) -> Decision:
     if not known:
         return Decision("new", "the baseline has no such cell")
     if was is None:
-        why = old.trouble() if old else ""
-        return Decision("not comparable", f"the baseline could not measure it: {why or 'no value'}")
+        return Decision("not comparable", f"the baseline could not measure it: {_lacking(old, pair.metric)}")
     if new is None and pair.bumped:
         before, after = pair.bumped
         return Decision("not comparable", f"version {before} of the kind became {after}")
@@ -141,6 +140,13 @@ def _time(pair: Pair, history: History, tolerance: float, tests: int) -> Decisio
     if noise and beyond(noise, limit):
         return Decision("inconclusive", "unstable: a second copy of the reference differed from the first")
     return decided(history, metric, here, tolerance, tests, noise.value if noise else 0.0)
+
+
+def _lacking(old: Point | None, metric: Metric) -> str:
+    """Why a baseline that has a cell has no value of it."""
+    if old is None or old.trouble():
+        return old.trouble() if old else "no value"
+    return "a time of 0" if stopped(old, metric.name, yardstick(old)) else "no value"
 
 
 def _plural(word: str) -> str:

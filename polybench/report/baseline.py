@@ -61,7 +61,7 @@ def _row(one: Standing) -> tuple[Entry, ...]:
     known = one.bounds
     return (
         Entry(f"{one.label} {one.metric.name}"),
-        Entry(f"{one.rule}: {one.tolerance:.3g}"),
+        Entry(f"{one.rule}: {100 * one.tolerance:.3g}%"),
         Entry(str(one.sessions), one.sessions),
         Entry(f"{scale.show(one.typical)} {scale.unit}".strip(), one.typical),
         Entry(f"{one.sd:.2%}", one.sd) if one.sessions > 1 else Entry(ABSENT),

@@ -310,6 +310,6 @@ def test_a_run_is_not_held_against_itself(tmp_path: Path) -> None:
     for other in (folder, tmp_path / "link"):
         code, text = said("gate", folder, "--baseline", other)
         assert (code, "both the run and the baseline" in text) == (2, True)
-    assert said("gate", folder, "--save", tmp_path / "kept")[0] == 0
+    assert said("baseline", "save", folder, "--name", tmp_path / "kept")[0] == 0
     code, text = said("gate", folder, "--baseline", tmp_path / "kept")
     assert (code, "kept from this very run" in text) == (0, True)
