@@ -391,6 +391,12 @@ def test_the_table_of_equal_losses_is_the_one_of_the_notes() -> None:
     assert len(table) == 1 and table[0] in notes
 
 
+def test_the_table_of_the_gate_is_of_the_notes() -> None:
+    notes = (ROOT / "results" / "notes" / "gate-power.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| (?:sessions differ by|.* \| 20) \|.*$", TEXT[ROOT / "docs" / "gate.md"], re.M)
+    assert len(table) == 7 and all(f"{row}\n" in notes for row in table)
+
+
 def generator() -> ModuleType:
     spec = importlib.util.spec_from_file_location("readme", ROOT / ".ci" / "readme.py")
     assert spec
