@@ -129,11 +129,14 @@ def folder_of(name: str) -> Path:
 
 
 def existing(name: str) -> Path:
+    """The folder of a baseline, by its path or its name."""
     from polybench.compare.baseline import FOLDER, names
     from polybench.run.store import RUN_FILE
 
+    if os.path.isfile(os.path.join(name, RUN_FILE)):  # Path.is_file raises on a name too long
+        return Path(name)
     path = folder_of(name)
-    if not os.path.isfile(path / RUN_FILE):  # Path.is_file raises on a name too long
+    if not os.path.isfile(path / RUN_FILE):
         near = did_you_mean(name, (p.name for p in names()))
         raise UsageError(f"there is no baseline {name!r} under {FOLDER}/, {near}")
     return path

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 
 from polybench.compare.baseline import Baseline
+from polybench.compare.comparison import exp
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.drift import drifts
 from polybench.compare.grid import seed_differences
@@ -76,7 +77,7 @@ def _moved(
     if found is None or not found.known:
         return Moved(label, metric, was, now, None, was != now)
     told = found.low > 0 or found.high < 0
-    return Moved(label, metric, was, now, found.map(math.exp) if metric.effect == "ratio" else found, told)
+    return Moved(label, metric, was, now, found.map(exp) if metric.effect == "ratio" else found, told)
 
 
 def _timed(before: Baseline, after: Baseline, names: set[str]) -> Iterator[Moved]:
@@ -102,7 +103,7 @@ def _timed(before: Baseline, after: Baseline, names: set[str]) -> Iterator[Moved
             error = max(old.sd, new.sd) * math.sqrt(1 / len(old.levels) + 1 / len(new.levels))
             value, half = fmean(new.levels) - fmean(old.levels), t_quantile(degrees, CONFIDENCE_TIME) * error
             change = Estimate(value, value - half, value + half, min(len(old.levels), len(new.levels)))
-            yield Moved(label, metric, was, now, change.map(math.exp), abs(value) > half)
+            yield Moved(label, metric, was, now, change.map(exp), abs(value) > half)
 
 
 def _typical(sessions: tuple[Session, ...], benchmark: str, cell: Cell, name: str) -> float | None:

@@ -14,10 +14,11 @@ from polybench.compare.sessions import Session, Timed
 from polybench.errors import ResultsError, first_line
 from polybench.files import inside, write_whole
 from polybench.run.faults import fault, parsed
-from polybench.run.schema import Scalar, StoredCell, Whole
+from polybench.run.schema import Scalar, StoredCell, StoredEnvironment, Whole
 from polybench.trial import Cell
 
 SCHEMA_VERSION = 1
+_MOST = 2000.0  # of a logarithm: no ratio of two times is beyond that
 _DIGITS = 6  # that are kept: a millionth of what is measured to a thousandth at best
 
 
@@ -27,7 +28,7 @@ class _Time(BaseModel):
     benchmark: str
     metric: str
     typical: Annotated[FiniteFloat, Field(gt=0)]
-    logs: Annotated[list[FiniteFloat], Field(min_length=1)]
+    logs: Annotated[list[Annotated[float, Field(ge=-_MOST, le=_MOST)]], Field(min_length=1)]
     cell: StoredCell
 
 
@@ -37,7 +38,7 @@ class _Session(BaseModel):
     schema_version: Whole
     started_at: Annotated[str, Field(min_length=1)]
     code: str
-    environment: dict[str, Any]
+    environment: StoredEnvironment
     protocols: dict[str, dict[str, Scalar]]
     times: list[_Time]
 

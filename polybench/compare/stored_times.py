@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from polybench.compare.comparison import exp
 from polybench.compare.decision import Decision
 from polybench.compare.drift import LEAST_SESSIONS, Drift
 from polybench.compare.sessions import Timed
@@ -48,7 +49,7 @@ def bounds(drift: Drift, tolerance: float, launches: float, tests: int, offset: 
     alpha = ALPHA / tests
     found = drift.detectable(least, launches, alpha)
     fine = found <= math.log1p(UNGATEABLE * tolerance)
-    return Bounds(_expm1(drift.limit(least, launches, alpha)), _expm1(found), fine)
+    return Bounds(exp(drift.limit(least, launches, alpha)) - 1, exp(found) - 1, fine)
 
 
 def decided(
@@ -59,7 +60,7 @@ def decided(
     if drift is None:
         return Decision("not comparable", history.why)
     change = drift.change(new, CONFIDENCE_TIME)
-    shown = change.map(math.exp) if change.known else None
+    shown = change.map(exp) if change.known else None
     count = len(drift.levels)
     if count < history.least:
         what = f"{_text(shown)} times the baseline; " if shown else ""
@@ -80,7 +81,3 @@ def decided(
 
 def _text(ratio: Estimate) -> str:
     return f"{ratio.value:.4g} [{ratio.low:.4g}, {ratio.high:.4g}]"
-
-
-def _expm1(log: float) -> float:
-    return math.expm1(log) if log < 700 else math.inf

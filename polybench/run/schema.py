@@ -151,7 +151,7 @@ class _Suite(_Stored):
     gate: list[_Rule] = []
 
 
-class _Environment(_Stored):
+class StoredEnvironment(_Stored):
     """What is read of a machine; every other field is compared and shown as it is."""
 
     load: list[FiniteFloat] = []
@@ -168,20 +168,20 @@ class _Window(_Stored):
     throttled: Whole = 0
 
 
-class _After(_Environment):
+class _After(StoredEnvironment):
     meanwhile: _Window = _Window()
 
 
 class _Source(_Stored):
     run: str
-    environment: _Environment
+    environment: StoredEnvironment
     shard: str = ""
     started_at: str = ""
 
 
 class StoredHeader(_Stored):
     suite: _Suite
-    environment: _Environment
+    environment: StoredEnvironment
     metrics: dict[str, list[_Metric]]
     device: str
     filter: str | None = None
@@ -194,7 +194,7 @@ class StoredHeader(_Stored):
     forced: list[str] = []
     looks: dict[str, list[list[Whole]]] = {}
     environment_after: _After = _After()
-    sources: list[_Source] = Field([_Source(run="", environment=_Environment())], min_length=1)
+    sources: list[_Source] = Field([_Source(run="", environment=StoredEnvironment())], min_length=1)
     missing: list[str | Annotated[list[str], Field(min_length=2, max_length=2)]] = []
     shard: str = ""
     trials: list[str] = []

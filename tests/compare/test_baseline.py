@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import hostile
 import pytest
 from builders import changed, exact, losses, run, save, save_baseline, suite, times
 from commands import Capture, call
@@ -158,3 +160,22 @@ def test_the_commands_say_what_is_there_and_take_it_away(capsys: Capture) -> Non
     assert call("baseline", "drop", "ours") == 0
     assert [p.name for p in OURS.iterdir()] == ["mine.txt"]
     assert call("baseline", "drop", "theirs") == 0 and not Path("results/baselines/theirs").exists()
+
+
+EVERY = 61  # a prime, so that the few that are tried are of all fields and ways
+
+
+def test_no_field_of_a_session_breaks_a_command_whatever_it_holds(capsys: Capture) -> None:
+    save_baseline(session(1), OURS)
+    save(session(2), Path("new"))
+    file = files(OURS)[0]
+    sound = json.loads(file.read_text(encoding="utf-8"))
+    wrong = [(route, how) for route in hostile.routes(sound) for how in hostile.WRONG][::EVERY]
+    assert len(wrong) > 10
+    for route, how in wrong:
+        data = copy.deepcopy(sound)
+        hostile.spoiled(data, route, how)
+        file.write_text(json.dumps(data), encoding="utf-8")
+        commands = (("gate", "new", "--baseline", "ours"), ("baseline", "diff", "ours", "new"))
+        ended = {c[0]: (call(*c), "".join(capsys.readouterr())) for c in commands}
+        assert not hostile.faults(ended), (route, how)
