@@ -16,7 +16,7 @@ from polybench.compare.stored_times import Bounds, History, bounds, decided
 from polybench.compare.verdict import Verdict
 from polybench.errors import NothingMeasured
 from polybench.metric import Metric
-from polybench.plan.governing import governing, name_of
+from polybench.plan.governing import allowed, governing, name_of
 from polybench.plan.labels import Labels
 from polybench.plan.suite import Rule
 from polybench.stats import clopper_pearson
@@ -59,10 +59,11 @@ class Calibration:
 
     def _standing(self, key: Key, rule: Rule, drift: Drift) -> Standing:
         count = len(drift.levels)
-        known = bounds(drift, rule.tolerance, drift.launches, self.tests) if count >= LEAST_SESSIONS else None
         typical = median(s.times[key].typical for s in self.sessions if key in s.times)
+        share = allowed(rule, typical)
+        known = bounds(drift, share, drift.launches, self.tests) if count >= LEAST_SESSIONS else None
         metric, label = self._metrics[key[1].kind][key[2]], self._label(key)
-        return Standing(label, metric, name_of(rule), rule.tolerance, count, typical, drift.sd, known)
+        return Standing(label, metric, name_of(rule), share, count, typical, drift.sd, known)
 
     def left_out(self) -> list[list[Verdict]]:
         """Each session held against all others: a gate of equal code for each, though they share sessions."""
@@ -74,7 +75,7 @@ class Calibration:
             rule, metric, new = self._held[key], self._metrics[key[1].kind][key[2]], one.times[key]
             was = median(s.times[key].typical for s in others if key in s.times)
             history = History(was, found[key], least=LEAST_SESSIONS - 1)
-            made = decided(history, metric, new, rule.tolerance, self.tests)
+            made = decided(history, metric, new, allowed(rule, was), self.tests)
             verdicts.append(Verdict.of(made, rule, self._label(key), metric, was, new.typical))
         return verdicts
 
