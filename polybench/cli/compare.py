@@ -35,7 +35,7 @@ def compare(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
     as_json: Json = False,
 ) -> None:
-    """Measure base and head side by side, in turns, and judge by the suite's rules what got worse.
+    """Measure base and head in turns, and judge by the suite's rules.
 
     A third process measures the base once more, as a control. What fails is measured again before it counts.
 

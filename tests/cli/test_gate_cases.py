@@ -176,7 +176,7 @@ def test_a_full_disk_leaves_the_baseline_as_it_was(monkeypatch: pytest.MonkeyPat
 
 
 def test_contradictory_rules_are_found_before_anything_is_measured_with_both_lines(capsys: Capture) -> None:
-    data = OF.model_dump(mode="json", exclude_none=True)
+    data = OF.model_dump(mode="json", exclude_defaults=True)
     data["gate"] = [{"metric": "saved_bytes", "where": {"activation": "relu"}}, {"metric": "saved_bytes"},
                     {"metric": "total_time", "where": {"activation": "relu", "benchmark": "memory"}}]  # fmt: skip
     path = Path("toy.yaml")
@@ -194,7 +194,7 @@ def test_contradictory_rules_are_found_before_anything_is_measured_with_both_lin
 def test_a_calibration_adds_sessions_until_there_are_enough_and_goes_on_after_a_stop(
     monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    Path("toy.yaml").write_text(yaml.safe_dump(OF.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
+    Path("toy.yaml").write_text(yaml.safe_dump(OF.model_dump(mode="json", exclude_defaults=True)), encoding="utf-8")
     asked: list[list[str]] = []
 
     def session(of: Any, source: str, quiet: bool, out: Path | None = None) -> Run:

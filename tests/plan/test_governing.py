@@ -69,7 +69,7 @@ def test_one_rule_for_all_and_then_those_for_some() -> None:
 def test_the_plan_says_which_rule_holds_which_cells(trials: tuple[str, ...], tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "toy.yaml"
     rules = [{"metric": "total_time", "tolerance": 0.05}, {"metric": "total_time", "where": {"level": "block"}}]
-    path.write_text(json.dumps(of(rules).model_dump(mode="json", exclude_none=True)), encoding="utf-8")
+    path.write_text(json.dumps(of(rules).model_dump(mode="json", exclude_defaults=True)), encoding="utf-8")
     assert call("plan", path, *trials) == 0
     (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("  gate")]
     assert "total_time within 0.05, 3 of 6 cells (gate[0])" in line
