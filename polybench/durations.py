@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-_SHAPE = re.compile(r"^\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-zµμ]+)\s*$")
+_SHAPE = re.compile(r"^\s*((?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?)\s*([a-zµμ]+)\s*$")
 
 
 def seconds(text: str) -> float:

@@ -16,7 +16,7 @@ BYTES, TIME, LOSS, RATE = (
     )
 )  # fmt: skip
 OUTCOMES = get_args(Ruling)
-CODES = {"broken": 3, "fail": 1, "missing": 1, "inconclusive": 4, "not comparable": 4}
+CODES = {"broken": 3, "fail": 1, "missing": 1, "inconclusive": 4, "not comparable": 4, "ungateable": 4}
 HOSTILE = "a|b\n::error::x %0A <b>&amp; @you #1 `c` $d$ _e_ \\end{tabular} ]]> \x1b[31m \ud800 é ∞ <!-- --> \\input{x}"
 
 

@@ -138,7 +138,7 @@ class _Check(Collector):
             if isinstance(value, int | float) and not isinstance(value, bool) and value > 1:
                 self.add(route, f"{value:g} is {value:.0%}; write {value:g}%, or {value:.0%} if that is meant")
         for i, rule in enumerate(rules):
-            if isinstance(rule, dict) and isinstance(rule.get("floor"), int | float):
+            if isinstance(rule, dict) and isinstance(rule.get("floor"), int | float) and rule["floor"]:
                 self.add(("gate", i, "floor"), f"{rule['floor']:g} has no unit; write it with one, such as 2us or 1ms")
 
     def _size(self, item: dict[str, Any], kind: Kind, data: dict[str, Any], route: Route) -> None:

@@ -15,6 +15,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    field_serializer,
     model_validator,
 )
 
@@ -36,7 +37,7 @@ def _share(value: Any) -> Any:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _duration(value: Any) -> Any:
+def duration(value: Any) -> Any:
     """`2us` and 2e-6 are the same."""
     return seconds(value) if isinstance(value, str) else float(value) if type(value) is int else value
 
@@ -53,7 +54,7 @@ def _file_name(text: str) -> str:
 
 KEPT_NAMES = ("baselines", "published")  # folders beside those of suites, in which no run is looked for
 Share = Annotated[float, BeforeValidator(_share), Field(ge=0, allow_inf_nan=False)]
-Seconds = Annotated[float, BeforeValidator(_duration), Field(ge=0, allow_inf_nan=False)]
+Seconds = Annotated[float, BeforeValidator(duration), Field(ge=0, allow_inf_nan=False)]
 Margin = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Name = Annotated[str, AfterValidator(_file_name)]
 Line = Annotated[str, AfterValidator(_one_line)]
@@ -143,6 +144,11 @@ class Rule(_Part):
     tolerance: Share = Field(0.0, description="5% or 0.05; for losses in the metric's own unit")
     floor: Seconds = Field(0.0, description="of times: what is slower by less does not fail, such as 2us")
     where: Where = Field({}, description="only cells with these values")
+
+    @field_serializer("floor", when_used="json")
+    def _with_unit(self, floor: float) -> str | float:
+        """As it may be written again: a bare number would be refused."""
+        return f"{floor!r}s" if floor else floor
 
 
 class Suite(_Part):

@@ -20,6 +20,7 @@ from pydantic import (
 from typing_extensions import TypedDict
 
 from polybench.metric import Better, VariesWith
+from polybench.plan.suite import Seconds
 from polybench.record import ARTIFACT, Status
 
 _STRICT = ConfigDict(strict=True)
@@ -133,7 +134,7 @@ class _Claim(_Stored):
 class _Rule(_Stored):
     metric: str
     tolerance: Annotated[FiniteFloat, Field(ge=0)] = 0.0
-    floor: Annotated[FiniteFloat, Field(ge=0)] = 0.0
+    floor: Seconds = 0.0
     where: dict[str, Scalar | list[Scalar]] = {}
 
 

@@ -15,7 +15,7 @@ from polybench.errors import ResultsError, first_line
 from polybench.files import inside, make_folder, write_whole
 from polybench.kind import registered
 from polybench.metric import Metric
-from polybench.plan.suite import KEPT_NAMES, Benchmark, Claim, Rule, Suite
+from polybench.plan.suite import KEPT_NAMES, Benchmark, Claim, Rule, Suite, duration
 from polybench.record import Record, Status
 from polybench.run.faults import header_fault, parsed, record_fault
 
@@ -77,8 +77,13 @@ def _as_stored(data: Mapping[str, Any]) -> Suite:
     A path or limit that has become wrong since then is no reason not to read what was measured.
     """
     parts: dict[str, type[Benchmark | Claim | Rule]] = {"benchmarks": Benchmark, "claims": Claim, "gate": Rule}
-    typed = {key: [part.model_construct(**one) for one in data.get(key) or ()] for key, part in parts.items()}
+    typed = {key: [part.model_construct(**_plain(one)) for one in data.get(key) or ()] for key, part in parts.items()}
     return Suite.model_construct(**{**data, **typed})
+
+
+def _plain(part: Mapping[str, Any]) -> dict[str, Any]:
+    """With the floor of a rule in seconds, which is stored with its unit."""
+    return {**part, **({"floor": duration(part["floor"])} if "floor" in part else {})}
 
 
 def create(path: Path, header: dict[str, Any]) -> None:

@@ -51,7 +51,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, shift: Shift, seconds: float = 1.0
     """In place of measuring: losses that follow from the seed; how many trials there were each time."""
     batches: list[int] = []
 
-    def measure(current: session.Session, order: object, force: bool, quiet: bool) -> None:
+    def measure(current: session.Session, order: object, force: bool, quiet: bool, release: object) -> None:
         store.write_header(current.path, dict(current.header))
         batches.append(len(current.todo.trials))
         store.append(current.path, [_record(trial, shift, seconds) for trial in current.todo.trials])
