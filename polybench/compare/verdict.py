@@ -13,6 +13,7 @@ from polybench.compare.points import Point, stopped, typical
 from polybench.compare.region import side
 from polybench.launches import margin_beside
 from polybench.measure.speed_metrics import COPY, PRODUCT
+from polybench.medians import Launches
 from polybench.metric import Metric
 from polybench.plan.suite import Rule
 from polybench.record import Status
@@ -136,7 +137,7 @@ def _times(pair: Pair, old: Point, new: Point, tolerance: float) -> _Decision:
     if any(n.low > limit or n.high < -limit for n in noises):
         return _Decision("inconclusive", "unstable: a second copy of the reference differed from the first")
     beyond = max([limit, *(margin_beside(limit, n.value) for n in noises)])
-    return _bounded(metric, partial(difference_of_launches, before, after), limit, True, beyond)
+    return _bounded(metric, partial(difference_of_launches, Launches(before), Launches(after)), limit, True, beyond)
 
 
 def _by_seed(pair: Pair, old: Point, new: Point, tolerance: float) -> _Decision:
