@@ -38,28 +38,32 @@ def between(baseline: Run, run: Run) -> list[Verdict]:
         if not one.records:
             raise NothingMeasured(f"nothing was measured in {one.path}")
     before, after = Comparisons.of(baseline), Comparisons.of(run)
+    names = Labels.of(r.trial for one in (before, after) for r in one.run.records)
     verdicts: list[Verdict] = []
     for rule in run.suite.gate:
-        pairs = _pairs(before, after, rule)
+        pairs = _pairs(before, after, rule, names)
         if not pairs:
             raise NothingMeasured(f"the gate rule {name_of(rule)} matches no cell of either run")
         verdicts += [judge(pair, rule) for pair in pairs]
     return _corrected(verdicts)
 
 
-def _pairs(before: Comparisons, after: Comparisons, rule: Rule) -> list[Pair]:
+def _pairs(before: Comparisons, after: Comparisons, rule: Rule, names: Labels) -> list[Pair]:
     """Every cell of either run that the rule names and whose kind has its metric."""
     grids = before.grid, after.grid
     old, new = before.grid.cells, after.grid.cells
     shared = fingerprint_differences(before.run.environment, after.run.environment)
     shared += [f"{one.run.name} was resumed after changes" for one in (after, before) if one.run.header.get("forced")]
+    biased: dict[str, list[str]] = {}
     versions = {(benchmark, replace(cell, version=0)): cell.version for benchmark, cell in new}
-    names, pairs = Labels.of(r.trial for one in (before, after) for r in one.run.records), []
+    pairs: list[Pair] = []
     for key in dict.fromkeys([*old, *new]):
         benchmark, cell = key
         metric = _metric(before, after, cell.kind, rule.metric)
         if metric and any(p is not None and matches(p, rule.where) for p in (old.get(key), new.get(key))):
-            differences = [*shared, *protocol_differences(*grids, benchmark)]
+            if benchmark not in biased:
+                biased[benchmark] = [*shared, *protocol_differences(*grids, benchmark)]
+            differences = biased[benchmark]
             bumped = versions.get((benchmark, replace(cell, version=0)))
             label = next(names.of_cell(r.trial) for p in (new.get(key), old.get(key)) if p for r in p.records)
             pairs.append(Pair(metric, label, old.get(key), new.get(key), grids, differences, bumped))
