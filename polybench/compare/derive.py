@@ -182,7 +182,7 @@ def first_at(goal: float, losses: Sequence[float], xs: Sequence[float]) -> float
     for i in range(1, len(losses)):
         if losses[i] <= goal:
             share = (losses[i - 1] - goal) / (losses[i - 1] - losses[i])
-            return xs[i - 1] + share * (xs[i] - xs[i - 1])
+            return min(xs[i], xs[i - 1] + share * (xs[i] - xs[i - 1]))  # which rounding could pass
     return math.inf
 
 
