@@ -161,7 +161,7 @@ class Document:
     figures: tuple[Figure, ...]
     facts: tuple[tuple[str, str], ...]  # environment and counts, (name, value)
     notes: tuple[str, ...] = ()
-    data: dict[str, Any] = field(default_factory=dict)  # `values`, and of one run its header as `run`
+    data: dict[str, Any] = field(default_factory=dict)  # `values` as rows, their `columns` if no Values
     picture: str = ""  # key of the figure that stands beside the findings
     readings: tuple[Reading, ...] = ()  # every cell and metric as one value
 

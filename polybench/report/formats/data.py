@@ -6,7 +6,7 @@ import csv as csv_module
 import io
 import json as json_module
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import is_dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ _QUICK = 1  # of zlib's levels: the ninth takes seven times as long on such rows
 def packed_csv(document: Document) -> bytes:
     """Every measured value, one row each, packed: the same bytes for the same values."""
     packer = zlib.compressobj(_QUICK, wbits=16 + zlib.MAX_WBITS)  # as gzip, which then says no time
-    packed = [packer.compress(piece.encode()) for piece in _rows(document.data["values"])]
+    packed = [packer.compress(piece.encode()) for piece in _rows(document)]
     return b"".join([*packed, packer.flush()])
 
 
@@ -28,12 +28,22 @@ def packed_csv(document: Document) -> bytes:
 def csv(document: Document) -> str:
     """Every measured value, one row each, with every axis; written on request alone, for it is large."""
     text = ""
-    for piece in _rows(document.data["values"]):
+    for piece in _rows(document):
         text += piece  # which grows in place; joining would hold all of it twice
     return text
 
 
-def _rows(values: Values) -> Iterator[str]:
+def _rows(document: Document) -> Iterator[str]:
+    """The header, then row after row; of a run those of one measurement together."""
+    values = document.data["values"]
+    if isinstance(values, Values):
+        yield from _measured(values)
+        return
+    yield _line(document.data["columns"])
+    yield from (_line([row[name] for name in document.data["columns"]]) for row in values)
+
+
+def _measured(values: Values) -> Iterator[str]:
     """The header, then the rows of one measurement after the other.
 
     What they share is written once and put around each value, since a run may hold millions.
@@ -51,7 +61,7 @@ def _rows(values: Values) -> Iterator[str]:
         ])  # fmt: skip
 
 
-def _line(fields: list[Any]) -> str:
+def _line(fields: Sequence[Any]) -> str:
     out = io.StringIO()
     csv_module.writer(out, lineterminator="\n").writerow(fields)
     return out.getvalue()
