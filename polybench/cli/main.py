@@ -130,7 +130,7 @@ def _uncollected() -> Iterator[None]:
         gc.enable()
 
 
-_LONG: tuple[Callable[..., None], ...] = (run, compare, doctor, selfcheck, trace)  # that measure, or serve until ended
+_LONG: tuple[Callable[..., None], ...] = (run, compare, judge, doctor, selfcheck, trace)  # that measure, or serve
 _COMMANDS: tuple[Callable[..., None], ...] = (
     run, report, pool, gate, compare, judge, merge, plan, validate, schema, init, doctor, selfcheck, trace, history,
     export,
