@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, Literal
@@ -124,6 +124,33 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Values:
+    """Measured values as rows, made as they are read, since a run may hold millions.
+
+    It iterates over dictionaries, one a value. `alike` gives those that differ in `step` and `value` alone as one
+    (what they share, steps, values); what is shared has every other of the `columns`, and its axes.
+    """
+
+    columns: tuple[str, ...]
+    alike: Callable[[], Iterable[tuple[Mapping[str, Any], Sequence[Any], Sequence[Any]]]]
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for shared, steps, values in self.alike():
+            for step, value in zip(steps, values, strict=True):
+                yield {**shared, "step": step, "value": value}
+
+    def of(self, run: str) -> Values:
+        """The same with the run they are of as their first column."""
+        return Values(("run", *self.columns), lambda: (({"run": run, **a}, b, c) for a, b, c in self.alike()))
+
+
+def together(several: Sequence[Values]) -> Values:
+    """The rows of one after those of the other, with the columns of all."""
+    columns = tuple(dict.fromkeys(chain.from_iterable(one.columns for one in several)))
+    return Values(columns, lambda: chain.from_iterable(one.alike() for one in several))
+
+
+@dataclass(frozen=True)
 class Document:
     """The whole report of one run."""
 
@@ -134,7 +161,7 @@ class Document:
     figures: tuple[Figure, ...]
     facts: tuple[tuple[str, str], ...]  # environment and counts, (name, value)
     notes: tuple[str, ...] = ()
-    data: dict[str, Any] = field(default_factory=dict)  # what the JSON report adds
+    data: dict[str, Any] = field(default_factory=dict)  # `values` as rows, their `columns` if no Values
     picture: str = ""  # key of the figure that stands beside the findings
     readings: tuple[Reading, ...] = ()  # every cell and metric as one value
 
@@ -162,9 +189,6 @@ def joined(documents: Sequence[Document]) -> Document:
         ),
         facts=tuple((f"{n}: {key}", value) for n, d in named for key, value in d.facts),
         notes=tuple(f"{n}: {note}" for n, d in named for note in d.notes),
-        data={
-            "columns": ("run", *dict.fromkeys(chain.from_iterable(d.data["columns"] for d in documents))),
-            "values": [{"run": n, **row} for n, d in named for row in d.data["values"]],
-        },
+        data={"values": together([d.data["values"].of(n) for n, d in named])},
         readings=tuple(replace(r, label=f"{n}: {r.label}") for n, d in named for r in d.readings),
     )

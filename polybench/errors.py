@@ -159,6 +159,19 @@ def tells_of_memory(words: str) -> bool:
     return any(sign in lowered for sign in _OF_MEMORY)
 
 
+A_VALUE, A_LINE = 60, 200  # characters of what is refused that a sentence shows: of a value, of a path or an option
+
+
+def in_short(value: object, most: int = A_VALUE) -> str:
+    """A value as a sentence quotes it, cut where it is long."""
+    return cut(repr(value[:most] if isinstance(value, str) else value), most)
+
+
+def cut(text: str, most: int = A_VALUE) -> str:
+    """The beginning of a text that is longer than so many characters, else all of it."""
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
 def did_you_mean(word: object, known: Iterable[str]) -> str:
     """The end of a sentence: the nearest known name, or all of them when none is near."""
     names = sorted(known)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from polybench.trial import Trial
@@ -53,7 +54,9 @@ class Measurement:
     def from_json(cls, data: Mapping[str, Any]) -> Measurement:
         steps = data.get("steps")
         values = tuple(data["values"])
-        if str in set(map(type, values)):  # most have none, and there are millions
+        try:
+            sum(values)
+        except TypeError:  # one is text; most have none, and there are millions
             values = tuple(float(v) if isinstance(v, str) else v for v in values)
         return cls(data["metric"], values, None if steps is None else tuple(steps))
 
@@ -104,7 +107,11 @@ class Record:
     same_as: str = ""
 
     def get(self, metric: str) -> Measurement | None:
-        return next((m for m in self.measurements if m.metric == metric), None)
+        return self._named.get(metric)
+
+    @cached_property
+    def _named(self) -> dict[str, Measurement]:
+        return {m.metric: m for m in reversed(self.measurements)}  # of two of one name the first counts
 
     def of(self, trial: Trial) -> Record:
         """What it says of another trial, which is the same and was not carried out; its files and time stay here."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from polybench.declarations import declared
-from polybench.errors import RegistryError, did_you_mean, reason
+from polybench.errors import RegistryError, did_you_mean, in_short, reason
 from polybench.interrupt import contained
 from polybench.source_tree import SourceTree, one_name
 
@@ -97,7 +97,7 @@ class Registry:
         """Raises RegistryError when the name is unknown or its module is broken."""
         entries = self.entries()
         if name not in entries:
-            raise RegistryError(f"unknown {self.noun} {name!r}, {did_you_mean(name, entries)}")
+            raise RegistryError(f"unknown {self.noun} {in_short(name)}, {did_you_mean(name, entries)}")
         if entries[name].error:
             raise RegistryError(f"{self.noun} {name!r} of {entries[name].origin} is broken: {entries[name].error}")
         return entries[name]

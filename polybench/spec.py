@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter
 from pydantic import ValidationError as PydanticError
 
-from polybench.errors import RegistryError, did_you_mean
+from polybench.errors import RegistryError, did_you_mean, in_short
 from polybench.registry import Extension, Registry, activations
 
 # What an annotation of an option may be made of; anything else is taken as it comes.
@@ -30,7 +30,7 @@ _NAMES: dict[str, Any] = {
 
 Scalar = str | int | float | bool
 
-_SPEC = re.compile(r"^\s*([A-Za-z][\w.-]*)\s*(?:\((.*)\))?\s*$", re.DOTALL)
+_SPEC = re.compile(r"([A-Za-z][\w.-]*)\s*(?:\((.*)\))?", re.DOTALL)
 _INT = re.compile(r"^[-+]?\d+$", re.ASCII)
 _FLOAT = re.compile(r"^[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?$", re.ASCII)
 _LONGEST_INT = 18  # digits
@@ -54,16 +54,16 @@ class Spec:
         Raises:
             ValueError: the text has another shape.
         """
-        match = _SPEC.match(text)
+        match = _SPEC.fullmatch(text.strip())
         if not match:
-            raise ValueError(f"{text!r} is not a name or name(option=value, ...)")
+            raise ValueError(f"{in_short(text)} is not a name or name(option=value, ...)")
         options: dict[str, Scalar] = {}
         for part in filter(None, (p.strip() for p in (match[2] or "").split(","))):
             key, equals, value = (p.strip() for p in part.partition("="))
             if not equals or not key.isidentifier() or not value:
-                raise ValueError(f"{part!r} in {text!r} is not option=value")
+                raise ValueError(f"{in_short(part)} in {in_short(text)} is not option=value")
             if key in options:
-                raise ValueError(f"option {key!r} stands twice in {text!r}")
+                raise ValueError(f"option {in_short(key)} stands twice in {in_short(text)}")
             options[key] = scalar(value)
         return cls.of(match[1], options)
 
@@ -108,7 +108,7 @@ def canonical(text: str, registry: Registry = activations) -> Spec:
         if key not in entry.options:
             known = f"it has {', '.join(sorted(entry.options))}" if entry.options else "it has none"
             near = did_you_mean(key, entry.options) if entry.options else known
-            raise RegistryError(f"{registry.noun} {spec.name!r} has no option {key!r}, {near}")
+            raise RegistryError(f"{registry.noun} {spec.name!r} has no option {in_short(key)}, {near}")
         checked = _check(entry, key, value)
         if checked != entry.options[key][1]:
             kept[key] = checked
@@ -124,7 +124,9 @@ def _check(entry: Extension, key: str, value: Any) -> Any:
         return adapter.validate_python(value)
     except PydanticError as problem:
         what = problem.errors()[0]["msg"]
-        raise RegistryError(f"option {key!r} of {entry.name!r}: {value!r} will not do: {what.lower()}") from None
+        raise RegistryError(
+            f"option {key!r} of {entry.name!r}: {in_short(value)} will not do: {what.lower()}"
+        ) from None
 
 
 @lru_cache

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 
+from polybench.medians import Launches, median_interval
+
 CONFIDENCE_TIME = 0.98
 CONFIDENCE_SEED = 0.95
 ALPHA = 0.05
@@ -57,37 +59,19 @@ def of_launches(
     Raises:
         ValueError: there is no block at all.
     """
-    kept = [list(v) for v in launches if v]
-    if not kept:
-        raise ValueError("no block was measured")
-    medians = [statistics.median(v) for v in kept]
-    value, n = statistics.fmean(medians), sum(map(len, kept))
-    if len(kept) == 1:
-        low, high = median_interval(kept[0], confidence)
-    elif len(kept) >= MANY_LAUNCHES:
-        half = t_quantile(len(kept) - 1, confidence) * statistics.stdev(medians) / math.sqrt(len(medians))
+    found = Launches.of(launches)
+    value, count = found.value, len(found.medians)
+    if count == 1:
+        low, high = median_interval(found.kept[0], confidence)
+    elif count >= MANY_LAUNCHES:
+        half = t_quantile(count - 1, confidence) * math.sqrt(found.between / count)
         low, high = value - half, value + half
+    elif found.fewest < LEAST_BLOCKS:
+        low, high = -math.inf, math.inf
     else:
-        if min(map(len, kept)) < LEAST_BLOCKS:
-            return Estimate(value, -math.inf, math.inf, n)
-        half = _few(kept, medians, confidence, excess)
-        low, high = min(value - half, *medians), max(value + half, *medians)
-    return Estimate(value, low, high, n)
-
-
-def median_interval(values: Sequence[float], confidence: float = CONFIDENCE_TIME) -> tuple[float, float]:
-    """Exact order-statistic interval of the median; infinite when n is too small for the confidence."""
-    n, tail = len(values), (1 - confidence) / 2
-    ordered = sorted(values)
-    below, rank = 0, 0
-    for k in range(n // 2):
-        below += math.comb(n, k)
-        if below / 2**n > tail:  # whole numbers, since a power of a half vanishes beyond n = 1074
-            break
-        rank = k + 1
-    if rank == 0:
-        return -math.inf, math.inf
-    return ordered[rank - 1], ordered[n - rank]
+        half = _few(found, confidence, excess)
+        low, high = min(value - half, *found.medians), max(value + half, *found.medians)
+    return Estimate(value, low, high, found.blocks)
 
 
 def launch_excess(arms: Sequence[Sequence[Sequence[float]]]) -> float | None:
@@ -97,16 +81,14 @@ def launch_excess(arms: Sequence[Sequence[Sequence[float]]]) -> float | None:
     fresh processes change nothing. None with a single launch or too few blocks.
     """
     between, within = 0.0, 0.0
-    for launches in arms:
+    for launches in map(Launches.of, arms):
         if len(launches) > 1 and min(map(len, launches)) >= LEAST_BLOCKS:
-            between += statistics.variance([statistics.median(v) for v in launches])
-            within += statistics.fmean(variance_of_median(v) for v in launches)
+            between += launches.between
+            within += launches.within
     return between / within if within else None
 
 
-def _few(
-    launches: Sequence[Sequence[float]], medians: Sequence[float], confidence: float, excess: float | None
-) -> float:
+def _few(launches: Launches, confidence: float, excess: float | None) -> float:
     """Half-width for two to four launches, by t with as many degrees of freedom as the data deserve.
 
     Both the spread between the medians and the unevenness inside the launches estimate how uncertain
@@ -115,19 +97,11 @@ def _few(
     they do is asked of the comparison itself, or, with more data and so more trust, of all its siblings,
     unless it stands out among them.
     """
-    count = len(launches)
-    between = statistics.variance(medians)
-    within = statistics.fmean(variance_of_median(v) for v in launches)
+    count, between, within = len(launches.medians), launches.between, launches.within
     own = between / within if within else math.inf
     used = own if excess is None else max(excess / MOST_EXCESS, own / STANDS_OUT)
-    degrees = count - 1.0 + max(0.0, 1 - used) * sum(len(v) - 1 for v in launches)
+    degrees = count - 1.0 + max(0.0, 1 - used) * (launches.blocks - count)
     return t_quantile(degrees, confidence) * math.sqrt(max(between, within) / count)
-
-
-def variance_of_median(values: Sequence[float]) -> float:
-    """From the exact 90 % interval of the median, as if it were normal."""
-    low, high = median_interval(values, 0.9)
-    return ((high - low) / 2 / statistics.NormalDist().inv_cdf(0.95)) ** 2
 
 
 def paired(differences: Sequence[float], confidence: float = CONFIDENCE_SEED) -> Estimate:

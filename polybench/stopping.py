@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from polybench.looks import share
+from polybench.medians import Launches
 from polybench.stats import ALPHA, CONFIDENCE_SEED, CONFIDENCE_TIME, MANY_LAUNCHES, t_power, t_quantile
 
 POWER = 0.8  # with which what is advised is to find what is so
@@ -94,9 +95,9 @@ def more_launches(
 
     None where that would be more than anybody measures, because the ratio lies at the margin itself.
     """
-    medians = [statistics.median(v) for v in launches if v]
-    room, apart = abs(abs(statistics.fmean(medians)) - margin), statistics.stdev(medians)
-    within = abs(statistics.fmean(medians)) < margin  # then both of its ends must lie so
+    found = Launches.of(launches)
+    medians, room, apart = found.medians, abs(abs(found.value) - margin), math.sqrt(found.between)
+    within = abs(found.value) < margin  # then both of its ends must lie so
     sure = statistics.NormalDist().inv_cdf((1 + power) / 2 if within else power)
     for total in range(max(MANY_LAUNCHES, len(medians) + 1), _MOST_LAUNCHES + 1):
         if (t_quantile(total - 1, confidence) + sure) * apart / math.sqrt(total) < room:

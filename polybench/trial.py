@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,7 @@ from polybench.spec import Scalar
 CHECKPOINTS = "POLYBENCH_CHECKPOINTS"  # in a job's environment: the folder for what a training leaves behind
 TEXTS = "POLYBENCH_TEXTS"  # in a job's environment: hashes of the texts that the run was measured on, as JSON
 RENDEZVOUS = "POLYBENCH_RENDEZVOUS"  # variable: where in torchrun's store the processes of one job meet
+_text = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,14 @@ class Cell:
     @cached_property
     def id(self) -> str:
         """Twelve hex digits of a hash over every field."""
-        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return hashlib.sha256(_text(self._fields()).encode()).hexdigest()[:12]
+
+    def __hash__(self) -> int:
+        return hash(self.id)  # which is kept: a run looks its cells up a million times
+
+    def _fields(self) -> dict[str, Any]:
+        return {"kind": self.kind, "version": self.version, "activation": self.activation, "backend": self.backend,
+                "device": self.device, "dtype": self.dtype, "axes": self.axes}  # fmt: skip
 
     def axis(self, name: str) -> Scalar:
         return dict(self.axes)[name]
@@ -46,7 +53,7 @@ class Cell:
         axes = dict(self.axes)
         return " ".join(str(axes[name]) for name in ("corpus", "tokenizer") if name in axes)
 
-    @property
+    @cached_property
     def place(self) -> Cell:
         """The cell without its activation: what is compared side by side has one place."""
         return self.of("")
@@ -56,7 +63,7 @@ class Cell:
         return replace(self, activation=activation)
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "axes": dict(self.axes), "id": self.id}
+        return {**self._fields(), "axes": dict(self.axes), "id": self.id}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Cell:

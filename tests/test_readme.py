@@ -368,6 +368,15 @@ def test_every_exit_code_is_documented() -> None:
     assert {int(n) for n in re.findall(r"^\| (\d+) \|", section, re.M)} == codes | {0, 1, 4}
 
 
+def test_every_fault_is_held_by_tests_that_exist() -> None:
+    page = TEXT[ROOT / "docs" / "faults.md"]
+    there = {name for file in (ROOT / "tests").rglob("test_*.py")
+             for name in re.findall(r"^def (test_\w+)", file.read_text(encoding="utf-8"), re.M)}  # fmt: skip
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    named = [set(re.findall(r"`(test_\w+)`", row[-1])) for row in rows if len(row) == 3 and row[0] != "case"]
+    assert all(named) and set.union(*named) <= there, set.union(*named) - there
+
+
 def test_every_verdict_is_a_word_that_is_explained() -> None:
     words = TEXT[ROOT / "docs" / "words.md"]
     outcomes = {*wording._OUTCOMES.values(), *wording._OUTCOMES_OF_TIME.values(), "better", "worse", "same", "unstable"}

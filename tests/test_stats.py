@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from polybench import corrections, stats, stopping
+from polybench import corrections, medians, stats, stopping
 from polybench.looks import share
 from polybench.stats import Estimate
 
@@ -74,13 +74,13 @@ def test_the_least_p_of_sign_flip_is_two_to_the_one_minus_n() -> None:
 def test_the_interval_of_a_median_is_scipys(n: int, confidence: float) -> None:
     values = draws(n, n)
     oracle = scipy_stats.quantile_test(values, q=0, p=0.5).confidence_interval(confidence)
-    assert stats.median_interval(values, confidence) == (oracle.low, oracle.high)
+    assert medians.median_interval(values, confidence) == (oracle.low, oracle.high)
 
 
 @pytest.mark.parametrize("n", [*range(1, 30), 1073, 1074, 1100, 4000])
 def test_the_interval_of_a_median_is_the_narrowest_that_keeps_its_promise(n: int) -> None:
     """Ranks instead of values, so that the binomial distribution itself is the oracle."""
-    low, high = stats.median_interval(range(n), 0.98)
+    low, high = medians.median_interval(range(n), 0.98)
     if math.isinf(low):
         assert 2 * 0.5**n > 0.02
         return

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import sys
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -119,12 +122,32 @@ def _root(
     pass
 
 
-for command in (
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the search for cycles: what a command of seconds reads lives to its end, and there is much to search."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+_LONG: tuple[Callable[..., None], ...] = (
+    run,
+    gate,
+    compare,
+    judge,
+    calibrate,
+    doctor,
+    selfcheck,
+    trace,
+)  # that measure, or serve
+_COMMANDS: tuple[Callable[..., None], ...] = (
     run, report, pool, gate, compare, judge, calibrate, merge, plan, validate, schema, init, doctor, selfcheck, trace,
-):  # fmt: skip
-    app.command()(command)
-app.command()(history)
-app.command()(export)
+    history, export,
+)  # fmt: skip
+for command in _COMMANDS:
+    app.command()(command if command in _LONG else _uncollected()(command))
 app.command(name="eval")(evaluate)
 app.command(name="list")(list_)
 app.add_typer(baseline)

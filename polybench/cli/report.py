@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polybench.errors import NothingMeasured, ResultsError, UsageError, did_you_mean, reason
+from polybench.errors import NothingMeasured, ResultsError, UsageError, did_you_mean, in_short, reason
 from polybench.interrupt import contained
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from polybench.run.store import Run
 
 SCREEN = "terminal"  # the format that a terminal shows shortened
+_PIECE = 1 << 20  # characters that are encoded at a time
 
 
 def table_names(context: typer.Context, incomplete: str) -> list[str]:
@@ -128,7 +129,7 @@ def only(document: Document, names: Sequence[str]) -> Document:
         if name not in known:
             near = did_you_mean(name, known)
             listed = f" It has {', '.join(known)}." if near.startswith("did") else ""
-            raise UsageError(f"{document.title} has no table {name!r}, {near}{listed}")
+            raise UsageError(f"{document.title} has no table {in_short(name)}, {near}{listed}")
     return replace(document, findings=(), tables=tuple(known[name] for name in names), notes=())
 
 
@@ -151,7 +152,9 @@ def _brief(run: Run, document: Document, text: str | None) -> Document:
 def emit(format: Loaded, document: Document) -> None:
     rendered = _rendered(format, document)
     if isinstance(rendered, str):
-        print(rendered, end="", flush=True)
+        for start in range(0, len(rendered), _PIECE):
+            sys.stdout.write(rendered[start : start + _PIECE])
+        sys.stdout.flush()
         return
     if sys.stdout.isatty():
         raise UsageError(f"{format.name} is no text for a terminal; say where to: --out DIR, or > FILE")

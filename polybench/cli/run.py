@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -183,8 +184,9 @@ def _tell(current: Session, order: Order | None, as_json: bool) -> None:
     from polybench.run import local, store
     from polybench.run.merge import missing
 
-    path = current.path
-    run = store.load(path)
+    path, before = current.path, current.stored
+    unchanged = before is not None and not (order or current.todo.jobs)
+    run = replace(before, header=current.header) if before and unchanged else store.load(path)
     if absent := missing(run):
         where = f"{len(absent)} of {run.header['planned']} trials are missing, first {absent[0]}"
         code, reason = 3, f"{where}; {_on(path, order)}"

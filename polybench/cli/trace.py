@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polybench.errors import UsageError, did_you_mean
+from polybench.errors import UsageError, did_you_mean, in_short
 
 if TYPE_CHECKING:
     from polybench.cli.viewer import Viewer
@@ -59,7 +59,7 @@ def _named(name: str | None, names: list[str], run: Path) -> list[str]:
     if not found:
         hint = did_you_mean(name, {*names, *(word for n in names for word in n.split("-"))})
         near = hint if hint.startswith("did") else f"`polybench trace {shlex.quote(str(run))}` lists them"
-        raise UsageError(f"there is no trace {name!r}, {near}")
+        raise UsageError(f"there is no trace {in_short(name)}, {near}")
     return found
 
 

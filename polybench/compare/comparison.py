@@ -14,6 +14,7 @@ from polybench.compare.region import side
 from polybench.compare.seeds import Looks, finite, told
 from polybench.corrections import benjamini_hochberg, holm, resolves
 from polybench.launches import margin_beside
+from polybench.medians import Launches
 from polybench.metric import Metric
 from polybench.stats import Estimate, of_launches, p_beyond, paired
 from polybench.stopping import more_launches
@@ -122,7 +123,7 @@ def compare(grid: Grid, point: Point, other: Point | None, metric: Metric, again
 
 def _of_times(
     blank: Comparison,
-    launches: list[list[float]],
+    launches: Launches,
     least: float,
     noise: Estimate | None,
     excess: float | None,
@@ -165,7 +166,7 @@ def judge_times(
     return log_ratio, limit, decide(log_ratio, limit, metric, same=least)
 
 
-def _more(launches: list[list[float]], limit: float, seconds: float) -> str:
+def _more(launches: Launches, limit: float, seconds: float) -> str:
     more = more_launches(launches, limit)
     if more is None:
         return "no number of launches worth measuring, since the ratio lies at the margin"

@@ -14,8 +14,8 @@ from typing import Self
 
 from polybench.compare.points import Group, machines
 from polybench.compare.step_time import STEPPED, Clocks, StepTimes, Timed, tokens_a_step, with_throughput
+from polybench.measure.axis_types import corpora_of
 from polybench.measure.kinds.pretrain import FINISHED_CURVE, FINISHED_TIME, OTHER_LOSSES, TRAIN_TIME, VAL_CURVE
-from polybench.measure.training_axes import corpora_of
 from polybench.measure.training_metrics import DERIVED, EQUAL_FLOPS, EQUAL_TIME, FLOPS, STEPS_TO, TIME_TO, TOKENS_TO
 from polybench.metric import Metric
 from polybench.record import Measurement, Record, Status
@@ -182,7 +182,7 @@ def first_at(goal: float, losses: Sequence[float], xs: Sequence[float]) -> float
     for i in range(1, len(losses)):
         if losses[i] <= goal:
             share = (losses[i - 1] - goal) / (losses[i - 1] - losses[i])
-            return xs[i - 1] + share * (xs[i] - xs[i - 1])
+            return min(xs[i], xs[i - 1] + share * (xs[i] - xs[i - 1]))  # which rounding could pass
     return math.inf
 
 

@@ -43,8 +43,9 @@ class Expected:
 def expected(trials: Sequence[Trial], suite: Suite, root: Path = ROOT) -> Iterator[Expected]:
     """One for each planned benchmark with a loss and two seeds or more, where an earlier run tells the spread."""
     planned: dict[str, list[Trial]] = {}
+    kinds = {kind for kind in {t.cell.kind for t in trials} if _loss(kind)}
     for trial in trials:
-        if not trial.benchmark.endswith(TUNING) and _loss(trial.cell.kind):
+        if not trial.benchmark.endswith(TUNING) and trial.cell.kind in kinds:
             planned.setdefault(trial.benchmark, []).append(trial)
     runs = list(_earlier(suite.suite, root)) if planned else []
     for benchmark, members in planned.items():

@@ -6,8 +6,9 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
-from polybench.compare.points import Point, by_place, machines
+from polybench.compare.points import Group, Point, by_place, machines
 from polybench.compare.seeds import Looks
+from polybench.medians import Launches
 from polybench.metric import Metric
 from polybench.plan.suite import Benchmark, Suite
 from polybench.record import block_ratios
@@ -30,9 +31,11 @@ class Grid:
             (self.controls if point.control else self.cells)[point.benchmark, point.cell] = point
         self._benchmarks = {b.name: b for b in suite.benchmarks}
         self._places = by_place((*self.cells.values(), *self.controls.values()))
-        self._ratios: dict[tuple[Point, Point, str], list[list[float]]] = {}
+        self._named = {place: {p.cell.activation: p for p in members if not p.control}
+                       for place, members in self._places.items()}  # fmt: skip
+        self._ratios: dict[tuple[Point, Point, str], Launches] = {}
         self._excess: dict[tuple[Point, str], float | None] = {}
-        self._noise: dict[tuple[str, Cell, str], Estimate | None] = {}
+        self._noise: dict[tuple[Group, str], Estimate | None] = {}
 
     def benchmark(self, name: str) -> Benchmark | None:
         """As the suite has it; none of a benchmark that was added for tuning."""
@@ -61,7 +64,7 @@ class Grid:
 
     def twin(self, point: Point, activation: str) -> Point | None:
         """The same cell for another activation."""
-        return self.cells.get((point.benchmark, point.cell.of(activation)))
+        return self._named.get((point.benchmark, point.cell.place), {}).get(activation)
 
     def rivals(self, point: Point) -> int:
         """How many others it is compared with in its cell, one at least."""
@@ -72,11 +75,11 @@ class Grid:
         other = self.twin(point, against)
         return seed_differences(point, other, metric) if other else {}
 
-    def ratios(self, point: Point, base: Point, metric: str) -> list[list[float]]:
+    def ratios(self, point: Point, base: Point, metric: str) -> Launches:
         """Log-ratios block by block, worked out once."""
         key = point, base, metric
         if key not in self._ratios:
-            self._ratios[key] = launch_ratios(point, base, metric)
+            self._ratios[key] = Launches(launch_ratios(point, base, metric))
         return self._ratios[key]
 
     def excess(self, base: Point, metric: str) -> float | None:
@@ -93,10 +96,11 @@ class Grid:
 
     def noise(self, point: Point, metric: str) -> Estimate | None:
         """Log-ratio of the reference's second copy to its first: what this machine calls equal there."""
-        place = point.benchmark, point.cell.of(self.suite.reference)
-        key = *place, metric
+        place = point.benchmark, point.cell.place
+        key = place, metric
         if key not in self._noise:
-            base, control = self.cells.get(place), self.controls.get(place)
+            base = self._named.get(place, {}).get(self.suite.reference)
+            control = self.controls.get((base.benchmark, base.cell)) if base else None
             launches = self.ratios(control, base, metric) if base and control else []
             noise = of_launches(launches, excess=self.excess(base, metric)) if base and launches else None
             self._noise[key] = noise

@@ -177,7 +177,8 @@ def of_seeds(point: Point, metric: str) -> list[float]:
 
 def stopped(point: Point, *metrics: str) -> bool:
     """Whether one of these times is 0 or less, or no number: no clock says so, and there is no ratio to it."""
-    return any(not v > 0 for metric in metrics for v in point.values(metric))
+    every = (values for metric in metrics if (values := point.values(metric)))
+    return any(not min(values) > 0 or math.isnan(sum(values)) for values in every)
 
 
 def by_step(point: Point, metric: Metric) -> dict[int, list[float]]:

@@ -12,13 +12,14 @@ from polybench.compare.comparison import Comparison, corrected, decide, exp
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import OfPoint, Point, typical
 from polybench.compare.sessions import biasing, flaw, protocol_differences
-from polybench.errors import NothingMeasured, ResultsError
+from polybench.errors import NothingMeasured, ResultsError, in_short
 from polybench.launches import beyond, margin_beside
 from polybench.machine.environment import differences
+from polybench.medians import variance_of_median
 from polybench.metric import Metric
 from polybench.record import Record
 from polybench.run.store import Run
-from polybench.stats import CONFIDENCE_TIME, Estimate, p_beyond, paired, variance_of_median
+from polybench.stats import CONFIDENCE_TIME, Estimate, p_beyond, paired
 from polybench.trial import Cell
 
 Key = tuple[str, Cell]  # a benchmark and a cell
@@ -74,7 +75,9 @@ def pool(runs: Sequence[Run], metric: str) -> Pool:
             raise ResultsError(f"{one.run.path} cannot be pooled: {why}")
     known = next((m for s in sessions for m in s.metrics().values() if m.name == metric), None)
     if known is None or known.varies_with != "sample" or known.better == "neither":
-        raise NothingMeasured(f"no run here compares times called {metric!r}; total_time is what speed measures")
+        raise NothingMeasured(
+            f"no run here compares times called {in_short(metric)}; total_time is what speed measures"
+        )
     empty = Pool(sessions, known, ())
     keys = dict.fromkeys(chain.from_iterable(s.grid.cells for s in sessions))
     cells = [found for key in keys if (found := _pooled(empty, key))]
@@ -122,7 +125,7 @@ def _judged(blank: Comparison, logs: Sequence[float], least: float, noise: Estim
     return replace(shown, outcome=decide(found, limit, blank.metric, same=least), p=p)
 
 
-def _launches(session: Comparisons, point: Point | None, metric: Metric) -> list[list[float]]:
+def _launches(session: Comparisons, point: Point | None, metric: Metric) -> Sequence[Sequence[float]]:
     """Log-ratios to the reference, block by block, a list a launch; none for the reference itself."""
     base = session.grid.twin(point, session.reference) if point else None
     if point is None or base is None or base.cell == point.cell:

@@ -18,7 +18,8 @@ from polybench.corpora.reading import limited
 from polybench.corpora.sides import HELD_OUT_SHARE, Sides, as_given, distinct, divided, unlike
 from polybench.corpora.source import CorpusName, Documents, TokenFiles
 from polybench.corpora.stream import Tokens
-from polybench.corpora.tokenizer import Bytes, Coder, Tokenizer, coder
+from polybench.corpora.tokenizer import Bytes, Coder, coder
+from polybench.corpora.tokenizer_name import Tokenizer
 from polybench.errors import Unsupported
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from glob import glob, has_magic
 from pathlib import Path
 
 from polybench.corpora.reading import readable
-from polybench.errors import Unsupported
+from polybench.errors import A_LINE, Unsupported, in_short
 
 # Words in the names of files and folders that say which split it is.
 _TRAIN, _TEST = ("train", "training"), ("test",)
@@ -45,7 +45,11 @@ def matching(path: str, endings: tuple[str, ...]) -> list[Path]:
         elif one == Path(path) and one.is_dir():
             found |= {f for f in one.rglob("*") if f.name.endswith(endings) and endings and f.is_file()}
     if not any(map(_is_data, found)):
-        inside = f"no {' or '.join(endings)} in {path!r}" if Path(path).is_dir() else f"no file matches {path!r}"
+        inside = (
+            f"no {' or '.join(endings)} in {in_short(path, A_LINE)}"
+            if os.path.isdir(path)
+            else f"no file matches {in_short(path, A_LINE)}"
+        )
         raise Unsupported(f"{inside} (looked from {Path.cwd()})")
     return sorted(filter(_is_data, found))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from polybench.corpora.finding import Parts, matching
-from polybench.errors import RegistryError, Unsupported
+from polybench.errors import RegistryError, Unsupported, in_short
 from polybench.registry import corpora
 
 
@@ -76,10 +76,10 @@ class CorpusName:
             path, sharp, option = rest, "", ""  # what is there under that very name is a path
         if bool(facts.get("takes_path")) != bool(path):
             raise ValueError(
-                f"corpus {name!r} {f'is written {written}' if facts.get('takes_path') else 'takes no path'}"
+                f"corpus {in_short(name)} {f'is written {written}' if facts.get('takes_path') else 'takes no path'}"
             )
         if sharp and not re.fullmatch(pattern, option):
-            raise ValueError(f"corpus {name!r} is written {written}, which {option!r} cannot be")
+            raise ValueError(f"corpus {in_short(name)} is written {written}, which {in_short(option)} cannot be")
         return cls(name, path, option)
 
     def check_files(self) -> None:

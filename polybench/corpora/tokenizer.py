@@ -9,9 +9,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-from pydantic import AfterValidator
+from typing import TYPE_CHECKING, Any
 
 from polybench.errors import Unsupported
 
@@ -30,23 +28,6 @@ _MOST_IDS = 32  # tokens a byte; a sane tokenizer makes about one of the worst, 
 _MOST_GROWTH = 64  # times as long as it was may a text become before it is cut
 _MOST_JSON = 256 << 20  # bytes; the largest vocabularies take about 40 MB
 _LEARN = 32 << 20  # bytes of text that a BPE is trained on at most; documents come in the order of their hashes
-
-
-def _known_tokenizer(text: str) -> str:
-    name, dash, size = text.partition("-")
-    if text == "bytes" or (name == "bpe" and dash and size.isdigit() and 257 <= int(size) <= 65535):
-        return text
-    kind, _, path = text.partition(":")
-    if kind.strip() == "file" and path.strip():
-        if not Path(path.strip()).is_file():
-            raise ValueError(f"there is no file {path.strip()!r} (looked from {Path.cwd()})")
-        return f"file:{path.strip()}"
-    raise ValueError(
-        "a tokenizer is bytes, bpe-N with a vocabulary of N from 257 to 65535, or file: path/to/tokenizer.json"
-    )
-
-
-Tokenizer = Annotated[str, AfterValidator(_known_tokenizer)]
 
 
 class Bytes:

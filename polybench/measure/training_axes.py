@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from dataclasses import asdict, fields, replace
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from polybench.corpora.corpus import Tokenizer
-from polybench.corpora.source import CorpusName
+from polybench.corpora.tokenizer_name import Tokenizer
 from polybench.errors import did_you_mean
 from polybench.kind import Axes, HeapProtocol
+from polybench.measure.axis_types import Corpora, Corpus, Shares, tokenized
 from polybench.measure.presets import PRESETS, recipe, shape_of_depth
 from polybench.measure.shape import Shape
 from polybench.spec import Scalar
@@ -40,42 +31,6 @@ def _known_preset(name: str) -> str:
     if name not in PRESETS:
         raise ValueError(f"there is no preset {name!r}, {did_you_mean(name, PRESETS)}")
     return name
-
-
-def _known_corpus(text: str) -> str:
-    name = CorpusName.parse(text)
-    name.check_files()
-    return str(name)
-
-
-def corpora_of(text: str) -> list[str]:
-    """Corpora joined by +, which a path may hold too: what stands behind one that joins looks like a name."""
-    return re.split(r"\+(?=[A-Za-z][\w-]*(?:[:+]|$))", text) if text else []
-
-
-def _known_corpora(text: str) -> str:
-    return "+".join(map(_known_corpus, corpora_of(text)))
-
-
-def _known_shares(said: Any) -> str:
-    """Shares in order, each once, joined by +; a single one may be a number."""
-    try:
-        shares = sorted({float(part) for part in str(said).split("+") if part.strip()})
-    except ValueError:
-        raise ValueError(f"finish_at {said!r} is no list of shares of the steps, such as 0.5+0.7") from None
-    if shares and not 0 < shares[0] <= shares[-1] < 1:
-        raise ValueError(f"finish_at {said} has shares of the steps, so they lie between 0 and 1")
-    return "+".join(f"{share:g}" for share in shares)
-
-
-Shares = Annotated[str, BeforeValidator(_known_shares)]
-Corpus = Annotated[str, AfterValidator(_known_corpus)]
-Corpora = Annotated[str, AfterValidator(_known_corpora)]  # several, joined by +
-
-
-def _tokenized(corpus: str) -> bool:
-    """Whether others have tokenized it, so that `bytes` says nothing."""
-    return corpus.startswith("tokens:")
 
 
 class TrainingAxes(Axes):
@@ -136,7 +91,7 @@ class TrainingAxes(Axes):
         axes = self.filled()
         if axes.batch % axes.accumulate:
             raise ValueError(f"batch {axes.batch} cannot be divided into accumulate {axes.accumulate} micro-batches")
-        if _tokenized(self.corpus) and axes.tokenizer.startswith("bpe-"):
+        if tokenized(self.corpus) and axes.tokenizer.startswith("bpe-"):
             raise ValueError(f"corpus {self.corpus} is tokenized already; leave tokenizer {axes.tokenizer} away")
         if self.warm_up + (self.decay if self.schedule == "wsd" else 0) > 1:
             raise ValueError(f"warm_up {self.warm_up} and decay {self.decay} are more than all of the steps")
@@ -190,7 +145,7 @@ class TrainingAxes(Axes):
         shape = replace(model, **{k: v for k, v in given.items() if k in _OF_SHAPE})
         seq_len = given.get("seq_len", seq_len)
         batch, rate = recipe(shape, seq_len) if self.preset or self.depth else _TOY_RECIPE
-        tokenizer = "bytes" if _tokenized(self.corpus) else tokenizer
+        tokenizer = "bytes" if tokenized(self.corpus) else tokenizer
         rest = {"seq_len": seq_len, "tokenizer": tokenizer, "batch": batch, "lr": rate}
         return FilledAxes.model_construct(**{**asdict(shape), **rest, **given})
 
@@ -199,7 +154,7 @@ class TrainingAxes(Axes):
         values = {k: v for k, v in self.filled().__dict__.items() if v is not None and k not in _DIAL}
         absent = {*(() if values["experts"] else _OF_EXPERTS), *(() if self.schedule == "wsd" else ("decay",))}
         absent |= {name for name in _OFF if not values[name]}
-        absent |= {"tokenizer"} if _tokenized(self.corpus) and values["tokenizer"] == "bytes" else set()
+        absent |= {"tokenizer"} if tokenized(self.corpus) and values["tokenizer"] == "bytes" else set()
         return {k: v for k, v in values.items() if k not in absent}
 
 

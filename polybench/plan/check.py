@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from polybench.errors import RegistryError, SuiteError, did_you_mean
+from polybench.errors import RegistryError, SuiteError, did_you_mean, in_short
 from polybench.kind import Kind, kind_of
 from polybench.plan.check_claims import check_claims
 from polybench.plan.check_matrix import matrix_problems
@@ -93,7 +93,9 @@ class _Check(Collector):
         if isinstance(reference, str):
             name = self.activation(reference, ("reference",))
             if name and known and name not in known:
-                self.add(("reference",), f"{reference!r} is not among the activations, {did_you_mean(name, known)}")
+                self.add(
+                    ("reference",), f"{in_short(reference)} is not among the activations, {did_you_mean(name, known)}"
+                )
         kinds: list[Kind] = []
         items = data.get("benchmarks")
         for index, item in enumerate(items if isinstance(items, list) else []):
@@ -103,7 +105,7 @@ class _Check(Collector):
             names = [b.get("name") for b in items if isinstance(b, dict) and isinstance(b.get("name"), str)]
             for index, item in enumerate(items):
                 if isinstance(item, dict) and names.count(item.get("name")) > 1:
-                    self.add(("benchmarks", index, "name"), f"two benchmarks are called {item['name']!r}")
+                    self.add(("benchmarks", index, "name"), f"two benchmarks are called {in_short(item['name'])}")
         if kinds:
             check_claims(self, data, known, kinds)
         if suite is None or self.problems:
@@ -161,7 +163,7 @@ class _Check(Collector):
             try:
                 wanted = str(canonical(reference))
                 if wanted not in own:
-                    self.add((*route, "activations"), f"the reference {wanted!r} is missing from this list")
+                    self.add((*route, "activations"), f"the reference {in_short(wanted)} is missing from this list")
             except RegistryError:
                 pass  # already said at `reference`
         self.twice(item.get("seeds"), (*route, "seeds"))
@@ -169,7 +171,7 @@ class _Check(Collector):
             values = item[key] if isinstance(item.get(key), list) else []
             for index, value in enumerate(values):
                 if isinstance(value, str) and value not in words and key == "backends":
-                    self.add((*route, key, index), f"unknown backend {value!r}, {did_you_mean(value, words)}")
+                    self.add((*route, key, index), f"unknown backend {in_short(value)}, {did_you_mean(value, words)}")
             self.twice(values, (*route, key))
         name = item.get("kind")
         if not isinstance(name, str):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from polybench.errors import RegistryError, did_you_mean
+from polybench.errors import RegistryError, did_you_mean, in_short
 from polybench.kind import Kind, axes_of, kind_of
 from polybench.metric import Metric
 from polybench.plan.located import Route
@@ -37,14 +37,14 @@ def check_claims(collector: Collector, data: dict[str, Any], activations: list[s
                 collector.add((*route, "floor"), f"a floor is for times, and {metric!r} is none; leave it away")
             if isinstance(metric, str) and metric not in metrics:
                 near = did_you_mean(metric, metrics)
-                collector.add((*route, "metric"), f"no benchmark of this suite measures {metric!r}, {near}")
+                collector.add((*route, "metric"), f"no benchmark of this suite measures {in_short(metric)}, {near}")
             if model is Claim:
                 for where, message in claim_problems(part, metrics, activations, data.get("reference")):
                     collector.add((*route, *where), message)
             for axis in part["where"] if isinstance(part.get("where"), dict) else ():
                 here, value = (*route, "where", axis), part["where"][axis]
                 if axis not in axes:
-                    collector.add(here, f"no cell has {axis!r}, {did_you_mean(axis, axes)}", True)
+                    collector.add(here, f"no cell has {in_short(axis)}, {did_you_mean(axis, axes)}", True)
                 elif axis == "activation":
                     for text in value if isinstance(value, list) else [value]:
                         _among(collector, str(text), here, activations)
@@ -70,14 +70,14 @@ def claim_problems(
             yield route, str(problem)
             continue
         if name not in activations:
-            yield route, f"{text!r} is not among the activations, {did_you_mean(name, activations)}"
+            yield route, f"{in_short(text)} is not among the activations, {did_you_mean(name, activations)}"
         if name in named:
             twice = "stands in this order twice" if order else "is held against itself; name another activation"
-            yield route, f"{text!r} {twice}"
+            yield route, f"{in_short(text)} {twice}"
         named[name] = route, text
     alone = not order and not any(part.get(key) for key in RELATIONS)
     if alone and isinstance(reference, str) and reference in named:
-        yield named[reference][0], f"{named[reference][1]!r} is the reference; say what it is better_than"
+        yield named[reference][0], f"{in_short(named[reference][1])} is the reference; say what it is better_than"
     metric = metrics.get(str(part.get("metric")))
     if metric:
         yield from _of_metric(part, metric)
@@ -101,14 +101,14 @@ def _of_metric(part: Mapping[str, Any], metric: Metric) -> Iterator[tuple[Route,
 def _among(collector: Collector, text: str, route: Route, known: list[str]) -> None:
     name = collector.activation(text, route)
     if name and name not in known:
-        collector.add(route, f"{text!r} is not among the activations, {did_you_mean(name, known)}")
+        collector.add(route, f"{in_short(text)} is not among the activations, {did_you_mean(name, known)}")
 
 
 def _known(collector: Collector, value: Any, route: Route, known: list[Any]) -> None:
     for text in value if isinstance(value, list) else [value]:
         if text not in known:
             near = did_you_mean(text, map(str, known))
-            collector.add(route, f"no cell of this suite has {route[-1]} {text!r}, {near}")
+            collector.add(route, f"no cell of this suite has {route[-1]} {in_short(text)}, {near}")
 
 
 def _planned(data: dict[str, Any]) -> dict[str, list[Any]]:

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from polybench.errors import Problem, did_you_mean
+from polybench.errors import Problem, did_you_mean, in_short
 from polybench.kind import Kind
 from polybench.plan.located import Located, Route
 from polybench.plan.matrix import RESERVED, MatrixError, combinations
-from polybench.plan.problems import in_words
+from polybench.plan.problems import in_words, repeated
 
 
 def matrix_problems(
@@ -54,7 +54,7 @@ def _patterns(kind: Kind, patterns: Any, located: Located, route: Route) -> list
 def _axis(kind: Kind, axis: str, given: Any, located: Located, route: Route, listed: bool = True) -> list[Problem]:
     fields = kind.axes.model_fields
     if axis not in fields:
-        message = f"{kind.name} has no axis {axis!r}, {did_you_mean(axis, fields)}"
+        message = f"{kind.name} has no axis {in_short(axis)}, {did_you_mean(axis, fields)}"
         return [located.mark(route, at_key=True).problem(route, message)]
     field = fields[axis]
     meaning: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
@@ -68,8 +68,9 @@ def _axis(kind: Kind, axis: str, given: Any, located: Located, route: Route, lis
             adapter.validate_python(value, strict=True)
         except ValidationError as failure:
             problems += in_words(failure, kind.axes, located, here)[:1]
-        if values.index(value) != index:
-            problems.append(located.mark(here).problem(here, f"{value!r} stands in this list twice"))
+    for index in repeated(values) if many else ():
+        here = (*route, index)
+        problems.append(located.mark(here).problem(here, f"{in_short(values[index])} stands in this list twice"))
     return problems
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from polybench.errors import SuiteError, UsageError, did_you_mean
+from polybench.errors import A_LINE, SuiteError, UsageError, cut, did_you_mean, in_short
 from polybench.plan.located import Located, Mark, Route, read
 from polybench.spec import scalar
 
@@ -34,7 +34,7 @@ def _extended(path: Path, children: tuple[Path, ...]) -> Located:
     mark = child.mark(("extends",))
     wanted = child.data["extends"]
     if not isinstance(wanted, str):
-        child.problems.append(mark.problem(("extends",), f"one file name is wanted here, not {wanted!r}"))
+        child.problems.append(mark.problem(("extends",), f"one file name is wanted here, not {in_short(wanted)}"))
         child.data.pop("extends")
         return child
     child.data.pop("extends")
@@ -42,7 +42,7 @@ def _extended(path: Path, children: tuple[Path, ...]) -> Located:
     chain = (*children, path)
     if not os.path.isfile(parent_path):  # Path.is_file raises when a name is too long
         near = did_you_mean(wanted, (p.name for p in path.parent.glob("*.y*ml")))
-        message = f"there is no file {wanted!r} beside this one, {near}"
+        message = f"there is no file {in_short(wanted)} beside this one, {near}"
         raise SuiteError([*child.problems, mark.problem(("extends",), message)])
     if parent_path.resolve() in [p.resolve() for p in chain]:
         circle = " -> ".join(p.name for p in (*chain, parent_path))
@@ -72,23 +72,24 @@ def _merge(parent: Located, child: Located, route: Route, old: dict[str, Any], n
 
 def _override(located: Located, text: str) -> None:
     key, equals, value = text.partition("=")
+    said = f"-s {cut(text, A_LINE)}"
     if not equals or not key.strip():
-        raise UsageError(f"-s {text}: write it as key=value, for example -s seeds=[0,1] or -s speed.protocol.blocks=20")
-    mark = Mark(f"-s {text}")
+        raise UsageError(f"{said}: write it as key=value, for example -s seeds=[0,1] or -s speed.protocol.blocks=20")
+    mark = Mark(said)
     data = located.data
     route: Route = ()
     if not isinstance(data, dict):
         return
     parts = key.strip().split(".")
     if parts == ["extends"]:
-        raise UsageError(f"-s {text}: extends stands in the file, so it cannot be changed here")
+        raise UsageError(f"{said}: extends stands in the file, so it cannot be changed here")
     named = {b["name"]: i for i, b in enumerate(_items(data)) if isinstance(b, dict) and isinstance(b.get("name"), str)}
     if parts[0] == _LISTS_BY_NAME and len(parts) > 1:
         parts = parts[1:]
         if parts[0].isdigit() and int(parts[0]) < len(_items(data)):
             parts[0] = next((n for n, i in named.items() if i == int(parts[0])), parts[0])
         if parts[0] not in named:
-            raise UsageError(f"-s {text}: there is no benchmark {parts[0]!r}, {did_you_mean(parts[0], named)}")
+            raise UsageError(f"{said}: there is no benchmark {in_short(parts[0])}, {did_you_mean(parts[0], named)}")
     if len(parts) > 1 and parts[0] in named:
         index = named[parts[0]]
         data, route, parts = _items(data)[index], (_LISTS_BY_NAME, index), parts[1:]
@@ -101,7 +102,7 @@ def _override(located: Located, text: str) -> None:
         data = data[part]
     route = (*route, parts[-1])
     located.drop(route)
-    data[parts[-1]] = _parsed(value.strip(), text)
+    data[parts[-1]] = _parsed(value.strip(), said)
     located.keys[route] = located.values[route] = mark
 
 
@@ -110,12 +111,12 @@ def _items(data: dict[str, Any]) -> list[Any]:
     return items if isinstance(items, list) else []
 
 
-def _parsed(value: str, text: str) -> Any:
+def _parsed(value: str, said: str) -> Any:
     """A scalar, or a list in brackets with scalars between commas that stand outside of parentheses."""
     if not value.startswith("["):
         return scalar(value)
     if not value.endswith("]"):
-        raise UsageError(f"-s {text}: the list has no closing bracket")
+        raise UsageError(f"{said}: the list has no closing bracket")
     parts, depth, start = [], 0, 1
     for at, char in enumerate(value):
         depth += (char == "(") - (char == ")")

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from polybench.errors import NothingMeasured
+from polybench.errors import NothingMeasured, in_short
 from polybench.kind import Kind, Protocol, axes_of, kind_of
-from polybench.launches import Rules
 from polybench.plan.labels import Labels
 from polybench.plan.launching import Launching
+from polybench.plan.making import Maker, ahead
 from polybench.plan.matrix import combinations
 from polybench.plan.shard import Shard
 from polybench.plan.suite import Benchmark, Suite
@@ -20,9 +19,6 @@ from polybench.record import Record
 from polybench.trial import Cell, Job, Trial
 
 Wanted = Callable[[Trial], bool]
-
-# A guess is for a core; a data-centre GPU does ten thousand times as much, after some compiling.
-_GPU_OVER_CORE, _GPU_START_S, _GPU_START_OF_TRAINING_S = 10000.0, 2.0, 15.0
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,9 @@ def plan(suite: Suite, device: str, pattern: str | None = None, records: Sequenc
         whole = plan(suite, device, records=records)
         made = _planned(suite, device, records, whole.labels.chosen(whole.trials, pattern))
         if not made.jobs:
-            raise NothingMeasured(f"--filter {pattern!r} matches no trial; `polybench plan --trials` shows them all")
+            raise NothingMeasured(
+                f"--filter {in_short(pattern)} matches no trial; `polybench plan --trials` shows them all"
+            )
         return replace(made, labels=whole.labels)
     made = _planned(suite, device, records, None)
     return replace(made, labels=Labels.of((*made.trials, *_of_later_seeds(suite, made))))
@@ -115,45 +113,18 @@ def _jobs(
     protocol = _protocol(kind, benchmark, suite)
     rules = protocol.rules
     launching = Launching(rules, kind.decides, suite.reference, records) if rules and kind.decides else None
+    make, groups = Maker(kind, protocol, benchmark), _groups(suite, benchmark, kind, device)
     for repeat in _repeats(kind, protocol, suite.seeds_of(benchmark)):
-        groups: dict[object, list[Trial]] = defaultdict(list)
-        for trial in _trials(suite, benchmark, kind, device, repeat):
-            cell = trial.cell
-            groups[(cell.dtype, cell.axes) if kind.interleaved else (cell.id, trial.control)].append(trial)
-        for trials in _filtered(list(groups.values()), suite.reference, wanted, kind.interleaved):
-            if not launching:
-                yield _job(kind, protocol, benchmark, trials)
-            elif needed := launching.needed(trials):
-                yield _ahead(_job(kind, protocol, benchmark, needed), repeat, launching.ends(trials), launching.rules)
-
-
-def _job(kind: Kind, protocol: Protocol, benchmark: Benchmark, trials: Sequence[Trial]) -> Job:
-    cell = trials[0].cell
-    axes = kind.axes(**dict(cell.axes))
-    return Job(
-        trials=tuple(trials),
-        protocol=tuple(sorted(protocol.model_dump().items())),
-        timeout_s=benchmark.timeout_s,
-        alone=kind.alone or cell.device != "cpu",
-        process=_process(kind, protocol, benchmark, trials[0]),
-        fork=_forks(kind, protocol, trials[0]),
-        environment=tuple(sorted(protocol.environment().items())),
-        seconds=_seconds(kind, axes, protocol, cell.device) * len(trials),
-    )
-
-
-def _ahead(job: Job, launch: int, end: int, rules: Rules) -> Job:
-    """The last launch that is known answers for all that may follow: as long as the budget lasts."""
-    if launch + 1 < end:
-        return job
-    return replace(job, ahead_s=max(0.0, min(rules.budget_s, rules.most * job.seconds) - end * job.seconds))
-
-
-def _seconds(kind: Kind, axes: Any, protocol: Any, device: str) -> float:
-    guess = kind.seconds(axes, protocol)
-    if device == "cpu":
-        return guess
-    return (_GPU_START_OF_TRAINING_S if kind.objective else _GPU_START_S) + guess / _GPU_OVER_CORE
+        trials_of = [[replace(t, seed=repeat) for t in group] for group in groups] if repeat else groups
+        chosen = _filtered(trials_of, suite.reference, wanted, kind.interleaved)
+        if not launching:
+            yield from map(make.job, chosen)
+            continue
+        known = [(trials, needed) for trials in chosen if (needed := launching.needed(trials))]
+        if not (known or wanted):
+            return  # no later launch is known either
+        for trials, needed in known:
+            yield ahead(make.job(needed), repeat, launching.ends(trials), launching.rules)
 
 
 def _tuned(
@@ -167,8 +138,7 @@ def _tuned(
     """(jobs that tune, jobs that can run, jobs that wait for the tuning) of a benchmark with `tune`."""
     kind = kind_of(benchmark.kind)
     protocol = _protocol(kind, benchmark, suite)
-    first = suite.seeds_of(benchmark)[0]
-    cells = [t.cell for t in _trials(suite, benchmark, kind, device, first)]
+    cells = [t.cell for group in _groups(suite, benchmark, kind, device) for t in group]
     tunings = Tuning.by_cell(benchmark, kind.objective, cells, records)
     groups = [[t] for t in dict.fromkeys(t for tuning in tunings.values() for t in tuning.trials)]
     if not any(asks(j.trials[0].cell) for j in mine):
@@ -184,7 +154,8 @@ def _tuned(
             now.append(replace(job, trials=(replace(trial, rate=tuning.rate(trial.cell)),)))
         else:
             waiting.append(job)
-    return [_job(kind, protocol.lean(), benchmark, group) for group in groups], _as_one(now), waiting
+    make = Maker(kind, protocol.lean(), benchmark)
+    return [make.job(group) for group in groups], _as_one(now), waiting
 
 
 def _as_one(jobs: Sequence[Job]) -> list[Job]:
@@ -210,25 +181,12 @@ def _repeats(kind: Kind, protocol: object, seeds: list[int]) -> Iterable[int]:
     return range(protocol.launches) if kind.repeats == "launches" else (0,)  # type: ignore[attr-defined]
 
 
-def _process(kind: Kind, protocol: Protocol, benchmark: Benchmark, first: Trial) -> str:
-    """Jobs that share a process: copies of one that is ready are made of each place, else all of a launch share it."""
-    if kind.repeats != "launches":
-        return ""
-    if _forks(kind, protocol, first):
-        shared = replace(first.cell.place, backend="") if kind.interleaved else first.cell
-        return f"{benchmark.name}/{shared.id}"
-    own = f"/{first.cell.id}" if protocol.own_process else ""
-    return f"{benchmark.name}/{first.seed}{own}"
+def _groups(suite: Suite, benchmark: Benchmark, kind: Kind, device: str) -> list[list[Trial]]:
+    """The trials that one job measures, job by job, with the seed 0.
 
-
-def _forks(kind: Kind, protocol: Protocol, first: Trial) -> bool:
-    """Whether this launch is a copy of a process that is ready: of none with threads or a device, nor the profiled."""
-    single = first.cell.device == "cpu" and dict(first.cell.axes).get("threads", 1) == 1
-    return single and kind.prepare is not None and not (protocol.own_process and first.seed == 0)
-
-
-def _trials(suite: Suite, benchmark: Benchmark, kind: Kind, device: str, repeat: int) -> Iterable[Trial]:
-    """Activation after activation within a point of the matrix, the reference's second copy last."""
+    Activation after activation within a point of the matrix, the reference's second copy last.
+    """
+    groups: dict[object, list[Trial]] = defaultdict(list)
     for axes in dict.fromkeys(axes_of(kind, values) for values in combinations(benchmark.matrix, kind)):
         for dtype in benchmark.dtypes:
             for backend in benchmark.backends:
@@ -236,9 +194,13 @@ def _trials(suite: Suite, benchmark: Benchmark, kind: Kind, device: str, repeat:
                     Cell(kind.name, kind.version, name, backend, device, dtype, axes)
                     for name in suite.activations_of(benchmark)
                 ]
-                yield from (Trial(benchmark.name, cell, repeat) for cell in cells)
+                trials = [Trial(benchmark.name, cell, 0) for cell in cells]
                 if kind.interleaved:
-                    yield Trial(benchmark.name, cells[0].of(suite.reference), repeat, control=True)
+                    reference = next((c for c in cells if c.activation == suite.reference), cells[0])
+                    trials.append(Trial(benchmark.name, reference.of(suite.reference), 0, control=True))
+                for trial in trials:
+                    groups[(dtype, axes) if kind.interleaved else trial.id].append(trial)
+    return list(groups.values())
 
 
 def _filtered(

@@ -6,9 +6,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 
 from polybench.spec import Scalar
 from polybench.trial import Job, Trial
+
+Way = tuple[tuple[tuple[str, Scalar], ...], str, str]  # axes, backend and dtype of a trial
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,14 @@ class Labels:
     @classmethod
     def of(cls, trials: Iterable[Trial]) -> Labels:
         """Names that tell these trials apart."""
-        rows: dict[str, list[dict[str, Scalar]]] = defaultdict(list)
+        ways: dict[str, set[Way]] = defaultdict(set)
+        seeds: dict[str, set[int]] = defaultdict(set)
         for trial in trials:
-            rows[trial.benchmark].append(_fields(trial))
-        return cls({benchmark: _varying(fields) for benchmark, fields in rows.items()})
+            cell = trial.cell
+            ways[trial.benchmark].add((cell.axes, cell.backend, cell.dtype))
+            seeds[trial.benchmark].add(trial.seed)
+        return cls({b: _varying(map(_fields, some)) | ({"seed"} if len(seeds[b]) > 1 else set())
+                    for b, some in ways.items()})  # fmt: skip
 
     def of_trial(self, trial: Trial) -> str:
         if trial.benchmark not in self.varying:
@@ -41,7 +48,11 @@ class Labels:
 
     def of_cell(self, trial: Trial) -> str:
         """What its repeats are called together."""
-        return Labels({b: kept - {"seed"} for b, kept in self.varying.items()}).of_trial(trial)
+        return self._of_cells.of_trial(trial)
+
+    @cached_property
+    def _of_cells(self) -> Labels:
+        return Labels({b: kept - {"seed"} for b, kept in self.varying.items()})
 
     def of_job(self, job: Job) -> str:
         """The name of its one trial, or what its trials have in common and how many activations they are of."""
@@ -66,12 +77,13 @@ class Labels:
         return wanted
 
 
-def _fields(trial: Trial) -> dict[str, Scalar]:
-    cell = trial.cell
-    return {**dict(cell.axes), "backend": cell.backend, "dtype": cell.dtype, "seed": trial.seed}
+def _fields(way: Way) -> dict[str, Scalar]:
+    axes, backend, dtype = way
+    return {**dict(axes), "backend": backend, "dtype": dtype}
 
 
-def _varying(rows: Sequence[Mapping[str, Scalar]]) -> frozenset[str]:
+def _varying(rows: Iterable[Mapping[str, Scalar]]) -> frozenset[str]:
     """The fields that differ; one that only some rows have does."""
-    names = {name for row in rows for name in row}
-    return frozenset(name for name in names if len({row.get(name) for row in rows}) > 1)
+    every = list(rows)
+    names = {name for row in every for name in row}
+    return frozenset(name for name in names if len({row.get(name) for row in every}) > 1)

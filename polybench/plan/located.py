@@ -7,6 +7,7 @@ over what it does not say itself.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +15,13 @@ from typing import Any
 
 import yaml
 
-from polybench.errors import Problem, SuiteError
+from polybench.errors import A_LINE, Problem, SuiteError, cut
 from polybench.spec import scalar
 
 Route = tuple[str | int, ...]
 _MOST_NODES = 100_000  # an alias can stand for many nodes; this stops a file that explodes
 _MERGE = "tag:yaml.org,2002:merge"  # what PyYAML calls a plain `<<`
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _TOO_DEEP = "this is nested too deeply to be a suite"
 
 
@@ -67,7 +69,8 @@ def dotted(route: Route) -> str:
     """`benchmarks[0].matrix.tokens` for a route."""
     text = ""
     for part in route:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+        name = cut(str(part))
+        text += f"[{part}]" if isinstance(part, int) else f".{name}" if text else name
     return text
 
 
@@ -93,7 +96,7 @@ def read(path: Path) -> Located:
         at = getattr(problem, "problem_mark", None)
         line, column = (at.line + 1, at.column + 1) if at else (1, 1)
         what = str(getattr(problem, "problem", None) or str(problem).partition("\n")[0])
-        raise SuiteError([Problem(name, line, column, "", f"this is not YAML: {what}")]) from None
+        raise SuiteError([Problem(name, line, column, "", f"this is not YAML: {cut(what, A_LINE)}")]) from None
     except RecursionError:
         raise SuiteError([Problem(name, 1, 1, "", _TOO_DEEP)]) from None
     located = Located()
@@ -117,7 +120,7 @@ def _value(
     mark = _mark(node, file)
     located.values[route] = mark
     if not node.tag.startswith("tag:yaml.org,2002:"):
-        located.problems.append(mark.problem(route, f"the tag {node.tag} means nothing here, remove it"))
+        located.problems.append(mark.problem(route, f"the tag {cut(node.tag)} means nothing here, remove it"))
     if id(node) in above:
         located.problems.append(mark.problem(route, "an alias stands inside of what it repeats"))
         return None
@@ -128,7 +131,7 @@ def _value(
         return [_value(n, (*route, i), file, located, budget, above) for i, n in enumerate(node.value)]
     assert isinstance(node, yaml.ScalarNode)
     if node.style is not None:
-        return node.value
+        return _whole(node.value)
     return None if node.value in ("", "~", "null", "Null", "NULL") else scalar(node.value)
 
 
@@ -145,7 +148,7 @@ def _mapping(
         if not isinstance(key_node, yaml.ScalarNode):
             located.problems.append(mark.problem(route, "a key must be a plain word"))
             continue
-        key = key_node.value
+        key = _whole(key_node.value)
         here = (*route, key)
         if key in data:
             if count < len(own):
@@ -173,6 +176,11 @@ def _inherited(
                 if pair[0].tag != _MERGE:
                     yield pair
             yield from _inherited(source, (*above, id(source)), budget)
+
+
+def _whole(text: str) -> str:
+    """The text in which two halves of a character, as JSON writes one beyond 16 bits, are that character."""
+    return _PAIR.sub(lambda pair: pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le"), text)
 
 
 def _mark(node: yaml.Node, file: str) -> Mark:

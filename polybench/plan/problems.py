@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from polybench.errors import Problem, RegistryError, did_you_mean
+from polybench.errors import Problem, RegistryError, did_you_mean, in_short
 from polybench.plan.located import Located, Route
 from polybench.plan.suite import Benchmark, Claim, Rule, Suite
 from polybench.spec import canonical
@@ -32,9 +33,9 @@ class Collector:
 
     def twice(self, values: Any, route: Route) -> None:
         """Blame what stands in a list twice."""
-        for index, value in enumerate(values if isinstance(values, list) else []):
-            if values.index(value) != index:
-                self.add((*route, index), f"{value!r} stands in this list twice")
+        if isinstance(values, list):
+            for index in repeated(values):
+                self.add((*route, index), f"{in_short(values[index])} stands in this list twice")
 
     def activation(self, text: str, route: Route) -> str:
         """The activation's one name, empty after saying why it has none."""
@@ -51,7 +52,7 @@ class Collector:
             if isinstance(text, str):
                 name = self.activation(text, (*route, index))
                 if name in names:
-                    self.add((*route, index), f"{text!r} stands in this list twice")
+                    self.add((*route, index), f"{in_short(text)} stands in this list twice")
                 names += [name] if name else []
         return names
 
@@ -83,6 +84,16 @@ def _problem(error: dict[str, Any], model: type[BaseModel], located: Located, ro
     return located.mark(loc).problem(loc, message)
 
 
+def repeated(values: Iterable[Any]) -> Iterator[int]:
+    """Where a list has what stands in it before."""
+    seen: set[Hashable] = set()
+    for index, value in enumerate(values):
+        key = value if isinstance(value, Hashable) else (type(value), repr(value))
+        if key in seen:
+            yield index
+        seen.add(key)
+
+
 def existing(loc: Route, data: Any, keep_last: bool) -> Route:
     """The route without the parts that only name a branch of a union, which are nowhere in the data."""
     kept: list[str | int] = []
@@ -100,9 +111,3 @@ def _owner(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel]:
     """The model whose key an error is about."""
     parts: dict[str, type[BaseModel]] = {"benchmarks": Benchmark, "claims": Claim, "gate": Rule}
     return parts.get(str(loc[0]), model) if len(loc) > 1 else model
-
-
-def in_short(value: Any) -> str:
-    """A value as a sentence shows it, cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from polybench.errors import NothingMeasured, UsageError
+from polybench.errors import NothingMeasured, UsageError, cut
 from polybench.kind import kind_of
 from polybench.trial import Job
 
@@ -25,7 +25,7 @@ class Shard:
         found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
         index, count = map(int, found.groups()) if found else (0, 0)
         if not 1 <= index <= count:
-            raise UsageError(f"--shard {text}: say which part of how many, such as 2/3")
+            raise UsageError(f"--shard {cut(text)}: say which part of how many, such as 2/3")
         return cls(index, count)
 
     def __str__(self) -> str:

@@ -13,7 +13,7 @@ from polybench.plan.matrix import RESERVED
 from polybench.plan.suite import Benchmark, Rule, Suite, Tune
 from polybench.plan.tuning import MOST_APART, TUNING, UNTUNED
 from polybench.spec import Scalar
-from polybench.trial import Trial
+from polybench.trial import Cell
 
 Named = tuple[tuple[str, Scalar], ...]
 
@@ -75,8 +75,9 @@ def _part(plan: Plan, benchmark: str) -> Plan:
 
 def _summary(part: Plan, benchmark: Benchmark, slots: int, rules: Sequence[Rule]) -> Summary:
     trials = part.trials
-    rows = list(dict.fromkeys(tuple(_fields(t).items()) for t in trials if not t.control))
-    fields = [dict(row) for row in rows]
+    repeat = {"seeds": "seed", "launches": "launch"}.get(kind_of(trials[0].cell.kind).repeats)
+    once = dict.fromkeys((t.cell, t.seed if repeat else 0) for t in trials if not t.control)
+    fields = [_fields(cell) | ({repeat: seed} if repeat else {}) for cell, seed in once]
     varied = _varied(fields)
     varying = {axis for v in varied for axis in v.axes}
     matrix = {k: v for k, v in benchmark.matrix.items() if k not in RESERVED}
@@ -131,21 +132,20 @@ def _further(benchmark: Benchmark) -> str:
     return f"further launches of what is not settled, {rules.most} in all, while {rules.budget_s:g} s a cell last"
 
 
-def _fields(trial: Trial) -> dict[str, Scalar]:
-    cell = trial.cell
-    repeat = {"seeds": "seed", "launches": "launch"}.get(kind_of(cell.kind).repeats)
-    head = {"activation": cell.activation, "backend": cell.backend, "dtype": cell.dtype, **dict(cell.axes)}
-    return {**head, **({repeat: trial.seed} if repeat else {})}
+def _fields(cell: Cell) -> dict[str, Scalar]:
+    return {"activation": cell.activation, "backend": cell.backend, "dtype": cell.dtype, **dict(cell.axes)}
 
 
 def _varied(rows: Sequence[dict[str, Scalar]]) -> list[Varied]:
     """Axes whose values all meet all others stand alone, the rest together."""
     names = [n for n in dict.fromkeys(n for row in rows for n in row) if len({row.get(n) for row in rows}) > 1]
+    columns = {name: [row.get(name, "") for row in rows] for name in names}
 
     def seen(some: Sequence[str]) -> tuple[tuple[Scalar, ...], ...]:
-        return tuple(dict.fromkeys(tuple(row.get(n, "") for n in some) for row in rows))
+        return tuple(dict.fromkeys(zip(*(columns[n] for n in some), strict=True))) if some else ((),)
 
-    alone = [n for n in names if len(seen([n])) * len(seen([o for o in names if o != n])) == len(seen(names))]
+    every = len(seen(names))
+    alone = [n for n in names if len(seen([n])) * len(seen([o for o in names if o != n])) == every]
     together = tuple(n for n in names if n not in alone)
     found = [Varied((n,), seen([n])) for n in alone]
     if together:

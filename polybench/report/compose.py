@@ -30,7 +30,7 @@ from polybench.report import (
     way,
 )
 from polybench.report.section import Section
-from polybench.run.frame import COLUMNS, rows
+from polybench.run.frame import values_of
 from polybench.run.store import Run
 
 SECTIONS = (
@@ -55,7 +55,7 @@ def compose(run: Run) -> Document:
         figures=pictures,
         facts=provenance.facts(run),
         notes=tuple(chain.from_iterable(s.notes for s in sections)),
-        data={"run": run.header, "columns": COLUMNS, "values": rows(run)},
+        data={"run": run.header, "values": values_of(run)},
         picture=cost_picture.beside_answer(pictures),
         readings=tuple(chain.from_iterable(s.readings for s in sections)),
     )

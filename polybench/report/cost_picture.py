@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from polybench.compare.comparison import Comparison
 from polybench.compare.comparisons import Comparisons
@@ -37,7 +37,8 @@ def beside_answer(figures: Sequence[Figure]) -> str:
 def section(comparisons: Comparisons) -> Section:
     """Time against bytes kept for backward, a picture a place where both were measured; without times bars of bytes."""
     times, sizes = (_by_group(comparisons, metric.name) for metric in (TOTAL, SAVED))
-    both = {g: b for g in times for b in sizes if _same_work(g[1], b[1])}
+    works = {_work(group[1]): group for group in sizes}
+    both = {group: works[work] for group in times if (work := _work(group[1])) in works}
     figures = []
     for group, other in both.items():
         pairs = [(t, sizes[other][name]) for name, t in times[group].items() if name in sizes[other]]
@@ -60,10 +61,9 @@ def _by_group(comparisons: Comparisons, metric: str) -> dict[Group, dict[str, Co
     return {group: {c.activation: c for c in cells} for group, cells in by_place(told).items() if len(cells) > 1}
 
 
-def _same_work(a: Cell, b: Cell) -> bool:
-    """Whether two kinds measured the same thing: every axis but the threads, and how it ran, are equal."""
-    mine, theirs = ({k: v for k, v in cell.axes if k != "threads"} for cell in (a, b))
-    return mine == theirs and (a.backend, a.device, a.dtype) == (b.backend, b.device, b.dtype)
+def _work(cell: Cell) -> Hashable:
+    """What two kinds that measured the same have in common: every axis but the threads, and how it ran."""
+    return frozenset(pair for pair in cell.axes if pair[0] != "threads"), cell.backend, cell.device, cell.dtype
 
 
 def _front(

@@ -8,11 +8,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from polybench.compare.pool import Pool, Pooled
-from polybench.document import Column, Document, Entry, Table
+from polybench.document import Column, Document, Entry, Table, together
 from polybench.metric import scale_for
 from polybench.report.provenance import facts
 from polybench.report.wording import ABSENT, change_entry, head_columns, head_entries, name_of, show, varying_axes
-from polybench.run.frame import COLUMNS, rows
+from polybench.run.frame import values_of
 from polybench.stats import ALPHA, CONFIDENCE_TIME
 
 _OF_A_SESSION = ("run", "started", "load before", "load after", "meanwhile", "trials")  # facts that others have too
@@ -34,11 +34,7 @@ def document(pool: Pool) -> Document:
         figures=(),
         facts=(*sessions, *told),
         notes=_notes(pool),
-        data={
-            "run": runs[0].header,
-            "columns": ("run", *COLUMNS),
-            "values": [{"run": str(r.path), **row} for r in runs for row in rows(r)],
-        },
+        data={"run": runs[0].header, "values": together([values_of(r).of(str(r.path)) for r in runs])},
     )
 
 

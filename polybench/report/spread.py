@@ -6,6 +6,7 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import Point, of_seeds
@@ -13,7 +14,9 @@ from polybench.document import Column, Entry, Table
 from polybench.metric import Metric
 from polybench.report.section import Section
 from polybench.report.wording import head_columns, head_entries, show, varying_axes
+from polybench.spec import Scalar
 from polybench.stats import CONFIDENCE_SEED, Estimate
+from polybench.trial import Cell
 
 SOURCES = {"init": "initial values", "data": "data order", "both": "both"}
 
@@ -26,7 +29,7 @@ def section(comparisons: Comparisons) -> Section:
         for loss in losses:
             if dict(point.cell.axes).get("varies") in SOURCES and of_seeds(point, loss.name):
                 held[point.benchmark, loss].append(point)
-    apart = {key: [p for p in ps if len(_sources(p, ps)) > 1] for key, ps in held.items()}
+    apart = {key: _of_several_sources(ps) for key, ps in held.items()}
     return Section(tables=tuple(_spread(comparisons, *key, ps) for key, ps in apart.items() if ps))
 
 
@@ -45,15 +48,17 @@ def deviation(values: Sequence[float], confidence: float = CONFIDENCE_SEED) -> E
     return Estimate(sd, low, high, n)
 
 
-def _sources(point: Point, points: Sequence[Point]) -> set[object]:
-    """What the seed moves in all points that differ from this in nothing else."""
-    here = _but_varies(point)
-    return {p.cell.axis("varies") for p in points if _but_varies(p) == here}
+def _of_several_sources(points: Sequence[Point]) -> list[Point]:
+    """Those that others differ from in what the seed moves and in nothing else."""
+    sources: dict[Cell, set[Scalar]] = defaultdict(set)
+    for point in points:
+        sources[_but_varies(point)].add(point.cell.axis("varies"))
+    return [p for p in points if len(sources[_but_varies(p)]) > 1]
 
 
-def _but_varies(point: Point) -> dict[str, object]:
+def _but_varies(point: Point) -> Cell:
     """A cell but for what the seed moves."""
-    return {**point.cell.to_json(), "axes": {k: v for k, v in point.cell.axes if k != "varies"}, "id": ""}
+    return replace(point.cell, axes=tuple((k, v) for k, v in point.cell.axes if k != "varies"))
 
 
 def _spread(comparisons: Comparisons, benchmark: str, metric: Metric, points: Sequence[Point]) -> Table:
@@ -61,11 +66,8 @@ def _spread(comparisons: Comparisons, benchmark: str, metric: Metric, points: Se
     varying, shared = varying_axes([p.cell for p in points])
     axes = [a for a in varying if a != "varies"]
     order, rows = list(SOURCES), []
-    places = [{**_but_varies(p), "activation": ""} for p in points]
-    rank = {
-        p: (places.index(place), order.index(str(p.cell.axis("varies"))))
-        for p, place in zip(points, places, strict=True)
-    }
+    places = {place: i for i, place in enumerate(dict.fromkeys(_but_varies(p).place for p in points))}
+    rank = {p: (places[_but_varies(p).place], order.index(str(p.cell.axis("varies")))) for p in points}
     for point in sorted(points, key=rank.__getitem__):
         base = point.cell.activation == reference
         apart = [] if base else list(comparisons.whole.differences(point, reference, metric).values())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from polybench.compare.comparison import Comparison, Outcome
 from polybench.compare.comparisons import Comparisons
@@ -14,6 +16,7 @@ from polybench.document import Column, Entry
 from polybench.metric import places_for, significant
 from polybench.plan.tuning import WORDS
 from polybench.record import Status
+from polybench.spec import Scalar
 from polybench.stats import Estimate
 from polybench.trial import Cell
 
@@ -42,13 +45,23 @@ def title_of(text: str, group: Group, groups: Iterable[Group]) -> str:
 
 def apart(group: Group, groups: Iterable[Group]) -> str:
     """What sets a group apart from the others of its benchmark: `block, d_model 128`."""
-    own, *others = (
-        {**dict(cell.axes), "backend": cell.backend, "dtype": cell.dtype, "device": cell.device}
-        for benchmark, cell in (group, *groups)
-        if benchmark == group[0]
-    )
-    differing = {k: v for k, v in own.items() if any(o.get(k) != v for o in others)}
-    return ", ".join(WORDS.get(v, v) if isinstance(v, str) else f"{k} {v}" for k, v in differing.items())
+    differing = _differing(tuple(groups))[group[0]]
+    told = {k: v for k, v in _fields(group[1]).items() if k in differing}
+    return ", ".join(WORDS.get(v, v) if isinstance(v, str) else f"{k} {v}" for k, v in told.items())
+
+
+@lru_cache(maxsize=16)
+def _differing(groups: tuple[Group, ...]) -> dict[str, set[str]]:
+    """The fields that differ among the groups of each benchmark; a report asks once a picture."""
+    rows: dict[str, list[dict[str, Scalar]]] = defaultdict(list)
+    for benchmark, cell in groups:
+        rows[benchmark].append(_fields(cell))
+    names = {benchmark: {name for row in some for name in row} for benchmark, some in rows.items()}
+    return {b: {n for n in names[b] if len({row.get(n) for row in some}) > 1} for b, some in rows.items()}
+
+
+def _fields(cell: Cell) -> dict[str, Scalar]:
+    return {**dict(cell.axes), "backend": cell.backend, "dtype": cell.dtype, "device": cell.device}
 
 
 def held_constant(comparisons: Comparisons, group: Group, points: Iterable[Point]) -> str:

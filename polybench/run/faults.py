@@ -12,9 +12,9 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from polybench.errors import ResultsError, SuiteError
+from polybench.errors import ResultsError, SuiteError, in_short
 from polybench.plan.located import dotted, read
-from polybench.plan.problems import existing, in_short
+from polybench.plan.problems import existing
 from polybench.run.schema import StoredHeader, StoredRecord
 
 _MOST_DEPTH = 64  # of what is nested; polybench itself writes 8
@@ -62,6 +62,15 @@ def fault(model: type[BaseModel], data: Any, file: Path) -> ResultsError | None:
     return None
 
 
+def sound_record(line: bytes) -> Any:
+    """The record in a line of JSON, read and checked in one pass; None where anything is wrong with it."""
+    try:
+        data = _records().validate_json(line)
+    except ValidationError:
+        return None
+    return None if _uneven(data) else data
+
+
 def record_fault(data: Any) -> str:
     """What is wrong with a record; nothing if nothing is."""
     try:
@@ -69,6 +78,10 @@ def record_fault(data: Any) -> str:
     except ValidationError as failure:
         route, why = _first(failure, data)
         return f"{dotted(route)}: {why}" if route else why
+    return _uneven(data)
+
+
+def _uneven(data: Any) -> str:
     for index, one in enumerate(data["measurements"]):
         steps, values = one.get("steps"), one["values"]
         if steps is not None and len(steps) != len(values):

@@ -165,5 +165,5 @@ def missing(run: Run) -> list[str]:
     """Labels of the trials that no part had measured when the run was merged, and that are still not there."""
     # Before trials had short labels, headers held the whole ones alone.
     absent = [(entry, entry) if isinstance(entry, str) else entry for entry in run.header.get("missing", ())]
-    there = {name for r in run.records for name in (r.trial.id, r.trial.label)}
+    there = {name for r in run.records for name in (r.trial.id, r.trial.label)} if absent else set()
     return [label for name, label in absent if name not in there]

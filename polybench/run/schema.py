@@ -28,7 +28,8 @@ _STRICT = ConfigDict(strict=True)
 Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 # JSON has no infinity and no NaN, so they travel as text. First what most are, since the first that fits is taken.
 Value = Annotated[float | Literal["nan", "inf", "-inf"], Field(union_mode="left_to_right")]
-Values = Annotated[list[float] | list[Value], Field(union_mode="left_to_right")]
+_Some = Field(min_length=1)
+Values = Annotated[Annotated[list[float], _Some] | Annotated[list[Value], _Some], Field(union_mode="left_to_right")]
 Scalar = Annotated[str | bool | Whole | FiniteFloat, Field(union_mode="left_to_right")]
 
 
@@ -39,7 +40,7 @@ class _Stored(BaseModel):
 @with_config(_STRICT)
 class _Measurement(TypedDict):
     metric: str
-    values: Annotated[Values, Field(min_length=1)]
+    values: Values
     steps: NotRequired[list[Whole] | None]
 
 

@@ -32,7 +32,7 @@ class Session:
     """An open run: its folder, its suite, what is left to do, and how much of it was done before.
 
     `known` are the records that later stages are planned from, `machine` is the fingerprint of this one, `forced`
-    whether it goes on whatever has changed.
+    whether it goes on whatever has changed. `stored` is the run as it was when it was opened again.
     """
 
     path: Path
@@ -43,6 +43,7 @@ class Session:
     known: tuple[Record, ...] = ()
     machine: str = ""
     forced: bool = False
+    stored: store.Run | None = None
 
     @property
     def texts(self) -> dict[str, str]:
@@ -101,7 +102,7 @@ def part_of(whole: Session, part: Shard, out: Path) -> Session:
     kept = {k: v for k, v in whole.header.items() if k not in _OF_THE_WHOLE}
     now = datetime.now(UTC).isoformat(timespec="seconds")
     header = {**kept, "environment": capture(), "started_at": now, "part_of": str(whole.path.resolve())}
-    opened = _opened(_part(replace(whole, path=out, header=header, done=0), part))
+    opened = _opened(_part(replace(whole, path=out, header=header, done=0, stored=None), part))
     for name in (f"{CHECKPOINT_FOLDER}/{kept_name(trial, 'resume')}" for trial in opened.todo.trials):
         share(inside(whole.path, name), inside(out, name))
     return opened
@@ -173,7 +174,8 @@ def resume(path: Path, suite: Suite | None, force: bool, remote: bool = False) -
         seen = [now] if "sources" in header else [old.environment, now]
         began = {"run": str(path), "started_at": old.header["started_at"]}
         header = joined(header, [{**began, "environment": environment} for environment in seen])
-    return Session(path, chosen, todo, len(whole.trials) - len(todo.trials), header, known, fingerprint(now), force)
+    done = len(whole.trials) - len(todo.trials)
+    return Session(path, chosen, todo, done, header, known, fingerprint(now), force, old)
 
 
 def _relative(whole: Plan) -> bool:

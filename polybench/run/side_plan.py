@@ -25,6 +25,7 @@ from polybench.plan.lacking import load_known
 from polybench.plan.suite import Rule
 from polybench.run.executor import worker_environment
 from polybench.run.side import Side
+from polybench.run.store import as_rule
 from polybench.trial import Job, Trial
 
 MODULE = "polybench.run.side_plan"
@@ -55,7 +56,7 @@ class SidePlan:
     @cached_property
     def rules(self) -> list[Rule]:
         """As they were checked where the suite was planned."""
-        return [Rule.model_construct(**rule) for rule in self.suite.get("gate", ())]
+        return [as_rule(rule) for rule in self.suite.get("gate", ())]
 
     def to_json(self) -> dict[str, Any]:
         jobs = {key: [job.to_json() for job in getattr(self, key)] for key in ("timed", "others")}

@@ -11,13 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from polybench.errors import ResultsError, first_line
+from polybench.errors import A_LINE, ResultsError, cut, first_line, in_short
 from polybench.files import inside, make_folder, write_whole
 from polybench.kind import registered
 from polybench.metric import Metric
 from polybench.plan.suite import KEPT_NAMES, Benchmark, Claim, Rule, Suite, duration
 from polybench.record import Record, Status
-from polybench.run.faults import header_fault, parsed, record_fault
+from polybench.run.faults import header_fault, parsed, record_fault, sound_record
 
 SCHEMA_VERSION = 1
 RUN_FILE, RECORDS_FILE = "run.json", "records.jsonl"
@@ -76,14 +76,15 @@ def _as_stored(data: Mapping[str, Any]) -> Suite:
 
     A path or limit that has become wrong since then is no reason not to read what was measured.
     """
-    parts: dict[str, type[Benchmark | Claim | Rule]] = {"benchmarks": Benchmark, "claims": Claim, "gate": Rule}
-    typed = {key: [part.model_construct(**_plain(one)) for one in data.get(key) or ()] for key, part in parts.items()}
+    parts: dict[str, type[Benchmark | Claim]] = {"benchmarks": Benchmark, "claims": Claim}
+    typed: dict[str, Any] = {k: [part.model_construct(**one) for one in data.get(k) or ()] for k, part in parts.items()}
+    typed["gate"] = [as_rule(one) for one in data.get("gate") or ()]
     return Suite.model_construct(**{**data, **typed})
 
 
-def _plain(part: Mapping[str, Any]) -> dict[str, Any]:
-    """With the floor of a rule in seconds, which is stored with its unit."""
-    return {**part, **({"floor": duration(part["floor"])} if "floor" in part else {})}
+def as_rule(stored: Mapping[str, Any]) -> Rule:
+    """A rule as a suite stores it, whose floor has its unit."""
+    return Rule.model_construct(**{**stored, "floor": duration(stored.get("floor", 0.0))})
 
 
 def create(path: Path, header: dict[str, Any]) -> None:
@@ -166,21 +167,28 @@ def load(path: Path) -> Run:
     latest: dict[str, Record] = {}
     notes: list[str] = []
     for number, line, last in _lines(path):
-        where = f"{path / RECORDS_FILE}:{number}"
-        try:
-            data = parsed(line)
-            fault = record_fault(data)
-        except ValueError as problem:
-            fault = f"it is not JSON: {first_line(problem)}"
-        if fault and (last or _unfinished(line)):
-            notes.append(f"{where}: an unfinished line was left out")
-            continue
-        if fault:
-            raise ResultsError(f"{where}: this line is no record: {fault}; remove it to go on")
+        data = sound_record(line)
+        if data is None:
+            where, text = f"{path / RECORDS_FILE}:{number}", line.decode("utf-8", errors="replace")
+            data, fault = _looked_at(text)
+            if fault and (last or _unfinished(text)):
+                notes.append(f"{where}: an unfinished line was left out")
+                continue
+            if fault:
+                raise ResultsError(f"{where}: this line is no record: {fault}; remove it to go on")
         record = Record.from_json(data)
         latest.pop(record.trial.id, None)
         latest[record.trial.id] = record
     return Run(path, header, tuple(latest.values()), tuple(notes))
+
+
+def _looked_at(line: str) -> tuple[Any, str]:
+    """What a line says, and what is wrong with it."""
+    try:
+        data = parsed(line)
+    except ValueError as problem:
+        return None, f"it is not JSON: {first_line(problem)}"
+    return data, record_fault(data)
 
 
 def find(text: str | None, root: Path = ROOT) -> Path:
@@ -205,9 +213,9 @@ def find(text: str | None, root: Path = ROOT) -> Path:
     if not inside and given.is_dir():
         inside = _runs(given) or [p.parent for p in given.glob(f"*/{RUN_FILE}")]
         if not inside:
-            raise ResultsError(f"{text} holds no run: there is no {RUN_FILE} in it")
+            raise ResultsError(f"{cut(text, A_LINE)} holds no run: there is no {RUN_FILE} in it")
     if not inside:
-        raise ResultsError(f"there is no run {text!r} here or under {root}/")
+        raise ResultsError(f"there is no run {in_short(text, A_LINE)} here or under {root}/")
     return max(inside, key=_started)
 
 
@@ -248,8 +256,8 @@ def _content(path: Path, name: str) -> bytes:
     return file.read_bytes()
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str, bool]]:
-    """(number, text, whether it is an unterminated last line) of every record's line that is not empty."""
+def _lines(path: Path) -> Iterator[tuple[int, bytes, bool]]:
+    """(number, bytes, whether it is an unterminated last line) of every record's line that is not empty."""
     try:
         lines = _content(path, RECORDS_FILE).split(b"\n")
     except OSError:
@@ -259,7 +267,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str, bool]]:
         raise ResultsError(f"{path / RECORDS_FILE} cannot be read; the run has lost its records") from None
     for number, line in enumerate(lines, 1):
         if line.strip():
-            yield number, line.decode("utf-8", errors="replace"), number == len(lines)
+            yield number, line, number == len(lines)
 
 
 def _unfinished(line: str) -> bool:

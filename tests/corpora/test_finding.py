@@ -14,7 +14,7 @@ from polybench.corpora.corpus import documents, tokens
 from polybench.corpora.finding import matching, sided
 from polybench.corpora.source import CorpusName
 from polybench.errors import Unsupported
-from polybench.measure.training_axes import corpora_of
+from polybench.measure.axis_types import corpora_of
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -149,5 +149,5 @@ def test_a_path_that_is_there_is_neither_pattern_nor_separator(tmp_path: Path, p
 @pytest.mark.parametrize("path", ["x" * 5000, "a\0b", "x" * 5000 + "#field", "[" * 300])
 def test_a_path_that_no_system_has_is_told(path: str) -> None:
     name = CorpusName.parse(f"jsonl:{path}")
-    with pytest.raises(ValueError, match=r"no file matches|File name too long"):
+    with pytest.raises(ValueError, match="no file matches"):
         name.check_files()

@@ -17,13 +17,14 @@ from commands import HEAVY, ROOT, call
 from polybench.cli import doctor as command
 from polybench.cli import main
 from polybench.launches import BLOCKS, PILOT
-from polybench.machine import doctor, survey
+from polybench.machine import survey
 from polybench.machine.container import Limits
 from polybench.machine.diagnosis import Symptom, conclusion
-from polybench.machine.doctor import findings, launches_for
+from polybench.machine.doctor import findings
 from polybench.machine.environment import GIB
 from polybench.machine.gpus import ClockRates, Gpu, Gpus
 from polybench.machine.hardware import Memory, Processor
+from polybench.machine.launches_needed import MARGIN, launches_for
 from polybench.machine.probe import Probe, Spread
 from polybench.machine.software import Software
 from polybench.machine.survey import Survey
@@ -172,7 +173,7 @@ def test_the_launches_asked_for_do_resolve_the_margin() -> None:
         needed = launches_for(jitter)
         assert needed is not None and needed >= 3 * PILOT
         enough, few = (statistics.mean(half_width(jitter, n) for _ in range(200)) for n in (needed, needed // 3))
-        assert 0.85 * doctor.MARGIN < enough < 1.02 * doctor.MARGIN < few
+        assert 0.85 * MARGIN < enough < 1.02 * MARGIN < few
     assert (launches_for(0.0), launches_for(1.0)) == (PILOT, None)
 
 

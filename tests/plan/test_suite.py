@@ -244,6 +244,15 @@ def test_yaml_traps_are_closed(tmp_path: Path) -> None:
     assert not located.problems
 
 
+def test_two_halves_of_a_character_in_json_are_one(tmp_path: Path) -> None:
+    (tmp_path / "\U0001f680.txt").write_text("text " * 1000)
+    path = f"text:{tmp_path}/\U0001f680.txt"
+    benchmark = {"name": "pre", "kind": "pretrain", "matrix": {"corpus": path}}
+    data = {"suite": "demo", "activations": ["relu"], "reference": "relu", "benchmarks": [benchmark]}
+    assert "\\ud83d\\ude80" in json.dumps(data)
+    assert loaded(tmp_path, json.dumps(data)).suite.benchmarks[0].matrix == {"corpus": path}
+
+
 def test_a_mapping_takes_over_what_it_does_not_say_itself(tmp_path: Path) -> None:
     text = """
 suite: s

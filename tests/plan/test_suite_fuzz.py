@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,7 +15,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polybench.errors import RegistryError, SuiteError, UsageError
+from polybench.errors import A_LINE, RegistryError, SuiteError, UsageError
 from polybench.plan.check import Resolved, load_suite
 from polybench.plan.jobs import plan
 from polybench.plan.suite import DTYPES, Suite
@@ -104,6 +105,31 @@ def replaced(data: Any, route: tuple[Any, ...], value: Any) -> Any:
 @given(st.text() | st.text(alphabet="ab:-[]{}&*!|>'\"#%@ \n\t,?0", max_size=60))
 def test_any_text(text: str) -> None:
     load(text)
+
+
+LONG = ("x" * 50_000, f"relu{' ' * 50_000}x", f"polynorm(order={'9' * 50_000})", f"text:{'y/' * 20_000}")
+
+
+@pytest.mark.parametrize("word", LONG, ids=lambda word: word[:9])
+def test_a_refusal_shows_no_more_than_a_line_of_what_it_refuses(word: str, tmp_path: Path) -> None:
+    file, sound = tmp_path / "s.yaml", tmp_path / "sound.yaml"
+    sound.write_text(json.dumps(VALID))
+    said = []
+    for data in [*(replaced(VALID, route, word) for route in routes(VALID)), {**VALID, word: 1}, {word: VALID}]:
+        file.write_text(json.dumps(data))
+        with suppress(SuiteError):
+            load_suite(file)
+            continue
+        said.append(refusal(file))
+    said += [refusal(sound, override) for override in (f"{word}=1", f"sp.{word}=1", f"margin={word}", word)]
+    assert len(said) > 20
+    assert not any(part in line for line in said for part in (word[:A_LINE], word[A_LINE : 2 * A_LINE]))
+
+
+def refusal(file: Path, *overrides: str) -> str:
+    with pytest.raises((SuiteError, UsageError)) as caught:
+        load_suite(file, overrides)
+    return str(caught.value)
 
 
 @FEW

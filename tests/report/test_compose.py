@@ -15,7 +15,7 @@ from builders import changed, exact, losses, record, run, section, suite, times
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polybench.document import Column, Document, Entry, Table
+from polybench.document import Column, Document, Entry, Table, Values, together
 from polybench.metric import places_for, scale_for, significant
 from polybench.record import Record, Status
 from polybench.registry import formats
@@ -23,7 +23,7 @@ from polybench.report import answer, claims, tables
 from polybench.report.compose import compose
 from polybench.report.formats.fitting import fitting
 from polybench.report.wording import show
-from polybench.run.frame import rows
+from polybench.run.frame import frame
 from polybench.stats import t_test
 
 LAWS = settings(max_examples=80, deadline=None, derandomize=True, database=None)
@@ -214,7 +214,29 @@ def test_csv_has_one_row_a_value() -> None:
     wanted = [v for r in RECORDS for m in r.measurements for v in m.values]
     assert [float(r["value"]) for r in found if r["value"]] == wanted
     assert [r["error"] for r in found if not r["value"]] == ["no room [really]", BROKEN.error]
-    assert len(found) == len(rows(RUN))
+    assert len(found) == len(frame(RUN))
+
+
+FIELD = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+ALIKE = st.tuples(
+    st.dictionaries(st.sampled_from("abxy"), FIELD),
+    st.lists(st.tuples(st.none() | st.integers(0, 9), st.none() | st.floats() | st.integers()), max_size=3),
+)
+
+
+@LAWS
+@given(st.lists(ALIKE, max_size=4))
+def test_csv_is_what_pythons_own_writer_makes(blocks: list[tuple[dict[str, Any], list[tuple[Any, Any]]]]) -> None:
+    alike = [(shared, [s for s, _ in pairs], [v for _, v in pairs]) for shared, pairs in blocks]
+    values = Values(("a", "b", "step", "value"), lambda: alike)
+    out = io.StringIO()
+    axes = sorted({key for shared, _ in blocks for key in shared} - {"a", "b"})
+    writer = csv.DictWriter(out, [*values.columns, *axes], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(values)
+    assert formats.load("csv").object(Document("t", "", (), (), (), (), data={"values": values})) == out.getvalue()
+    both = together([values.of("one"), values.of("two")])
+    assert [row["run"] for row in both] == ["one"] * len(list(values)) + ["two"] * len(list(values))
 
 
 def test_the_packed_values_are_the_plain_ones_and_the_same_bytes_every_time() -> None:

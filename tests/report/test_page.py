@@ -181,6 +181,14 @@ def test_what_a_family_of_pictures_shares_is_said_once() -> None:
     assert main.text.count("Shorter is faster. At 1.5 ms.") == 1
 
 
+def test_of_many_pictures_the_first_are_drawn_and_the_others_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_module, "MOST_PICTURES", 2)
+    family = tuple(bars(f"k{i}", f"Time ({i})", f"Faster. Held constant: {i}.") for i in range(5))
+    page = read(rendered(document(figures=family)))
+    assert len(list(page.all("figure"))) == 2
+    assert "Faster. 3 more are not drawn; the tables have their numbers." in page.text
+
+
 def test_an_empty_document_is_a_page() -> None:
     read(rendered(Document("nothing", "", (), (), (), ())))
 

@@ -7,7 +7,8 @@ from dataclasses import asdict
 
 from polybench.errors import Diverged, OverBudget
 from polybench.kind import Fact, Item, Progress
-from polybench.measure.training_axes import GLANCE, TrainingAxes, TrainingProtocol, corpora_of, training_seconds
+from polybench.measure.axis_types import corpora_of
+from polybench.measure.training_axes import GLANCE, TrainingAxes, TrainingProtocol, training_seconds
 from polybench.measure.training_metrics import (
     CLIPPED,
     COMPILE,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 LONG = 12  # rows; a table of more shows its first ones until it is opened
+MOST_PICTURES = 12  # that differ in one thing, such as the shape
 # A sign before each outcome, so that a column can be scanned; the word stays, so that no one must learn the signs.
 SIGNS = {
     "better": "✓", "faster": "✓", "worse": "✗", "slower": "✗", "same": "=", "unstable": "~", "unresolved": "?",
@@ -40,13 +41,16 @@ def html(document: Document) -> str:
     )
     environment.filters["whole"] = _whole
     palette = palette_of(s.label for f in document.figures for s in f.series)
+    picture = next((f for f in document.figures if f.key == document.picture), None)
+    families = list(_families([f for f in document.figures if f.key != document.picture]))
+    drawn = [*([picture] if picture else []), *(f for _, _, members in families for f, _, _ in members)]
     page = environment.get_template("report.html.j2").render(
         document=document,
         answers=[(question, list(found)) for question, found in groupby(document.findings, _question)],
-        picture=next((f for f in document.figures if f.key == document.picture), None),
-        families=list(_families([f for f in document.figures if f.key != document.picture])),
+        picture=picture,
+        families=families,
         # Safe, because svg() escapes whatever text a figure carries.
-        pictures={f.key: Markup(svg(f, palette)) for f in document.figures},
+        pictures={f.key: Markup(svg(f, palette)) for f in drawn},
         definitions=_definitions(document),
         anchor=_anchor,
         apart=_apart,
@@ -82,7 +86,10 @@ Family = tuple[str, str, list[Pictured]]  # the title and the caption that sever
 
 
 def _families(figures: Sequence[Figure]) -> Iterator[Family]:
-    """Neighbours whose titles differ only in what is in brackets at the end: what they share is said once."""
+    """Neighbours whose titles differ only in what is in brackets at the end: what they share is said once.
+
+    Nobody looks at hundreds of them, which would take minutes to draw.
+    """
     for head, neighbours in groupby(figures, lambda f: f.title.partition(" (")[0]):
         members = list(neighbours)
         if len(members) == 1:
@@ -92,7 +99,9 @@ def _families(figures: Sequence[Figure]) -> Iterator[Family]:
         shared = [s for s in captions[0] if all(s in own for own in captions)]
         titles = [f.title.removeprefix(head).strip(" ()") or f.title for f in members]
         own = [" ".join(s for s in caption if s not in shared) for caption in captions]
-        yield head, " ".join(shared), list(zip(members, titles, own, strict=True))
+        left = len(members) - MOST_PICTURES
+        more = [f"{left} more are not drawn; the tables have their numbers."] if left > 0 else []
+        yield head, " ".join([*shared, *more]), list(zip(members, titles, own, strict=True))[:MOST_PICTURES]
 
 
 def _apart(table: Table, row: Sequence[Entry], before: Sequence[Entry]) -> bool:

@@ -21,13 +21,16 @@ _MOST_LINES = 6  # of a list of troubles
 def terminal(document: Document) -> str:
     """Coloured tables for a terminal, wrapped at words; plain and never cut when piped."""
     from rich.console import Console
+    from rich.control import strip_control_codes
     from rich.text import Text
 
+    if not sys.stdout.isatty():
+        whole = ("".join(span.text for span in line).rstrip() for line in page(document, None))
+        return strip_control_codes("".join(f"{line}\n" for line in whole))
     out = io.StringIO()
-    on_screen = sys.stdout.isatty()
-    coloured = on_screen and not os.environ.get("NO_COLOR")
+    coloured = not os.environ.get("NO_COLOR")
     console = Console(file=out, force_terminal=True if coloured else None, highlight=False)
-    for line in page(document, console.width if on_screen else None):
+    for line in page(document, console.width):
         text = Text.assemble(*((span.text, "bold" if span.bold else "") for span in line))
         text.rstrip()
         console.print(text, soft_wrap=True)

@@ -1,0 +1,46 @@
+"""Axes whose value is more than one word: a corpus, several of them, shares of the steps."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator
+
+from polybench.corpora.source import CorpusName
+
+
+def _known_corpus(text: str) -> str:
+    name = CorpusName.parse(text)
+    name.check_files()
+    return str(name)
+
+
+def corpora_of(text: str) -> list[str]:
+    """Corpora joined by +, which a path may hold too: what stands behind one that joins looks like a name."""
+    return re.split(r"\+(?=[A-Za-z][\w-]*(?:[:+]|$))", text) if text else []
+
+
+def _known_corpora(text: str) -> str:
+    return "+".join(map(_known_corpus, corpora_of(text)))
+
+
+def _known_shares(said: Any) -> str:
+    """Shares in order, each once, joined by +; a single one may be a number."""
+    try:
+        shares = sorted({float(part) for part in str(said).split("+") if part.strip()})
+    except ValueError:
+        raise ValueError(f"finish_at {said!r} is no list of shares of the steps, such as 0.5+0.7") from None
+    if shares and not 0 < shares[0] <= shares[-1] < 1:
+        raise ValueError(f"finish_at {said} has shares of the steps, so they lie between 0 and 1")
+    return "+".join(f"{share:g}" for share in shares)
+
+
+Shares = Annotated[str, BeforeValidator(_known_shares)]
+Corpus = Annotated[str, AfterValidator(_known_corpus)]
+Corpora = Annotated[str, AfterValidator(_known_corpora)]  # several, joined by +
+
+
+def tokenized(corpus: str) -> bool:
+    """Whether others have tokenized it, so that `bytes` says nothing."""
+    return corpus.startswith("tokens:")
