@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from polybench.kind import Fact, Item, Measured, Progress, kind_of
+from polybench.kind import Fact, Item, Measured, Note, Progress, kind_of
 from polybench.measure import worker
 from polybench.message import Done, Ending, Message, Said, decode, encode
 from polybench.record import Artifact, Measurement, Status
@@ -28,6 +28,7 @@ SAID = {
     Artifact: some.builds(Artifact, files, some.binary(max_size=50)),
     Measured: some.builds(Measured, words),
     Progress: some.builds(Progress, numbers),
+    Note: some.builds(Note, words),
     Ending: some.builds(Ending, some.sampled_from(Status), words),
     Done: some.just(Done()),
 }

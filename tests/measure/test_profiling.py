@@ -151,7 +151,7 @@ device: cpu
 benchmarks:
   - name: speed
     kind: speed
-    matrix: {tokens: 16, d_model: 8}
+    matrix: {tokens: 16, d_model: 16}
     protocol: {launches: 1, blocks: 2, warm_up: 1, sample_s: 0.00001}
 """
 
@@ -176,7 +176,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_keeps_its_traces_and_a_resumed_one_makes_the_missing(folder: Path) -> None:
     run = folder / "run"
     names = {
-        f"{TRACE_FOLDER}/speed-{a}-eager-float32-activation-d_model=8-tokens=16{TRACE_ENDING}"
+        f"{TRACE_FOLDER}/speed-{a}-eager-float32-activation-d_model=16-tokens=16{TRACE_ENDING}"
         for a in ("relu", "swiglu")
     }
     assert {a.name for r in load(run).records for a in r.artifacts} == names
