@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from polybench.compare.side_by_side import Alignment, Asked, failing, undecided
+from polybench.compare.alignment import Alignment, Asked
+from polybench.compare.side_by_side import failing, undecided
 from polybench.errors import NothingMeasured, UsageError
 from polybench.launches import PILOT, Rules
 from polybench.machine.environment import cores, differences

@@ -21,8 +21,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from polybench.compare.alignment import Alignment, Asked
 from polybench.compare.detectors import DETECTORS, Copies, Launches
-from polybench.compare.side_by_side import Alignment, Asked, verdicts
+from polybench.compare.side_by_side import verdicts
 from polybench.run.comparison_folder import AGAIN, Stored, load
 from polybench.run.side import BASE, CONTROL, HEAD, SIDES
 from polybench.stats import clopper_pearson

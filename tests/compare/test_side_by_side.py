@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from polybench.compare.alignment import Alignment
 from polybench.compare.conclusion import judged
 from polybench.compare.in_turns import Turns, decided, limit, settled
 from polybench.compare.judged import Judged
-from polybench.compare.side_by_side import Alignment, failing, undecided
+from polybench.compare.side_by_side import failing, undecided
 from polybench.launches import Rules
 from polybench.measure.speed_metrics import THROTTLED
 from polybench.record import Measurement, Record, Status
