@@ -132,16 +132,7 @@ def _uncollected() -> Iterator[None]:
         gc.enable()
 
 
-_LONG: tuple[Callable[..., None], ...] = (
-    run,
-    gate,
-    compare,
-    judge,
-    calibrate,
-    doctor,
-    selfcheck,
-    trace,
-)  # that measure, or serve
+_LONG: tuple[Callable[..., None], ...] = (run, compare, judge, calibrate, doctor, selfcheck, trace)  # measure, or serve
 _COMMANDS: tuple[Callable[..., None], ...] = (
     run, report, pool, gate, compare, judge, calibrate, merge, plan, validate, schema, init, doctor, selfcheck, trace,
     history, export,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ def timed(point: Point, metric: Metric) -> Timed | None:
     if value is None or stopped(point, metric.name, yardstick(point)):
         return None
     if metric.varies_with == "sample":
-        logs = [statistics.median(launch) for launch in _over_yardstick(point, metric)]
+        logs = [_median_log(launch) for launch in _over_yardstick(point, metric)]
     else:
         logs = [math.log(v) for v in of_seeds(point, metric.name)]
     return Timed(value, tuple(logs)) if logs else None
@@ -88,14 +89,21 @@ def yardstick(point: Point) -> str:
 
 
 def _over_yardstick(point: Point, metric: Metric) -> list[list[float]]:
-    """Log of the time over the yardstick's of the same round, of a rate that of the rate times it, a list a launch."""
-    sign = -1 if metric.unit.endswith("/s") else 1
+    """The time over the yardstick's of the same round, of a rate the rate times it, a list a launch."""
+    combined = operator.mul if metric.unit.endswith("/s") else operator.truediv
     launches = []
     for record in point.ok():
         mine, yard = record.get(metric.name), record.get(yardstick(point))
         if mine and yard and len(mine.values) == len(yard.values):
-            launches.append([math.log(a) - sign * math.log(b) for a, b in zip(mine.values, yard.values, strict=True)])
+            launches.append(list(map(combined, mine.values, yard.values)))
     return launches
+
+
+def _median_log(ratios: Sequence[float]) -> float:
+    """The median of their logarithms, of which no more than two are taken."""
+    ordered = sorted(ratios)
+    middle = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
+    return statistics.fmean(map(math.log, middle))
 
 
 def session_of(comparisons: Comparisons) -> Session:
