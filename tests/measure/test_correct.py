@@ -21,7 +21,7 @@ N, F = 32, 48
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 WIDTHS = (1, 37, 65536)  # no vector of the processor is as short, or divides the second
 SPECS = [*activations.names(), "gelu(approximate=tanh)", "polynorm(norm=l2)"]
-# A cell costs seconds of the C++ compiler: every activation once, over the types and widths in turn.
+# A cell costs seconds of the C++ compiler: every activation once, over the types, widths and backends in turn.
 INDUCTOR = [b for b in backends.names() if "TorchInductor" in backends.entry(b).facts["source"]]
 Call = Callable[[Tensor], Tensor]
 
@@ -45,10 +45,10 @@ def test_everything_registered_is_right(spec: str, backend: str, dtype: str) -> 
 
 
 @pytest.mark.filterwarnings("ignore")  # what the compiler warns about is not ours
-@pytest.mark.parametrize("place", range(len(SPECS)))
-@pytest.mark.parametrize("backend", INDUCTOR)
-def test_compiled_code_is_right_and_not_compiled_again(place: int, backend: str) -> None:
+@pytest.mark.parametrize("place", range(len(SPECS)), ids=SPECS)
+def test_compiled_code_is_right_and_not_compiled_again(place: int) -> None:
     spec, dtype, width = SPECS[place], DTYPES[place % len(DTYPES)], WIDTHS[place % len(WIDTHS)]
+    backend = INDUCTOR[place // len(DTYPES) % len(INDUCTOR)]
     module, kind, rows = activation(spec).to(getattr(torch, dtype)), getattr(torch, dtype), max(1, 2**13 // width)
     compilations = torch._dynamo.utils.counters["stats"]
     torch._dynamo.reset()
