@@ -52,10 +52,7 @@ class PolyNorm(nn.Module):
         sum_F = weight_r[order - 1] * self._normalised(power_F)
         for i in range(2, order + 1):
             power_F = power_F * x_F
-            normal_F = self._normalised(power_F)
-            if self.piecewise and i % 2:
-                normal_F = torch.relu(normal_F)
-            sum_F = sum_F + weight_r[order - i] * normal_F
+            sum_F = sum_F + weight_r[order - i] * self._normalised(power_F, self.piecewise and i % 2 == 1)
         return sum_F
 
     def cost(self) -> Cost:
@@ -77,7 +74,8 @@ class PolyNorm(nn.Module):
             wide=True,
         )
 
-    def _normalised(self, x_F: Tensor) -> Tensor:
+    def _normalised(self, x_F: Tensor, positive: bool = False) -> Tensor:
         square_F = x_F * x_F
         size_1 = square_F.mean(-1, keepdim=True) if self.norm == "rms" else square_F.sum(-1, keepdim=True)
-        return x_F * torch.rsqrt(size_1 + self.eps)
+        normal_F = x_F * torch.rsqrt(size_1 + self.eps)
+        return torch.relu(normal_F) if positive else normal_F
