@@ -31,5 +31,5 @@ class SiTUGLU(nn.Module):
         return gate_F * (self.bound * torch.tanh(value_F / self.bound))
 
     def cost(self) -> Cost:
-        """Eager keeps two hyperbolic tangents, what three products took, and no input."""
+        """Eager keeps two hyperbolic tangents, what two products took, and no input."""
         return Cost(branches=2, forward_flops=11, backward_flops=22, kept=6)
