@@ -13,11 +13,11 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "polybench"
 # Folder: what it may import beside itself and the words at the root.
 MAY = {
-    **dict.fromkeys(("", "activations", "machine", "plan", "report/formats", "report/loggers"), ""),
+    **dict.fromkeys(("", "activations", "kernels", "machine", "plan", "report/formats", "report/loggers"), ""),
     "corpora": "machine",
     "measure": "corpora",
     "measure/model": "measure",
-    "measure/backends": "measure/model activations",
+    "measure/backends": "measure/model activations kernels",
     "measure/instruments": "measure measure/model machine",
     "measure/training": "measure measure/model measure/instruments corpora",
     "measure/kinds": "measure measure/model measure/instruments measure/training corpora",
@@ -27,7 +27,7 @@ MAY = {
     "report/outlets": "plan compare report/formats",
 }
 MAY["cli"] = " ".join(MAY)
-HOT = {"activations", "measure/model", "measure/backends", "measure/instruments", "measure/training"}
+HOT = {"activations", "kernels", "measure/model", "measure/backends", "measure/instruments", "measure/training"}
 HEAVY = {"torch", "numpy", "scipy", "pandas", "matplotlib"}
 DOORS = {PACKAGE / "__init__.py", PACKAGE / "__main__.py"}
 FILES = sorted(set(PACKAGE.rglob("*.py")) - DOORS)
