@@ -86,9 +86,9 @@ def claim_problems(
 def _of_metric(part: Mapping[str, Any], metric: Metric) -> Iterator[tuple[Route, str]]:
     """What cannot be claimed of it: a good direction that it has not, or a `by` in another unit."""
     by, same = part.get("by"), part.get("same_as") is not None
-    if metric.better == "neither" and not same:
+    if metric.better == "neither" and not any(part.get(key) for key in ("same_as", "more_than", "less_than")):
         where: Route = next(((key,) for key in ("better_than", "worse_than", "order") if part.get(key)), ())
-        yield where, f"{metric.name!r} has no good direction, so only same_as can be claimed of it"
+        yield where, f"{metric.name!r} has no good direction; claim more_than, less_than or same_as of it"
     if metric.effect == "difference":
         if isinstance(by, str) and by.endswith("%"):
             yield ("by",), f"{metric.name} is compared by difference, so say by: in {metric.unit}, such as 0.01"

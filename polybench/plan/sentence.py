@@ -79,12 +79,15 @@ class Sentence:
         return f"{self.metric}{where}: {f' {self.sign} '.join(self.names)}{by}"
 
     def to_claim(self, metric: Metric) -> dict[str, Any]:
-        """As a suite says it: what is less is better where less of the metric is."""
+        """As a suite says it: what is less is better where less of the metric is, and only less where neither is."""
         by: dict[str, Any] = {}
         if self.by:
             by = {"by": self.by if self.by.endswith("%") else float(self.by)}
         where = {key: list(values) if len(values) > 1 else values[0] for key, values in self.where}
         whole = {"metric": self.metric, **by, **({"where": where} if where else {})}
+        plain = metric.better == "neither" and self.sign != "=" and len(self.names) == 2
+        if plain:
+            return {**whole, "subject": self.names[0], "more_than" if self.sign == ">" else "less_than": self.names[1]}
         good = self.sign == sign_of("better", metric)
         if len(self.names) > 2:
             return {**whole, "order": list(self.names if good else self.names[::-1])}
@@ -96,6 +99,8 @@ def sign_of(relation: Relation, metric: Metric | None) -> Sign:
     """How two numbers stand to each other where the one's activation is better, worse or the same."""
     if relation == "same":
         return "="
+    if relation in ("more", "less"):
+        return ">" if relation == "more" else "<"
     more = metric is not None and metric.better == "higher"
     return ">" if (relation == "better") == more else "<"
 

@@ -95,8 +95,10 @@ class Benchmark(_Part):
 Where = dict[str, Scalar | list[Scalar]]
 
 
-Relation = Literal["better", "worse", "same"]
-RELATIONS: dict[str, Relation] = {"better_than": "better", "worse_than": "worse", "same_as": "same"}
+Relation = Literal["better", "worse", "same", "more", "less"]
+RELATIONS: dict[str, Relation] = {
+    "better_than": "better", "worse_than": "worse", "same_as": "same", "more_than": "more", "less_than": "less"
+}  # fmt: skip
 
 
 class Claim(_Part):
@@ -107,6 +109,8 @@ class Claim(_Part):
     better_than: str | None = Field(None, description="the other one; the reference if nothing is said")
     worse_than: str | None = Field(None, description="the other one, that the subject is worse than")
     same_as: str | None = Field(None, description="the other one, that the subject is the same as")
+    more_than: str | None = Field(None, description="the other one, that the subject has more than, good or bad")
+    less_than: str | None = Field(None, description="the other one, that the subject has less than, good or bad")
     order: list[str] | None = Field(None, min_length=2, description="instead of a subject: activations, the best first")
     by: Share | None = Field(None, description="by how much at least, of same_as at most: 5%, or of losses 0.01")
     where: Where = Field({}, description="only cells with these values")
@@ -119,7 +123,9 @@ class Claim(_Part):
         if self.order is not None and (said or self.subject is not None):
             raise ValueError("say an order or a subject, not both")
         if self.order is None and self.subject is None:
-            raise ValueError("say a subject and what it is better_than, worse_than or same_as, or an order")
+            raise ValueError(
+                "say a subject and what it is better_than, worse_than, same_as, more_than or less_than, or an order"
+            )
         if len(said) > 1:
             raise ValueError(f"say one of {' and '.join(said)}; two claims may follow each other")
         return self
@@ -134,7 +140,8 @@ class Claim(_Part):
         if self.order is not None:
             return list(pairwise(self.order))
         assert self.subject is not None
-        return [(self.subject, self.better_than or self.worse_than or self.same_as or reference)]
+        other = next((name for relation in RELATIONS if (name := getattr(self, relation))), reference)
+        return [(self.subject, other)]
 
 
 class Rule(_Part):

@@ -57,7 +57,8 @@ def _claimed(one: Judgement, reference: str) -> str:
         by = f" within {said.by}{unit}" if said.by else ""
         return f"{subject} has the same {claim.metric} as {other}{by}{where}"
     by = f" by at least {said.by}{unit}" if said.by else ""
-    return f"{subject} has a {claim.relation} {claim.metric} than {other}{by}{where}"
+    how = {"more": "higher", "less": "lower"}.get(claim.relation, claim.relation)
+    return f"{subject} has a {how} {claim.metric} than {other}{by}{where}"
 
 
 def _grounds(one: Judgement) -> str:

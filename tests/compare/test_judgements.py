@@ -83,6 +83,14 @@ def test_without_a_margin_a_better_loss_is_any_that_is_told_from_zero() -> None:
     assert [f.ruling for f in judged(losses({"relu": BASE, "swiglu": BASE}), claim("better_than"))] == ["refuted"]
 
 
+def test_more_and_less_compare_numbers_whichever_is_better() -> None:
+    small = losses({"relu": shifted(-0.005), "swiglu": BASE})
+    for form, ruling in (("less_than", "supported"), ("more_than", "refuted")):
+        assert [f.ruling for f in judged(small, claim(form))] == [ruling]
+    rate = times({"relu": 0.9, "swiglu": 1.0}, launches=6, metric="step_throughput", level="decoder")
+    assert judged(rate, claim("less_than", "step_throughput", by="5%"))[0].ruling == "supported"
+
+
 @pytest.mark.parametrize(
     ("factor", "rulings"),
     [(0.9, ("supported", "refuted", "refuted")), (0.999, ("refuted", "refuted", "supported")),

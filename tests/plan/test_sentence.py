@@ -16,6 +16,7 @@ from polybench.plan.suite import Claim
 
 LOSS = Metric("val_loss", "nat/token", "lower", "seed", "")
 RATE = Metric("tokens_per_s", "token/s", "higher", "seed", "")
+RANK = Metric("effective_rank", "1", "neither", "seed", "")
 NAMES = st.sampled_from(["relu", "swiglu", "polynorm", "polynorm(order=2)", "gelu(approximate=none)", "my.own-one"])
 SCALARS = st.one_of(
     st.booleans(),
@@ -61,7 +62,7 @@ def _number(by: str) -> float:
 @pytest.mark.parametrize(
     ("metric", "sign", "relation"),
     [(LOSS, "<", "better_than"), (LOSS, ">", "worse_than"), (RATE, "<", "worse_than"), (RATE, ">", "better_than"),
-     (RATE, "=", "same_as")],
+     (RATE, "=", "same_as"), (RANK, "<", "less_than"), (RANK, ">", "more_than")],
 )  # fmt: skip
 def test_signs_compare_numbers(metric: Metric, sign: str, relation: str) -> None:
     assert Sentence.parse(f"x: relu {sign} gelu").to_claim(metric) == {

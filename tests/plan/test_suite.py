@@ -98,7 +98,7 @@ PLANTED = [
     ("val_loss, subject: gelu, better_than: relu", "saved_bytes, subject: gelu, same_as: relu, by: 5", "16:61",
      "claims[0].by", "5 is 500%; write 5%, or 500% if that is meant"),
     ("val_loss, subject: gelu, better_than", "parameters, subject: gelu, worse_than", "16:53", "claims[0].worse_than",
-     "'parameters' has no good direction, so only same_as can be claimed of it"),
+     "'parameters' has no good direction; claim more_than, less_than or same_as of it"),
     ("val_loss, subject: gelu, better_than", "bits_per_byte, subject: gelu, same_as", "16:5", "claims[0]",
      "bits_per_byte in bit/byte has no margin of its own; say by:"),
     ("tolerance: 5%", "floor: 2us", "18:34", "gate[0].floor", "a floor is for times, and 'saved_bytes' is none"),
