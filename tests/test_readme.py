@@ -70,6 +70,7 @@ N, F = 4, 8  # rows and width of what activations are tried on
 MADE = {
     "results/",
     "results/gpu/",
+    "results/ledger/",
     "results/SUITE/TIME",
     "results/SUITE/compare-TIME",
     "results/SUITE/history.html",

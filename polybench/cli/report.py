@@ -52,11 +52,15 @@ def report(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="write the files here, not beside the records")
     ] = None,
+    ledger: Annotated[
+        bool, typer.Option("--ledger", help="what these runs together say of the claims of arXiv:2411.03884")
+    ] = False,
 ) -> None:
     """Print the answer of a run, and write its report files.
 
     A terminal gets the answer, the overview and what went wrong; a pipe gets every table. With --format one format is
     printed, or with --out too written. `--format csv` has every value as plain text, which report.csv.gz holds packed.
+    With --ledger the runs are one page, written to results/ledger or --out.
     """
     from polybench.document import joined
     from polybench.files import make_folder
@@ -73,6 +77,9 @@ def report(
     for _, run in found:
         if not run.records:
             raise NothingMeasured(f"nothing was measured in {run.path}, so there is nothing to report")
+    if ledger:
+        _ledger([run for _, run in found], table, chosen, bool(format), out)
+        return
     documents = [only(compose(run), table) if table else compose(run) for _, run in found]
     brief = sys.stdout.isatty() and not (table or all_)
     shown = [_brief(run, d, text) if brief else d for (text, run), d in zip(found, documents, strict=True)]
@@ -87,6 +94,27 @@ def report(
         if not format:
             emit(formats.load(SCREEN), short)
         _write([one for one in chosen if format or one.name != SCREEN], document, folder, wanted=bool(format or out))
+
+
+def _ledger(
+    runs: Sequence[Run], table: list[str] | None, chosen: Sequence[Loaded], asked: bool, out: Path | None
+) -> None:
+    """The page of what all of the runs say together."""
+    from polybench.files import make_folder
+    from polybench.registry import formats
+    from polybench.report.ledger import LEDGER, document
+    from polybench.run.store import ROOT
+
+    made = document(runs)
+    if table or (asked and not out):
+        for one in chosen:
+            emit(one, only(made, table) if table else made)
+        return
+    folder = out or ROOT / LEDGER
+    make_folder(folder)
+    if not asked:
+        emit(formats.load(SCREEN), made)
+    _write([one for one in chosen if asked or one.name != SCREEN], made, folder, wanted=True)
 
 
 def _write(chosen: Sequence[Loaded], document: Document, folder: Path, wanted: bool) -> None:

@@ -52,7 +52,7 @@ def _file_name(text: str) -> str:
     return text
 
 
-KEPT_NAMES = ("baselines", "published")  # folders beside those of suites, in which no run is looked for
+KEPT_NAMES = ("baselines", "ledger", "published")  # folders beside those of suites, in which no run is looked for
 Share = Annotated[float, BeforeValidator(_share), Field(ge=0, allow_inf_nan=False)]
 Seconds = Annotated[float, BeforeValidator(duration), Field(ge=0, allow_inf_nan=False)]
 Margin = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -1,0 +1,179 @@
+"""The ledger: what arXiv:2411.03884 claims, row by row, beside what runs here say of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
+
+from polybench.compare.claims import Case, Judgement, judgements
+from polybench.compare.comparisons import Comparisons
+from polybench.compare.points import PARAMETERS, of_seeds
+from polybench.document import Column, Document, Entry, Figure, Finding, Table, together
+from polybench.plan.sentence import Sentence
+from polybench.report import claims
+from polybench.report.gaps import gaps
+from polybench.report.paper import PAPER, ROWS, Row
+from polybench.report.paper import gaps as gaps_of_paper
+from polybench.report.wording import ABSENT, sentences
+from polybench.run.frame import values_of
+from polybench.run.store import Run
+from polybench.stats import ALPHA
+
+LEDGER = "ledger"  # of the document, and of the folder beside those of suites
+_COLUMNS = (
+    Column("claim", note="Its number and what it says, in our words.", numeric=False),
+    Column("theirs", note="What was reported, with its source's own certainty.", numeric=False),
+    Column("asked here", note="The sentence that was judged, and in which run.", numeric=False),
+    Column("parameters", note="Of the models that were trained here."),
+    Column("ours", note="The change of the first activation beside the second, with its interval.", numeric=False),
+    Column("verdict", numeric=False),
+    Column("what would settle it", numeric=False),
+    Column("command", numeric=False),
+)
+_PICTURES = (("dense-1b", "dense", 1, "1.3 B parameters, 250 B tokens"),
+             ("moe-1b-7b", "a mixture of experts", 3, "7 B parameters of which 1 B a token, 200 B tokens"))  # fmt: skip
+
+
+def document(runs: Sequence[Run]) -> Document:
+    """Ten rows, a line for each claim that a run judged, and the paper's curves under those of the runs."""
+    compared = [Comparisons.of(run) for run in runs]
+    judged = {c.stored.name: judgements(c) for c in compared}
+    lines = [line for row in ROWS for line in _of_row(row, compared, judged)]
+    return Document(
+        title=LEDGER,
+        description=f"What {PAPER} claims, and what {len(runs)} run{'s' * (len(runs) != 1)} here say of it.",
+        findings=tuple(_finding(row, judged) for row in ROWS),
+        tables=(
+            Table(
+                key="ledger",
+                title=f"The claims of {PAPER}",
+                caption="Each verdict is that of its run, with what else its suite claims as one family: supported or "
+                f"refuted at {ALPHA:.0%} after Holm, else not resolved. What holds at our size need not hold at "
+                "another; the sizes stand beside each other.",
+                columns=_COLUMNS,
+                rows=tuple(lines),
+                notes=_notes(judged),
+            ),
+        ),
+        figures=tuple(_figures(compared)),
+        facts=tuple((c.stored.name, f"{c.stored.path}, {c.stored.header.get('started_at', '')}") for c in compared),
+        data={"values": together([values_of(r).of(r.name) for r in runs])},
+    )
+
+
+def _theirs(row: Row, judged: dict[str, list[Judgement]]) -> list[tuple[str, Judgement]]:
+    """The judgements that belong to a row, with the name of their run."""
+    return [(name, one) for name, found in judged.items() for one in found if one.claim.source == row.source]
+
+
+def _of_row(
+    row: Row, compared: Sequence[Comparisons], judged: dict[str, list[Judgement]]
+) -> Iterator[tuple[Entry, ...]]:
+    mine = _theirs(row, judged)
+    reference = {c.stored.name: c.reference for c in compared}
+    head = Entry(f"{row.number}. {row.says}")
+    command = Entry(f"polybench run suites/{row.suite}.yaml")
+    if not mine:
+        yield (
+            head,
+            Entry(row.reported),
+            Entry("not run"),
+            Entry(ABSENT),
+            Entry(ABSENT),
+            Entry("not run"),
+            Entry("a run"),
+            command,
+        )
+        return
+    for name, one in mine:
+        theirs = Entry(str(one.claim.reported) if one.claim.reported is not None else row.reported)
+        for case in _told(one):
+            yield (
+                head,
+                theirs,
+                Entry(f"{_sentence(one, case, reference[name])} ({name}{_where(case, one)})"),
+                _size(case),
+                Entry(claims.grounds(case) if case else ABSENT),
+                Entry(_verdict(case)),
+                Entry(case.more.words if case and case.more else ABSENT),
+                command,
+            )
+            head = replace(head, text="")
+            command = Entry("")
+
+
+def _told(one: Judgement) -> Sequence[Case | None]:
+    """Each case of a claim in the order of the suite; one line of a claim that has none."""
+    return (*sorted(one.cases, key=lambda case: case.label),) or (None,)
+
+
+def _sentence(one: Judgement, case: Case | None, reference: str) -> str:
+    if case is None:
+        return one.text
+    pair = (case.point.cell.activation, case.other.cell.activation)
+    return str(replace(Sentence.of(one.claim, case.metric, reference), names=pair, where=()))
+
+
+def _where(case: Case | None, one: Judgement) -> str:
+    """Which cell it is, where a claim has several of one pair."""
+    if case is None:
+        return ""
+    pairs = Counter((c.point.cell.activation, c.other.cell.activation) for c in one.cases)
+    alike = pairs[case.point.cell.activation, case.other.cell.activation] > 1
+    return f", {case.label}" if alike else ""
+
+
+def _size(case: Case | None) -> Entry:
+    sizes = {int(v) for p in ((case.point, case.other) if case else ()) for v in of_seeds(p, PARAMETERS)}
+    return Entry(f"{max(sizes):,}", max(sizes)) if sizes else Entry(ABSENT)
+
+
+def _verdict(case: Case | None) -> str:
+    if case is None:
+        return "not judged"
+    return case.diverged or case.note or case.ruling
+
+
+def _finding(row: Row, judged: dict[str, list[Judgement]]) -> Finding:
+    """A line a row: what became of it."""
+    mine = [one for _, one in _theirs(row, judged)]
+    if not mine:
+        return Finding(f"Claim {row.number}", f"{row.says}: not run yet.", False)
+    count = Counter(_verdict(case) for one in mine for case in _told(one))
+    told = ", ".join(f"{n} {word}" for word, n in count.most_common())
+    return Finding(
+        f"Claim {row.number}", f"{row.says}: {told}.", all(claims.resolved(one) for one in mine if one.cases)
+    )
+
+
+def _notes(judged: dict[str, list[Judgement]]) -> tuple[str, ...]:
+    """Claims of the runs that are not of this paper."""
+    known = {row.source for row in ROWS}
+    others = [one for found in judged.values() for one in found if one.claim.source not in known]
+    return tuple(f"Of {one.claim.source or 'no source'}: {one.text}: {one.ruling}." for one in others)
+
+
+def _figures(compared: Sequence[Comparisons]) -> Iterator[Figure]:
+    """The paper's gaps to SwiGLU and ours, over the share of the budget."""
+    for model, called, number, size in _PICTURES:
+        row = ROWS[number - 1]
+        theirs = [c for c in compared if any(claim.source == row.source for claim in c.run.suite.claims)]
+        ours = [(c, group, lines) for c in theirs for group, lines in gaps(c)]
+        series = [replace(s, label=f"{s.label}, {c.stored.name}") for c, _, lines in ours for s in lines]
+        yield Figure(
+            key=f"gap-{called.split()[-1]}",
+            kind="curves",
+            title=f"Training loss less SwiGLU's, {called}",
+            caption=sentences(
+                f"{PAPER}: {size}, one run each, points of its figure",
+                "Ours: means over seeds, paired by seed, with their band; a point is a fortieth of the steps"
+                if ours
+                else "No run of ours is among these",
+            ),
+            x_label="Share of the training, per cent",
+            y_label="Training loss less SwiGLU's, nat/token",
+            series=tuple(chain(gaps_of_paper(model), series)),
+            baseline=0.0,
+        )

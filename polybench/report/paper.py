@@ -1,0 +1,102 @@
+"""What arXiv:2411.03884 claims and shows: the rows of the ledger, and the gaps of its curves to SwiGLU."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from polybench.document import Series
+
+PAPER = "arXiv:2411.03884"
+_CURVES = Path(__file__).with_name("paper_curves.csv")  # points of its vector figures
+_REFERENCE = "swiglu"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One claim. `suite` asks it here; a claim of a suite belongs to it that names `source` as its own."""
+
+    number: int
+    says: str
+    reported: str
+    suite: str
+
+    @property
+    def source(self) -> str:
+        return f"{PAPER} claim {self.number}"
+
+
+ROWS = (
+    Row(
+        1,
+        "training loss: PolyNorm < PolyReLU < SwiGLU < GELU < ReLU",
+        "2.172, 2.179, 2.191, 2.210, 2.217 nat, one run each, 1.3 B parameters",
+        "paper/dense",
+    ),
+    Row(
+        2,
+        "PolyNorm reaches SwiGLU's final loss with fewer tokens",
+        "0.69 of them dense, 0.80 in a mixture, read off its figures",
+        "paper/dense",
+    ),
+    Row(
+        3,
+        "in a mixture of experts the held-out loss is lower on every text",
+        "lower on 11 of 11, mean 2.39 against 2.41",
+        "paper/mixture",
+    ),
+    Row(4, "order 3 is about order 4, both better than order 2", "directions only", "paper/order"),
+    Row(5, "PolyNorm is the best of the four compositions", "directions only", "paper/compositions"),
+    Row(
+        6,
+        "the effective rank of feed-forward weights is highest for polynomial activations",
+        "directions only",
+        "paper/dynamics",
+    ),
+    Row(
+        7,
+        "hidden states of neighbouring layers are less alike with PolyNorm",
+        "clear in the dense model, unclear in the mixture",
+        "paper/dynamics",
+    ),
+    Row(8, "the advantage holds over model sizes", "from 110 M to 1.3 B", "paper/size"),
+    Row(9, "the overhead is negligible", "no figure", "paper/cost"),
+    Row(
+        10,
+        "PolyReLU networks hold ReLU networks, and approximate smooth functions at the best rate",
+        "theorems",
+        "paper/theory",
+    ),
+)
+
+
+def gaps(model: str) -> list[Series]:
+    """Training loss less SwiGLU's of one of its models, in nat a token, over the share of its tokens in per cent.
+
+    Where SwiGLU has no point at the same tokens, its line between two points counts.
+    """
+    curves: dict[str, dict[float, float]] = defaultdict(dict)
+    with _CURVES.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["model"] == model:
+                curves[row["activation"]][float(row["tokens_1e9"])] = float(row["train_loss"])
+    reference = curves.pop(_REFERENCE)
+    end = max(max(reference), *(max(c) for c in curves.values()))
+    found = []
+    for name, curve in curves.items():
+        apart = {x: y - at for x, y in sorted(curve.items()) if (at := _between(reference, x)) is not None}
+        found.append(Series(f"{name}, {PAPER}", tuple(100 * x / end for x in apart), tuple(apart.values())))
+    return found
+
+
+def _between(curve: dict[float, float], x: float) -> float | None:
+    """The value at x on the line between the points beside it; None beyond the ends."""
+    before = max((k for k in curve if k <= x), default=None)
+    after = min((k for k in curve if k >= x), default=None)
+    if before is None or after is None:
+        return None
+    if before == after:
+        return curve[before]
+    return curve[before] + (curve[after] - curve[before]) * (x - before) / (after - before)

@@ -1,0 +1,80 @@
+"""The ledger: ten rows whatever was run, each claim of a run in the row that it names, and the paper's own curves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from builders import losses, run, suite
+
+from polybench.document import Document
+from polybench.plan.check import load_suite
+from polybench.plan.suite import suite_paths
+from polybench.report.ledger import document
+from polybench.report.paper import ROWS, gaps
+
+BASE = [3.0, 3.4, 3.2, 3.1, 3.3, 3.25]
+NEAR = [b - 0.02 + w for b, w in zip(BASE, (0.003, -0.002, 0.001, -0.003, 0.002, -0.001), strict=True)]
+
+
+def ledger(*claims: dict[str, Any]) -> Document:
+    names = ["gelu", "polynorm", "swiglu"]
+    records = losses({"gelu": BASE[::-1], "swiglu": BASE, "polynorm": NEAR})
+    return document([run(records, suite(activations=names, claims=list(claims)))])
+
+
+def better(subject: str, source: str, **more: Any) -> dict[str, Any]:
+    return {"metric": "val_loss", "subject": subject, "better_than": "swiglu", "source": source, **more}
+
+
+def column(made: Document, name: str) -> list[str]:
+    (table,) = made.tables
+    at = [c.name for c in table.columns].index(name)
+    return [row[at].text for row in table.rows]
+
+
+def test_what_was_not_run_has_its_row_and_its_command() -> None:
+    made = ledger()
+    assert column(made, "verdict") == ["not run"] * len(ROWS) == ["not run"] * 10
+    assert all(f"suites/{row.suite}.yaml" in told for row, told in zip(ROWS, column(made, "command"), strict=True))
+
+
+def test_a_claim_stands_in_the_row_whose_source_it_names_and_others_below() -> None:
+    made = ledger(
+        better("polynorm", ROWS[2].source, reported="lower on 11 of 11"), better("gelu", ROWS[2].source),
+        better("polynorm", "a notebook"),
+    )  # fmt: skip
+    verdicts = column(made, "verdict")
+    assert (len(verdicts), verdicts[2:4], verdicts.count("not run")) == (11, ["supported", "not resolved"], 9)
+    assert column(made, "theirs")[2] == "lower on 11 of 11" and column(made, "theirs")[3] == ROWS[2].reported
+    assert "more seeds" in column(made, "what would settle it")[3]
+    assert made.tables[0].notes == ("Of a notebook: val_loss: polynorm < swiglu: supported.",)
+    assert made.findings[2].text.endswith("1 supported, 1 not resolved.") and not made.findings[2].resolved
+
+
+def test_an_order_has_a_line_a_pair() -> None:
+    made = ledger({"metric": "val_loss", "order": ["polynorm", "swiglu", "gelu"], "source": ROWS[0].source})
+    assert column(made, "asked here")[:2] == [
+        "val_loss: polynorm < swiglu (toy/one)", "val_loss: swiglu < gelu (toy/one)"
+    ]  # fmt: skip
+
+
+def test_the_papers_gaps_are_those_of_its_table() -> None:
+    """Means over 245 to 255 of 250 billion tokens, read off the same figure, differ so: the table of its facts."""
+    table = {"relu": 0.0257, "gelu": 0.0186, "polyrelu": -0.0122, "polynorm": -0.0190}
+    found = {s.label.split(",")[0]: s for s in gaps("dense-1b")}
+    assert found.keys() == table.keys()
+    for name, gap in table.items():
+        near = [y for x, y in zip(found[name].x, found[name].y, strict=True) if 245 <= x * 2.69484 <= 255]
+        assert sum(near) / len(near) == pytest.approx(gap, abs=1.5e-3)
+
+
+def test_every_row_names_a_suite_and_every_claim_of_the_suites_a_row() -> None:
+    shipped = {"-".join(p.parts[-2:]).removesuffix(".yaml"): p for p in suite_paths() if p.parent.name == "paper"}
+    sources = {row.source for row in ROWS}
+    for row in ROWS:
+        claims = load_suite(shipped[row.suite.replace("/", "-")]).suite.claims
+        assert row.source in {c.source for c in claims}
+    for path in shipped.values():
+        for claim in load_suite(path).suite.claims:
+            assert claim.source in sources or not claim.source.startswith("arXiv:2411.03884 claim")

@@ -1,0 +1,52 @@
+"""Every suite that asks a claim of arXiv:2411.03884 runs: each of its kinds, on its first two activations, shrunken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from builders import items
+from yaml import safe_load
+
+from polybench.kind import Note
+from polybench.plan.check import load_suite
+from polybench.plan.jobs import plan
+from polybench.plan.tuning import TUNING
+from polybench.record import Measurement
+
+PAPER = sorted(Path("suites/paper").glob("*.yaml"))
+SMALL = {
+    "pretrain": ("layers=1", "d_model=32", "heads=2", "seq_len=16", "batch=2", "steps=8", "tokenizer=bytes",
+                 "include=[]", "eval_tokens=64", "compile=false", "corpus=text:docs/*.md", "finish_at=",
+                 "eval_corpora="),
+    "speed": ("tokens=128", "d_model=32", "compile=false"),
+    "memory": ("tokens=16", "d_model=32"),
+    "accuracy": ("width=64",),
+}  # fmt: skip
+PROTOCOL = {"pretrain": {"evaluations": 1}, "speed": {"blocks": 2, "sample_s": 1e-4}}
+
+
+def shrunken(path: Path, name: str, kind: str) -> list[str]:
+    axes = [f"{name}.matrix.{value}" for value in SMALL[kind]]
+    return [*axes, f"{name}.backends=[eager]", "seeds=[0]"]
+
+
+def benchmarks(path: Path) -> list[dict[str, str]]:
+    data = safe_load(path.read_text(encoding="utf-8"))
+    extended = path.parent / data["extends"] if "extends" in data else None
+    found: list[dict[str, str]] = data.get("benchmarks") or (benchmarks(extended) if extended else [])
+    return found
+
+
+@pytest.mark.parametrize("path", PAPER, ids=lambda p: p.stem)
+def test_a_suite_of_the_paper_runs_shrunken(path: Path) -> None:
+    parts = benchmarks(path)
+    overrides = [text for part in parts for text in shrunken(path, part["name"], part["kind"])]
+    made = plan(load_suite(path, overrides).suite, "cpu")
+    for part in parts:
+        own = [t for t in made.trials if t.benchmark.removesuffix(TUNING) == part["name"]]
+        trials = {t.cell.activation: t for t in own if dict(t.cell.axes).get("lr") != "tuned"}  # but its tuning
+        for trial in list(trials.values())[:2]:
+            found = list(items(trial, **PROTOCOL.get(part["kind"], {})))
+            assert any(isinstance(item, Measurement) for item in found)
+            assert not [item for item in found if isinstance(item, Exception | Note)]
