@@ -30,8 +30,8 @@ _COLUMNS = (
     Column("ours", note="The change of the first activation beside the second, with its interval.", numeric=False),
     Column("verdict", numeric=False),
     Column("what would settle it", numeric=False),
-    Column("command", numeric=False),
 )
+_SAME = Entry("")  # as in the row above
 _PICTURES = (("dense-1b", "dense", 1, "1.3 B parameters, 250 B tokens"),
              ("moe-1b-7b", "a mixture of experts", 3, "7 B parameters of which 1 B a token, 200 B tokens"))  # fmt: skip
 
@@ -43,7 +43,7 @@ def document(runs: Sequence[Run]) -> Document:
     lines = [line for row in ROWS for line in _of_row(row, compared, judged)]
     return Document(
         title=LEDGER,
-        description=f"What {PAPER} claims, and what {len(runs)} run{'s' * (len(runs) != 1)} here say of it.",
+        description=f"What {PAPER} claims, and what was found here: {', '.join(r.name for r in runs)}.",
         findings=tuple(_finding(row, judged) for row in ROWS),
         tables=(
             Table(
@@ -74,7 +74,6 @@ def _of_row(
     mine = _theirs(row, judged)
     reference = {c.stored.name: c.reference for c in compared}
     head = Entry(f"{row.number}. {row.says}")
-    command = Entry(f"polybench run suites/{row.suite}.yaml")
     if not mine:
         yield (
             head,
@@ -84,9 +83,7 @@ def _of_row(
             Entry(ABSENT),
             Entry("not run"),
             Entry("a run"),
-            command,
         )
-        return
     for name, one in mine:
         theirs = Entry(str(one.claim.reported) if one.claim.reported is not None else row.reported)
         for case in _told(one):
@@ -98,10 +95,8 @@ def _of_row(
                 Entry(claims.grounds(case) if case else ABSENT),
                 Entry(_verdict(case)),
                 Entry(case.more.words if case and case.more else ABSENT),
-                command,
             )
-            head = replace(head, text="")
-            command = Entry("")
+            head = theirs = _SAME
 
 
 def _told(one: Judgement) -> Sequence[Case | None]:
@@ -137,15 +132,15 @@ def _verdict(case: Case | None) -> str:
 
 
 def _finding(row: Row, judged: dict[str, list[Judgement]]) -> Finding:
-    """A line a row: what became of it."""
+    """A line a row: what became of it, and the command that asks it again."""
     mine = [one for _, one in _theirs(row, judged)]
+    command = f"polybench run suites/{row.suite}.yaml"
     if not mine:
-        return Finding(f"Claim {row.number}", f"{row.says}: not run yet.", False)
+        return Finding(f"Claim {row.number}", f"{row.says}: not run. {command}", False)
     count = Counter(_verdict(case) for one in mine for case in _told(one))
     told = ", ".join(f"{n} {word}" for word, n in count.most_common())
-    return Finding(
-        f"Claim {row.number}", f"{row.says}: {told}.", all(claims.resolved(one) for one in mine if one.cases)
-    )
+    decided = all(claims.resolved(one) for one in mine if one.cases)
+    return Finding(f"Claim {row.number}", f"{row.says}: {told}. {command}", decided)
 
 
 def _notes(judged: dict[str, list[Judgement]]) -> tuple[str, ...]:
