@@ -54,8 +54,7 @@ class ApproximationAxes(Axes):
         cells = (pieces(self.dimension, self.smoothness, self.bits) + 1) ** self.dimension
         if cells > MOST_PIECES:
             raise ValueError(
-                f"bits {self.bits} take {cells:,} pieces at smoothness {self.smoothness} in dimension "
-                f"{self.dimension}, and more than {MOST_PIECES:,} take minutes; ask for fewer bits"
+                f"bits {self.bits} take {cells:,} pieces, and more than {MOST_PIECES:,} take minutes; ask for fewer"
             )
         return self
 

@@ -182,7 +182,7 @@ def _sizes(comparisons: Comparisons, built: Mapping[Group, Sequence[Family]]) ->
             x_label="1 / error",
             y_label="Hidden units",
             series=tuple(_size_line(f, found) for f in of),
-            logarithmic="both",
+            logarithmic="both" if found else "x",  # powers grow with the logarithm of the error
         )
 
 

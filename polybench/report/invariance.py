@@ -55,6 +55,9 @@ def _figures(comparisons: Comparisons, scaled: Sequence[Point]) -> Iterator[Figu
         (RADIAL_CURVE, "Share of the gradient along the input", "Scale of the input"),
     ):
         for group, members in groups.items():
+            lines = tuple(line for p in members if (line := _worst_line(p, metric)).x)
+            if not lines:
+                continue
             yield Figure(
                 key=key_of("scale", metric.name, group, groups),
                 kind="curves",
@@ -66,7 +69,7 @@ def _figures(comparisons: Comparisons, scaled: Sequence[Point]) -> Iterator[Figu
                 ),
                 x_label=across,
                 y_label=what,
-                series=tuple(s for p in members if (s := _worst_line(p, metric)).x),
+                series=lines,
                 logarithmic="both",
             )
 
