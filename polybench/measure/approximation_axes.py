@@ -21,6 +21,7 @@ OF: dict[Experiment, tuple[str, ...]] = {  # the axes that play a part in each
     "scale": ("width",),
 }
 CONSTRUCTED = ("power", "product", "taylor")
+WRITTEN_DOWN = ("network", *CONSTRUCTED)
 MOST_PIECES = 1 << 13  # of a Taylor construction; more take minutes to evaluate
 MOST_BITS = {"power": 24, "product": 16, "taylor": 24}  # what the grids still show
 EQUAL = 0.03  # share by which numbers of parameters may differ

@@ -79,8 +79,9 @@ def _unreached(powers: Sequence[Point], trained: Sequence[Point]) -> Iterator[st
     best = min(own, key=lambda p: fmean(p.values(SUP_ERROR.name)))
     units, error = (max(built[0].values(m.name)) for m in (UNITS, BUILT_ERROR))
     numbers, reached = max(best.values(PARAMETERS.name)), 10.0 ** fmean(best.values(SUP_ERROR.name))
+    near = f"within {error:.2g}" if error else "to the bit at every point of a grid"
     yield (
-        f"Training does not find what is there: {units:.0f} units of polyrelu are x^2 within {error:.2g}, and "
+        f"Training does not find what is there: {units:.0f} units of polyrelu are x^2 {near}, and "
         f"{numbers:,.0f} trained numbers are off by {reached:.2g} at worst, as a geometric mean of {len(best.ok())} "
         "seeds. That a size suffices says nothing of what gradient descent reaches."
     )

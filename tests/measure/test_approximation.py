@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -42,7 +43,9 @@ NAMES = [n for n, e in activations.entries().items() if e.origin.startswith("pol
 
 
 def said(activation: str, dtype: str = "float64", seed: int = 0, rate: float | None = None, **axes: Any) -> list[Any]:
-    trial = Trial("theory", cell("approximation", activation, dtype=dtype, **axes), seed, rate=rate)
+    device = axes.pop("device", "cpu")
+    of = replace(cell("approximation", activation, dtype=dtype, **axes), device=device)
+    trial = Trial("theory", of, seed, rate=rate)
     return [message.item for message in messages_of(Job((trial,), ()))]
 
 
@@ -125,6 +128,7 @@ def test_the_rate_rises_and_falls_to_nothing() -> None:
         ("relu2", "float64", {**QUICK, "lr": 1e8, "steps": 30}, Status.DIVERGED, "the (error ended|loss became)"),
         ("relu", "float64", {**QUICK, "lr": "tuned"}, Status.FAILED, "lr tuned: no learning rate that was tried"),
         ("relu", "float32", {"experiment": "power"}, Status.UNSUPPORTED, r"say dtypes: \[float64\]"),
+        ("relu", "float64", {"experiment": "taylor", "device": "cuda"}, Status.UNSUPPORTED, "say device: cpu"),
         ("gelu", "float64", {"experiment": "product"}, Status.UNSUPPORTED, "no construction is known here in gelu"),
         ("gelu", "float64", {"experiment": "network", "width": 2}, Status.UNSUPPORTED, "gelu cannot be"),
         ("polyrelu(order=1)", "float64", {"experiment": "power"}, Status.UNSUPPORTED, r"a = \(0, 0, 1\)"),

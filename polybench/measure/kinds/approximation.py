@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from polybench.errors import Diverged, TrialError, Unsupported
 from polybench.kind import Item, Progress, Protocol
-from polybench.measure.approximation_axes import CONSTRUCTED, ApproximationAxes, pieces
+from polybench.measure.approximation_axes import WRITTEN_DOWN, ApproximationAxes, pieces
 from polybench.measure.training_metrics import LEARNING_RATE
 from polybench.metric import Metric, Question
 from polybench.record import Measurement
@@ -25,7 +25,7 @@ ROWS = 256  # of an input that is scaled
 # fine grids hold for the most bits there may be; pieces of a Taylor construction have no such place, so primes do.
 DYADIC_STEPS, PRIME_STEPS = {1: 1 << 15, 2: 1 << 9}, {1: 10007, 2: 101}
 HELD_OUT_STEPS = {1: 4001, 2: 101}
-MOST_CHANGES = 50  # steps of a training between two signs of life
+TOLD_EVERY = 50  # steps of a training
 
 ROUNDING = Metric(
     "rounding_error", "1", "lower", "nothing",
@@ -100,6 +100,8 @@ def approximation(trials: Sequence[Trial], axes: ApproximationAxes, protocol: Pr
     (trial,) = trials
     if axes.experiment != "trained" and trial.cell.dtype != "float64":
         raise Unsupported(f"{axes.experiment} is about what is left by float64; say dtypes: [float64]")
+    if axes.experiment in WRITTEN_DOWN and trial.cell.device != "cpu":
+        raise Unsupported(f"{axes.experiment} networks are run on the CPU; say device: cpu")
     if axes.experiment == "trained":
         yield from ((0, item) for item in _trained(trial, axes))
     elif axes.experiment == "scale":
@@ -107,7 +109,6 @@ def approximation(trials: Sequence[Trial], axes: ApproximationAxes, protocol: Pr
     elif axes.experiment == "network":
         yield from ((0, found) for found in _random(trial, axes))
     else:
-        assert axes.experiment in CONSTRUCTED
         yield from ((0, found) for found in _built(trial, axes))
 
 
@@ -118,7 +119,7 @@ def _random(trial: Trial, axes: ApproximationAxes) -> Iterator[Measurement]:
     from polybench.measure.model.build import chosen
 
     network, x_PxD = random_network(axes.depth, axes.width, trial.seed)
-    found_P, plain_P = (network(x_PxD, chosen(name)) for name in (trial.cell.activation, "relu"))
+    found_P, plain_P = network(x_PxD, chosen(trial.cell.activation, trial.cell.backend)), network(x_PxD, chosen("relu"))
     yield Measurement(ROUNDING.name, (rounding(found_P, in_fractions(network, x_PxD)),))
     yield Measurement(DEPARTURE.name, (float(torch.dist(found_P, plain_P, torch.inf)),))
     yield from _size(network)
@@ -169,7 +170,7 @@ def _trained(trial: Trial, axes: ApproximationAxes) -> Iterator[Item]:
     yield Measurement(PARAMETERS.name, (float(sum(p.numel() for p in fit.model.parameters())),))
     first, _ = fit.errors(x_PxD)
     for step, _ in enumerate(fit.steps(), start=1):
-        if step % MOST_CHANGES == 0:
+        if step % TOLD_EVERY == 0:
             yield Progress(step / axes.steps)
     l2, largest = fit.errors(x_PxD)
     if not l2 <= first:
@@ -186,10 +187,11 @@ def _scaled(trial: Trial, width: int) -> Iterator[Measurement]:
     from polybench.measure.model.build import chosen, generator
 
     activation = chosen(trial.cell.activation, trial.cell.backend)
-    call = activation.executed(activation.module().double())
+    call = activation.executed(activation.module().to(trial.cell.device, torch.float64))
 
     def drawn(name: str, size: int) -> Tensor:
-        return torch.randn(ROWS, size, generator=generator(trial.seed, "scale", name), dtype=torch.float64)
+        draws = torch.randn(ROWS, size, generator=generator(trial.seed, "scale", name), dtype=torch.float64)
+        return draws.to(trial.cell.device)
 
     x_NxGF, dy_NxF = drawn("x", activation.branches * width), drawn("dy", width)
     changes = [scale_change(call, x_NxGF, 10.0**decade) for decade in DECADES]
