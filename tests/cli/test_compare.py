@@ -132,8 +132,7 @@ def compare(repository: Path, head: str, *options: str, suite: str = "suite.yaml
 def test_a_changed_comment_and_a_renamed_local_pass_and_are_judged_alike_again(
     repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (repository / "times.yaml").write_text(SUITE.replace("  - {metric: saved_bytes}\n", ""))
-    code, found, told = compare(repository, "r-comment", "--out", "kept", suite="times.yaml")
+    code, found, told = compare(repository, "r-comment", "--out", "kept", "--filter", "speed/*")
     assert code == 0, told
     assert [(v["label"], v["outcome"]) for v in found["verdicts"]] == [("speed/moving", "pass")]
     monkeypatch.chdir(repository)
