@@ -21,6 +21,7 @@ from polybench.report import (
     overview,
     profiles,
     provenance,
+    ran,
     rates,
     readings,
     scaling,
@@ -35,7 +36,7 @@ from polybench.run.store import Run
 
 SECTIONS = (
     provenance, claims, answer, overview, figures, cost_picture, accuracy, losses, way, scaling, rates, spread, tables,
-    dynamics, limits, selfcheck, profiles, readings,
+    dynamics, limits, selfcheck, ran, profiles, readings,
 )  # fmt: skip
 
 
