@@ -12,7 +12,7 @@ def _count(name: str, definition: str) -> Metric:
 
 
 FRAMES = _count("compiled_frames", f"Python functions entered as code that torch.compile made of them, {_PASS}.")
-BREAKS = _count("graph_breaks", f"Times that such a function was left in its midst and gone on with as another, {_PASS}.")
+BREAKS = _count("graph_breaks", f"Times that such a function was left and gone on with as another, {_PASS}.")
 OPERATORS = _count("operators", f"Operators called {_PASS}, from compiled code or not; views and allocations left out.")
 GENERATED = _count("generated_kernels", f"Calls of kernels that the compiler generated, {_PASS}.")
 RAN = (FRAMES, BREAKS, OPERATORS, GENERATED)

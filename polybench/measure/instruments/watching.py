@@ -106,7 +106,7 @@ class _Operators(TorchDispatchMode):
     """Counts the operators that compute, and tells those that no compiled code called."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.backward, self.count = False, 0
         self.outside: list[str] = []
 

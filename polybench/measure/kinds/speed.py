@@ -123,9 +123,9 @@ def _wake(trials: Sequence[Trial], axes: SpeedAxes) -> None:
 def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> Iterator[tuple[int, Item]]:
     """Seconds of forward and backward, and of a decoder's training step, in shuffled rounds.
 
-    Whatever computes something else than its formula is a failed trial and has no time, and what was to be compiled
-    and is not an unsupported one. It is looked at before, by `_prepare` or here, and at the formula after as well; where
-    launches are copies of one process, after the first of them.
+    Whatever computes something else than its formula is a failed trial and has no time. It is looked at before, by
+    `_prepare` or here, and after; where launches are copies of one process, after the first of them. What was to be
+    compiled and is not has no time either, and is looked at before.
     """
     import time
 

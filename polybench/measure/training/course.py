@@ -101,9 +101,11 @@ class Course:
 
     def _ran(self) -> Ran:
         """What a step runs: of the whole model where that is compiled, else of the activation alone."""
-        cell = self.trial.cell
-        whole = self.axes.compile
-        ran = self.training.ran() if whole else ran_of(self.activation, self.axes, cell.device, cell.dtype, self.place.size)
+        cell, axes = self.trial.cell, self.axes
+        if axes.compile:
+            ran = self.training.ran()
+        else:
+            ran = ran_of(self.activation, axes, cell.device, cell.dtype, self.place.size)
         lacking = ran.lacking
         if common(self.place, float(bool(lacking))):
             raise Unsupported(lacking or "torch.compile did not compile the model of another process of this training")
