@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from builders import items
 from torch import Tensor, nn
 
 from polybench.corpora.corpus import Tokens
@@ -21,12 +22,13 @@ from polybench.measure.kinds import speed
 from polybench.measure.model import compiled
 from polybench.measure.model.build import Executed, chosen
 from polybench.measure.model.compiled import by_inductor
+from polybench.measure.ran_metrics import RAN
 from polybench.measure.training.loop import Training, ran_of, set_up
 from polybench.measure.training_axes import TrainingAxes
 from polybench.measure.worker import explain, messages_of
 from polybench.message import Ending
 from polybench.ranks import Place
-from polybench.record import Status
+from polybench.record import Measurement, Status
 from polybench.trial import Cell, Job, Trial
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the compiler warns about is not ours
@@ -229,6 +231,22 @@ def test_no_kind_has_eager_numbers_where_compiling_is_turned_off(
     (ending,) = [item for item in said if isinstance(item, Ending)]
     assert ending.status is Status.UNSUPPORTED
     assert "turned off" in ending.error
+
+
+@pytest.mark.parametrize("protocol", [{}, {"taking_turns": True}], ids=["yardsticks", "turns"])
+def test_the_first_launch_and_the_bytes_tell_what_ran(
+    protocol: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "_known", speed._Known({}, {}))
+    for kind, how in (("speed", {"launches": 1, "blocks": 1, "sample_s": 1e-5, **protocol}), ("memory", {})):
+        made = kind_of(kind)
+        for launch in (0, 1):
+            trial = Trial(
+                "test", Cell(kind, made.version, "swiglu", "eager", "cpu", "float32", axes_of(made, SMALL)), launch
+            )
+            found = {i.metric: i.values for i in items(trial, **how) if isinstance(i, Measurement)}
+            told = launch == 0 or kind == "memory"
+            assert [found.get(m.name) for m in RAN] == ([(0.0,), (0.0,), (6.0,), (0.0,)] if told else [None] * 4)
 
 
 @pytest.fixture(scope="module")

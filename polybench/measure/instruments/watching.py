@@ -57,7 +57,7 @@ class Ran:
     def lacking(self) -> str:
         """Why this is no compiled code, in a sentence; empty where a frame was compiled and all ran within it."""
         if not self.frames:
-            return f"torch.compile compiled nothing, and its times would be eager's: {_why()}"
+            return f"torch.compile compiled nothing here: {_why()}"
         if not self.outside:
             return ""
         count, named = len(self.outside), list(dict.fromkeys(self.outside))

@@ -209,10 +209,10 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
         yield i, Measurement(FAULTS.name, (statistics.fmean(s.faults for s in samples),))
         if seed == 0 and not trials[i].control:  # the second copy is compiled already
             yield i, Measurement(COMPILE.name, (_known.first_s.get(trials[i].cell, blocks.first_s[i]),))
-        if i in overhead:
-            yield i, Measurement(LAUNCH.name, (overhead[i],))
             for count in ran[i].measurements():
                 yield i, count
+        if i in overhead:
+            yield i, Measurement(LAUNCH.name, (overhead[i],))
         for name, values in blocks.yards.items():
             yield i, Measurement(name, tuple(values))
         yield i, Measurement(COPY_BYTES.name, (float(copy.amount),))
