@@ -138,6 +138,28 @@ def test_a_whole_graph_is_compiled_and_stays_so() -> None:
     assert grad is not None and torch.equal(grad, torch.full_like(x, 6.0))
 
 
+def test_an_operator_of_ones_own_is_inside_of_the_frame_that_calls_it() -> None:
+    with torch.library._scoped_library("polybench_test", "FRAGMENT") as library:
+        library.define("square(Tensor x) -> Tensor")
+        library.impl("square", lambda x: x.detach().clone().square_(), "CPU")
+        library.impl("square", torch.empty_like, "Meta")
+        square = torch.ops.polybench_test.square.default
+        torch.library.register_autograd(
+            square, lambda ctx, dy: 2 * ctx.saved_tensors[0] * dy,
+            setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs), lib=library,
+        )  # fmt: skip
+
+        class Own(nn.Module):
+            def forward(self, x: Tensor) -> Tensor:
+                return square(x) + x
+
+        found, module = ran(Own()), Own()
+        assert (found.frames, found.breaks, found.lacking) == (1, 0, "")
+        eager = ran_alone(Executed(module, module, 8), (4,), torch.float32, "cpu")
+        assert eager.outside[0].startswith("polybench_test.square")
+        assert (eager.operators, found.operators) == (5, 5)  # square, a sum; two products and a sum of gradients
+
+
 def test_a_graph_break_without_an_operator_is_counted_and_allowed() -> None:
     found = ran(Broken())
     assert (found.frames, found.breaks, found.outside, found.lacking) == (2, 1, (), "")

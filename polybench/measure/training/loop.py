@@ -224,7 +224,7 @@ class Training:
 
 
 def ran_of(activation: Chosen, axes: FilledAxes, device: str, dtype: str, size: int = 1) -> Ran:
-    """What an activation alone runs for a micro-batch of one of `size` processes, in the shape that its block gives it."""
+    """What an activation alone runs for a micro-batch of one of `size` processes, of the shape that its block has."""
     branches, wide = activation.branches, torch.float64 if dtype == "float64" else torch.float32
     module = activation.module().to(device=device, dtype=wide)
     executed = Executed(module, activation.executed(module), branches * axes.shape.width(branches))
