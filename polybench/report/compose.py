@@ -24,6 +24,7 @@ from polybench.report import (
     overview,
     profiles,
     provenance,
+    ran,
     rates,
     readings,
     scaling,
@@ -38,7 +39,7 @@ from polybench.run.store import Run
 
 SECTIONS = (
     provenance, claims, answer, overview, figures, cost_picture, accuracy, constructions, fits, losses, invariance, way,
-    scaling, rates, spread, tables, dynamics, limits, selfcheck, profiles, readings,
+    scaling, rates, spread, tables, dynamics, limits, selfcheck, ran, profiles, readings,
 )  # fmt: skip
 
 
