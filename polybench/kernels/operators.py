@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polybench.kernels import executed
+from polybench.kernels import batched, executed
 from polybench.kernels.checks import check
 from polybench.kernels.kernel import Kernel
 from polybench.kernels.pointwise import (
@@ -84,6 +84,8 @@ def _operators(kernel: Kernel) -> tuple[Operator, Operator]:
         called = each.name()
         _LIBRARY.impl(called, carry_out, "CompositeExplicitAutograd")
         torch.library.register_fake(called, pretend, lib=_LIBRARY)
+    torch.library.register_vmap(forward_operator, batched.all_at_once(forward_operator), lib=_LIBRARY)
+    torch.library.register_vmap(backward_operator, batched.each(backward_operator), lib=_LIBRARY)
     torch.library.register_autograd(forward_operator, gradient, setup_context=keep, lib=_LIBRARY)
     torch.library.register_autograd(backward_operator, refuse, lib=_LIBRARY)
     return forward_operator, backward_operator
