@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polybench.kernels import chunked
+from polybench.kernels import chunked, native
 from polybench.kernels.kernel import Kernel
 from polybench.kernels.pointwise import (
     GEGLU,
@@ -44,12 +44,17 @@ def _operator(kernel: Kernel) -> Callable[..., Any]:
 
     def forward(x_GF: Tensor, *rest: Any) -> Tensor:
         x_NxGF = x_GF.reshape(-1, x_GF.shape[-1]).contiguous()
-        y_NxF = chunked.forward(kernel, x_NxGF, rest[:count], rest[count:])
+        inputs = kernel, x_NxGF, rest[:count], rest[count:]
+        y_NxF = native.forward(*inputs) if x_GF.is_cpu else None
+        if y_NxF is None:
+            y_NxF = chunked.forward(*inputs)
         return y_NxF.reshape(*x_GF.shape[:-1], -1)
 
     def backward(dy_F: Tensor, x_GF: Tensor, *rest: Any) -> Any:
         dy_NxF, x_NxGF = (t.reshape(-1, t.shape[-1]).contiguous() for t in (dy_F, x_GF))
-        dx_NxGF, *others = chunked.backward(kernel, dy_NxF, x_NxGF, rest[:count], rest[count:])
+        inputs = kernel, dy_NxF, x_NxGF, rest[:count], rest[count:]
+        found = native.backward(*inputs) if x_GF.is_cpu else None
+        dx_NxGF, *others = found or chunked.backward(*inputs)
         dx_GF = dx_NxGF.reshape(x_GF.shape)
         return (dx_GF, *others) if others else dx_GF
 
