@@ -83,9 +83,15 @@ def _operators(kernel: Kernel) -> Operators:
         ctx.save_for_backward(x_GF, *rest[:count])
         ctx.constants = rest[count:]
 
-    def gradient(ctx: Any, dy_F: Tensor) -> tuple[Any, ...]:
-        found = backward_operator(dy_F, *ctx.saved_tensors, *ctx.constants)
-        return *(found if count else (found,)), *(None for _ in ctx.constants)
+    def gradient_by(call: Operator) -> Callable[..., tuple[Any, ...]]:
+        def gradient(ctx: Any, dy_F: Tensor) -> tuple[Any, ...]:
+            found = call(dy_F, *ctx.saved_tensors, *ctx.constants)
+            return *(found if count else (found,)), *(None for _ in ctx.constants)
+
+        return gradient
+
+    def keep_nothing(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        pass
 
     def refuse(ctx: Any, *gradients: Tensor) -> None:
         raise NotImplementedError(
@@ -96,14 +102,23 @@ def _operators(kernel: Kernel) -> Operators:
         called = each.name()
         _LIBRARY.impl(called, carry_out, "CompositeExplicitAutograd")
         torch.library.register_fake(called, pretend, lib=_LIBRARY)
-    at_once = batched.all_at_once(forward_operator)
+    at_once, each_alone = batched.all_at_once(forward_operator), batched.each(backward_operator)
     torch.library.register_vmap(forward_operator, at_once, lib=_LIBRARY)
-    torch.library.register_vmap(backward_operator, batched.each(backward_operator), lib=_LIBRARY)
-    torch.library.register_autograd(forward_operator, gradient, setup_context=keep, lib=_LIBRARY)
+    torch.library.register_vmap(backward_operator, each_alone, lib=_LIBRARY)
+    torch.library.register_autograd(forward_operator, gradient_by(backward_operator), setup_context=keep, lib=_LIBRARY)
     torch.library.register_autograd(backward_operator, refuse, lib=_LIBRARY)
-    members = {"forward": forward_operator, "setup_context": keep, "backward": gradient, "vmap": at_once}
-    function = type(name, (torch.autograd.Function,), {k: staticmethod(member) for k, member in members.items()})
-    return Operators(forward_operator, backward_operator, function.apply)
+    transformed = _function(
+        forward_operator, keep, gradient_by(_function(backward_operator, keep_nothing, refuse, each_alone)), at_once
+    )
+    return Operators(forward_operator, backward_operator, transformed)
+
+
+def _function(forward: Operator, keep: Operator, backward: Operator, vmap: Operator) -> Operator:
+    """An operator as torch.func differentiates it."""
+    members = {"forward": forward, "setup_context": keep, "backward": backward, "vmap": vmap}
+    made: Any = type("Fused", (torch.autograd.Function,), {k: staticmethod(member) for k, member in members.items()})
+    apply: Operator = made.apply
+    return apply
 
 
 OPERATORS: dict[str, Operators] = {kernel.name: _operators(kernel) for kernel in KERNELS}
