@@ -78,10 +78,10 @@ def build(way: Way, library: Path) -> None:
     folder, command, until = library.parent, way.compiler.command, time.monotonic() + BUILD_S
     sources = sorted(SOURCES.glob("*.cpp"))
     objects = [folder / f"{source.stem}.o" for source in sources]
-    compiling = [[*command, *way.flags, "-c", source, "-o", to] for source, to in zip(sources, objects, strict=True)]
+    start: list[str | Path] = [*command, *way.flags]
     try:
-        _all(compiling, until)
-        _all([[*command, *way.flags, "-shared", *objects, "-o", library]], until)
+        _all([[*start, "-c", source, "-o", to] for source, to in zip(sources, objects, strict=True)], until)
+        _all([[*start, "-shared", *objects, "-o", library]], until)
     finally:
         for made in objects:
             made.unlink(missing_ok=True)

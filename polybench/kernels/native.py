@@ -1,11 +1,11 @@
-"""Kernels in C++ as functions of tensors: what is served is handed over by address, all else is somebody else's."""
+"""Kernels in C++ as functions of tensors, which are handed over by address."""
 
 from __future__ import annotations
 
 import ctypes
-import os
 import struct
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import torch
@@ -13,109 +13,72 @@ from torch import Tensor
 
 from polybench.kernels.kernel import Kernel
 from polybench.kernels.library import library
+from polybench.kernels.threads import threads
 
-# Dimension key: N rows, F hidden width, G branches.
-
-# `Call` and `Type` of cpu/call.h: x, dy and out, three parameters, their gradients; six whole numbers; constants.
-_CALL = struct.Struct("=3Q3Q3Q6q8d")
-_TYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
-_SERVED = 0
-_PARAMETERS, _CONSTANTS = 3, 8
-_GRAIN = 2**15  # numbers of the input below which starting a second thread costs more than it saves
+# Dimension key: F hidden width, G branches.
 
 Entry = Callable[[bytes], int]
 
+# As in cpu/call.h.
+TYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
+_SERVED = 0
+_PARAMETERS, _CONSTANTS, _WORD = 3, 8, 8
+_NO_TYPE = TYPES[torch.float32]  # of parameters where there are none
+
+
+@dataclass(frozen=True)
+class Native:
+    """A kernel of the library. Inputs are on the CPU, contiguous and not empty, parameters of one type of `TYPES`."""
+
+    branches: int
+    forward_entry: Entry
+    backward_entry: Entry
+    forward_call: struct.Struct
+    backward_call: struct.Struct
+
+    def forward(self, x_GF: Tensor, parameters: Sequence[Tensor], constants: Sequence[float]) -> Tensor | None:
+        """(..., F) for (..., G*F); None where the library does not serve it."""
+        if self.branches == 1:
+            y_F = torch.empty_like(x_GF)
+        else:
+            y_F = x_GF.new_empty((*x_GF.shape[:-1], x_GF.shape[-1] // self.branches))
+        where = [p.data_ptr() for p in parameters]
+        call = self.forward_call.pack(
+            x_GF.data_ptr(), y_F.data_ptr(), *where, *self._told(x_GF, parameters), *constants
+        )
+        return y_F if self.forward_entry(call) == _SERVED else None
+
+    def backward(
+        self, dy_F: Tensor, x_GF: Tensor, parameters: Sequence[Tensor], constants: Sequence[float]
+    ) -> tuple[Tensor, ...] | None:
+        """dx and a gradient for each parameter; None where the library does not serve it."""
+        made = [torch.empty_like(x_GF), *[torch.empty_like(p) for p in parameters]]
+        where = [t.data_ptr() for t in (x_GF, dy_F, made[0], *parameters, *made[1:])]
+        call = self.backward_call.pack(*where, *self._told(x_GF, parameters), *constants)
+        return tuple(made) if self.backward_entry(call) == _SERVED else None
+
+    def _told(self, x_GF: Tensor, parameters: Sequence[Tensor]) -> tuple[int, ...]:
+        """rows, width, type, parameter_type, order, threads."""
+        numbers, long = x_GF.numel(), x_GF.shape[-1]
+        kind, order = (TYPES[parameters[0].dtype], len(parameters[0])) if parameters else (_NO_TYPE, 0)
+        return numbers // long, long // self.branches, TYPES[x_GF.dtype], kind, order, threads(numbers)
+
 
 @cache
-def entries(name: str) -> tuple[Entry, Entry] | None:
-    """NAME_forward and NAME_backward; None where the library has none, or there is no library."""
+def native(kernel: Kernel) -> Native | None:
+    """The kernel in the library of this machine; None where that lacks it, or there is none."""
     found = library()
     try:
-        both = [getattr(found.functions, f"{name}_{way}") for way in ("forward", "backward")] if found else []
+        both = [getattr(found.functions, f"{kernel.name}_{way}") for way in ("forward", "backward")] if found else []
     except AttributeError:
         both = []
+    if not both:
+        return None
     for entry in both:
         entry.argtypes, entry.restype = [ctypes.c_char_p], ctypes.c_int
-    return (both[0], both[1]) if both else None
-
-
-def forward(kernel: Kernel, x_NxGF: Tensor, parameters: Sequence[Tensor], constants: Sequence[float]) -> Tensor | None:
-    """(N, F) of a contiguous input on the CPU; None where the library does not serve it."""
-    both = entries(kernel.name)
-    if both is None or not _served(x_NxGF, parameters):
-        return None
-    y_NxF = x_NxGF.new_empty(len(x_NxGF), x_NxGF.shape[-1] // kernel.branches)
-    done = both[0](_packed(x_NxGF, 0, y_NxF, parameters, (), constants, y_NxF.shape[-1]))
-    return y_NxF if done == _SERVED else None
-
-
-def backward(
-    kernel: Kernel, dy_NxF: Tensor, x_NxGF: Tensor, parameters: Sequence[Tensor], constants: Sequence[float]
-) -> tuple[Tensor, ...] | None:
-    """dx and a gradient for each parameter, all contiguous on the CPU; None where the library does not serve it."""
-    both = entries(kernel.name)
-    if both is None or not _served(x_NxGF, parameters):
-        return None
-    made = [torch.empty_like(x_NxGF), *map(torch.empty_like, parameters)]
-    call = _packed(x_NxGF, dy_NxF.data_ptr(), made[0], parameters, made[1:], constants, dy_NxF.shape[-1])
-    return tuple(made) if both[1](call) == _SERVED else None
-
-
-def _served(x_NxGF: Tensor, parameters: Sequence[Tensor]) -> bool:
-    """One type for all parameters, of which the library knows it and the input's."""
-    return (
-        x_NxGF.dtype in _TYPES
-        and x_NxGF.numel() > 0
-        and all(p.dtype == parameters[0].dtype and p.dtype in _TYPES and p.is_contiguous() for p in parameters)
-    )
-
-
-def _packed(
-    x_NxGF: Tensor,
-    dy: int,
-    out: Tensor,
-    parameters: Sequence[Tensor],
-    gradients: Sequence[Tensor],
-    constants: Sequence[float],
-    width: int,
-) -> bytes:
-    dtype = x_NxGF.dtype
-    return _CALL.pack(
-        *(x_NxGF.data_ptr(), dy, out.data_ptr()),
-        *_filled([p.data_ptr() for p in parameters], _PARAMETERS),
-        *_filled([g.data_ptr() for g in gradients], _PARAMETERS),
-        *(len(x_NxGF), width, _TYPES[dtype], _TYPES[parameters[0].dtype if parameters else dtype]),
-        *(parameters[0].numel() if parameters else 0, _threads(x_NxGF.numel())),
-        *_filled(constants, _CONSTANTS),
-    )
-
-
-def _filled(values: Sequence[float], count: int) -> list[float]:
-    return [*values, *[0] * (count - len(values))]
-
-
-def _threads(numbers: int) -> int:
-    return 1 if numbers < _GRAIN or _alone else torch.get_num_threads()
-
-
-_alone = False  # whether this process is a copy of one that had threads: a copy has none of them
-
-
-def _note_fork() -> None:
-    global _alone
-    _alone = _alone or _several
-
-
-_several = False
-
-
-def _look_for_threads() -> None:
-    """OpenMP in a copy would wait for ever for the threads that it thinks it has."""
-    global _several
-    try:
-        _several = len(os.listdir("/proc/self/task")) > 1
-    except OSError:
-        _several = True
-
-
-os.register_at_fork(before=_look_for_threads, after_in_child=_note_fork)
+    # `Call`: x, dy, out; parameters; their gradients; six whole numbers; constants. What is left out is 0.
+    own, rest = len(kernel.parameters), _CONSTANTS - len(kernel.constants)
+    given, none = f"{own}Q{_WORD * (_PARAMETERS - own)}x", f"{_WORD * _PARAMETERS}x"
+    end = f"6q{len(kernel.constants)}d{_WORD * rest}x"
+    forward, backward = f"=Q{_WORD}xQ{given}{none}{end}", f"=3Q{given}{given}{end}"
+    return Native(kernel.branches, both[0], both[1], struct.Struct(forward), struct.Struct(backward))
