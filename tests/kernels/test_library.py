@@ -188,8 +188,16 @@ def test_what_a_killed_builder_left_is_gone_after_the_next(little: Path) -> None
 def test_the_level_is_what_this_cpu_can_run(
     machine: str, flags: str, named: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("ATEN_CPU_CAPABILITY", raising=False)
     monkeypatch.setattr(levels.platform, "machine", lambda: machine)
     monkeypatch.setattr(levels, "_CPUINFO", tmp_path / "cpuinfo")
     if flags:
         (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {flags}\n\nprocessor\t: 1\nflags\t: none\n")
     assert [level.name for level in levels.served()] == named
+
+
+def test_the_level_is_none_above_the_one_that_torch_is_held_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(levels, "_features", lambda: levels.LEVELS[0].needs)
+    for most, named in (("avx2", ["avx2", "plain"]), ("default", ["plain"]), ("", ["avx512", "avx2", "plain"])):
+        monkeypatch.setenv("ATEN_CPU_CAPABILITY", most)
+        assert [level.name for level in levels.served()] == named
