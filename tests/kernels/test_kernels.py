@@ -111,6 +111,17 @@ def test_odd_shapes_are_right_to_rounding(spec: str, dtype: torch.dtype) -> None
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("spec", ["polynorm", "polynorm(order=5, negative=square)", "gated_polynorm"])
+def test_long_rows_are_right_beside_one_that_must_be_scaled(spec: str, dtype: torch.dtype) -> None:
+    """Longer than what is summed in float32 at once; the sixth powers of the second row leave float32 no room."""
+    x, dy = drawn(spec, 3, 20_011)
+    x[1] *= 5e3
+    found, exact = both(spec, dtype, x, dy)
+    for ours, theirs in zip(found[:2], exact[:2], strict=True):
+        assert [off(ours[row], theirs[row]) < LIMIT for row in range(3)] == [True] * 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("spec", FEW)
 def test_it_is_held_to_its_formula_as_a_timing_holds_it(spec: str, dtype: torch.dtype) -> None:
     module = activation(spec).to(dtype)

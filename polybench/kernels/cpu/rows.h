@@ -19,20 +19,20 @@ constexpr int MOST_ORDER = 5;
 struct Settings {
   int64_t width;
   int order;
-  double share;  // what makes a sum the mean, or 1
+  double share;  // what makes a sum the mean; 1 for l2
   double eps, bias, weight[MOST_ORDER];  // weight[p - 1] is w_p
   float clamp;                           // of a gate and its value; 0 for none
   bool piecewise, relu;
 
   explicit Settings(const Call& call, bool gated)
-      : width(call.width), order(call.order), share(call.constants[1] != 0 ? 1 : 1.0 / call.width), eps(call.constants[0]),
-        bias(parameter(call, 1)), clamp(gated ? call.constants[2] : 0), piecewise(!gated && call.constants[2] != 0),
-        relu(!gated && call.constants[3] != 0) {
+      : width(call.width), order(call.order), share(call.constants[1] != 0 ? 1 : 1.0 / call.width),
+        eps(call.constants[0]), bias(parameter(call, 1)), clamp(gated ? call.constants[2] : 0),
+        piecewise(!gated && call.constants[2] != 0), relu(!gated && call.constants[3] != 0) {
     for (int p = 1; p <= order; p++) weight[p - 1] = parameter(call, 0, order - p);
   }
 };
 
-// Sums along a row, or over all rows of a thread where they are gradients.
+// Sums along a row.
 template <int R> struct Totals {
   double squares[R] = {};    // S_1, ..., S_R
   double along[R + 1] = {};  // D_0, ..., D_R
@@ -142,7 +142,7 @@ inline Polynomials<R> polynomials(const Settings& set, const Totals<R>& row, int
   return found;
 }
 
-// Whether float32 held every power and sum with room to spare, and no sum that matters beside eps vanished.
+// Whether float32 held every power and sum with room to spare, also for r_p^2 m_p, and no sum vanished that matters.
 template <int R> inline bool plain(const Settings& set, const Totals<R>& row, bool backward) {
   constexpr double ROOM = 0x1p80, LEAST = 0x1p-60, LEAST_SQUARES = 0x1p-120;
   bool fits = row.squares[0] >= LEAST_SQUARES && row.squares[0] < ROOM && row.squares[R - 1] < ROOM;

@@ -39,7 +39,7 @@ template <class T, bool GATED, bool BACKWARD> struct Rows {
 
 // The gradients of coefficients are the same for the same number of threads.
 template <class T, bool GATED, bool BACKWARD> void rows(const Call& call, const Settings& set) {
-  const Rows<T, GATED, BACKWARD> own_rows{call, set};
+  const Rows<T, GATED, BACKWARD> rows_of_call{call, set};
   int64_t bytes = call.width * sizeof(T);
   bool streamed = bytes % 64 == 0 && streams(call.out, call.rows * bytes * (GATED && BACKWARD ? 2 : 1));
   bool usual = set.order <= 3 && !set.piecewise && !set.relu;
@@ -47,8 +47,8 @@ template <class T, bool GATED, bool BACKWARD> void rows(const Call& call, const 
   divided(call.width ? call.rows : 0, 1, call.threads, [&](int64_t part, int64_t begin, int64_t end) {
     Gradients own;
     double* gradients = BACKWARD ? own.of : nullptr;
-    if (usual) own_rows.template in_one_pass<3, false>(begin, end, gradients, streamed);
-    else own_rows.template in_one_pass<MOST_ORDER, !GATED>(begin, end, gradients, streamed);
+    if (usual) rows_of_call.template in_one_pass<3, false>(begin, end, gradients, streamed);
+    else rows_of_call.template in_one_pass<MOST_ORDER, !GATED>(begin, end, gradients, streamed);
     parts[part] = own;
   });
   if constexpr (BACKWARD) {
