@@ -20,14 +20,18 @@ MAY = {
     "measure/backends": "measure/model activations kernels",
     "measure/instruments": "measure measure/model machine",
     "measure/training": "measure measure/model measure/instruments corpora",
-    "measure/kinds": "measure measure/model measure/instruments measure/training corpora",
+    "measure/vision": "measure measure/model measure/instruments corpora",
+    "measure/kinds": "measure measure/model measure/instruments measure/training measure/vision corpora",
     "run": "plan machine",
     "compare": "plan run machine measure measure/kinds",
     "report": "plan run compare machine measure measure/kinds",
     "report/outlets": "plan compare report/formats",
 }
 MAY["cli"] = " ".join(MAY)
-HOT = {"activations", "kernels", "measure/model", "measure/backends", "measure/instruments", "measure/training"}
+HOT = {
+    *("activations", "kernels", "measure/model", "measure/backends"),
+    *("measure/instruments", "measure/training", "measure/vision"),
+}
 HEAVY = {"torch", "numpy", "scipy", "pandas", "matplotlib"}
 DOORS = {PACKAGE / "__init__.py", PACKAGE / "__main__.py"}
 FILES = sorted(set(PACKAGE.rglob("*.py")) - DOORS)
