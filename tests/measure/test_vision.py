@@ -14,6 +14,7 @@ import torch
 from builders import cell, record, run, suite
 from pictures import idx_folder
 from pydantic import ValidationError
+from torch.utils.flop_counter import FlopCounterMode
 
 from polybench.compare.comparisons import Comparisons
 from polybench.kind import Fact
@@ -72,6 +73,16 @@ def test_parameters_of_the_smallest_network_by_hand() -> None:
     """Two channels: 18 + 4 of the stem; stages of 2, 4 and 8, kernels, norms and two projections; 8 + 1 to 10."""
     stages = 2 * 36 + 8, (72 + 144) + 16 + (8 + 8), (288 + 576) + 32 + (32 + 16)
     assert ResNetShape(2, 1).parameters(1, 10) == 22 + sum(stages) + 90
+
+
+@pytest.mark.parametrize(("height", "width", "colours"), [(8, 8, 1), (7, 5, 3)])
+def test_multiplications_are_those_of_the_convolutions(height: int, width: int, colours: int) -> None:
+    shape = ResNetShape(4, 2)
+    model = ResNet(shape, colours, 10, chosen("relu"), "channels")
+    with FlopCounterMode(display=False) as counted:
+        model(torch.zeros(2, colours, height, width))
+    (found,) = (n for op, n in counted.get_flop_counts()["Global"].items() if "convolution" in str(op))
+    assert found == 2 * 2 * shape.multiplications(height, width, colours)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 9])
