@@ -202,3 +202,10 @@ def test_without_scikit_learn_it_is_said_how_to_install_it(monkeypatch: pytest.M
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(Unsupported, match=r"not installed: pip install 'torch-polybench\[vision\]'"):
         images("digits")
+
+
+def test_the_digits_that_scikit_learn_brings_are_divided_as_ever() -> None:
+    pytest.importorskip("sklearn")
+    found = images("digits")
+    assert (len(found.train), len(found.held_out), found.classes) == (1344, 453, 10)
+    assert (found.hash, found.train.x_NxCxHxW.shape[1:]) == ("d724080742223759", (1, 8, 8))
