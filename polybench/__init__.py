@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
 
     import pandas
-    from torch import nn
+    from torch import Tensor, nn
 
-__all__ = ["activation", "load"]
+    from polybench.measure.model.official import Learned
+
+__all__ = ["activation", "learned", "load"]
 
 
 def activation(name: str, **options: Any) -> nn.Module:
@@ -24,6 +27,27 @@ def activation(name: str, **options: Any) -> nn.Module:
     from polybench.measure.model.build import activation as build
 
     return build(name, **options)
+
+
+def learned(checkpoint: str | os.PathLike[str] | Mapping[str, Tensor], activation: str | None = None) -> list[Learned]:
+    """What the activations of a published checkpoint learned, layer by layer, and our modules that have learned it.
+
+    `checkpoint` is a file of safetensors or torch, a folder of such files, or a state dict, of PolyCom (PolyNorm_1B
+    and its kin), Motif-2.6B, Motif-2-12.7B or Motif-3. `activation` says what the numbers are of where the names of
+    parameters do not: `polyrelu` for PolyReLU_1B, which is stored as PolyNorm is. `learned(...)[0].module()` is
+    the activation of the first of them.
+
+    Raises:
+        polybench.errors.UsageError: no such checkpoint, or one of another kind; no code in it is run.
+        polybench.errors.RegistryError: there is no such activation.
+    """
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from polybench.measure.model import official
+
+    where = checkpoint if isinstance(checkpoint, Mapping) else Path(checkpoint)
+    return official.learned(where, activation)[1]
 
 
 def load(run: str | os.PathLike[str] | None = None) -> pandas.DataFrame:

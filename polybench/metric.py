@@ -17,10 +17,10 @@ _PREFIXES: dict[str, tuple[tuple[float, str], ...]] = {
     "token/s": ((1e6, "M token/s"), (1e3, "k token/s"), (1.0, "token/s")),
     "token": ((1e9, "G token"), (1e6, "M token"), (1e3, "k token"), (1.0, "token")),
 }
-# Losses live on a logarithmic scale already, so activations are compared by difference, not by ratio.
+# Losses and decades live on a logarithmic scale already, so activations are compared by difference, not by ratio.
 # Cosines and shares may be 0, to which there is no ratio.
 _NATS = {"nat/token", "nat"}
-_DIFFERENCE_UNITS = _NATS | {"bit/byte", "cosine", "share"}
+_DIFFERENCE_UNITS = _NATS | {"bit/byte", "decade", "cosine", "share"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Price:
 class Metric:
     """One measured quantity.
 
-    `unit` is an SI base unit or one of B, token/s, nat/token, nat, bit/byte, cosine, share, 1. `varies_with`
+    `unit` is an SI base unit or one of B, token/s, nat/token, nat, bit/byte, decade, cosine, share, 1. `varies_with`
     picks the statistic: *sample* for times, *seed* for losses, *nothing* for exact counts. A `curve` has
     one value a step, or what else it runs `along`, and is drawn, not compared.
 

@@ -64,6 +64,7 @@ NOT_RUN = {
     "gate --baseline mine --self-check": "parsed",  # of what a calibration left
     "pool": "parsed",  # needs several sessions; tests of the pool make some
     "eval": "parsed",  # needs a trained model and lm-evaluation-harness
+    "learned": "parsed",  # needs a published model; tests of it make small ones
     f"trace results/quick/{LATEST}": "parsed",  # serves until Ctrl-C
 }
 N, F = 4, 8  # rows and width of what activations are tried on

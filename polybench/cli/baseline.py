@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,7 +41,8 @@ def save(
 
     found = store.load(store.find(run))
     folder = folder_of(name or found.suite.suite)
-    kept = keep(found, folder, renew)
+    with alone(folder):
+        kept = keep(found, folder, renew)
     print(f"{kept.records} records in {folder}" + (f", and the session {kept.session}" if kept.session else ""))
 
 
@@ -104,16 +107,32 @@ def drop(
     from polybench.compare.baseline import drop as remove
     from polybench.compare.baseline import files
 
-    path = existing(name)
-    chosen = None
-    if machine or session:
-        there = files(path)
-        chosen = [f for f in there if machine in ("", f.parent.name) and session.removesuffix(".json") in ("", f.stem)]
-        if not chosen:
-            known = {f.stem if session else f.parent.name for f in there}
-            what = f"--session {session}" if session else f"--machine {machine}"
-            raise UsageError(f"{what}: {path} has no such sessions, {did_you_mean(session or machine, known)}")
-    print(f"removed {remove(path, chosen)} files of {path}")
+    path, stem = existing(name), session.removesuffix(".json")
+    with alone(path):
+        chosen = None
+        if machine or session:
+            there = files(path)
+            chosen = [f for f in there if machine in ("", f.parent.name) and stem in ("", f.stem)]
+            if not chosen:
+                known = {f.stem if session else f.parent.name for f in there}
+                what = f"--session {session}" if session else f"--machine {machine}"
+                raise UsageError(f"{what}: {path} has no such sessions, {did_you_mean(session or machine, known)}")
+        print(f"removed {remove(path, chosen)} files of {path}")
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Nobody else adds to a baseline or takes from it meanwhile. Raises ResultsError where somebody does."""
+    from polybench.files import make_folder
+    from polybench.run.lock import locked
+
+    make_folder(folder)
+    try:
+        with locked(folder, stays=False):
+            yield
+    finally:
+        with suppress(OSError):
+            folder.rmdir()  # of one that holds nothing
 
 
 def folder_of(name: str) -> Path:

@@ -34,32 +34,39 @@ def calibrate(
     The first session is a whole run under results/, the others measure what is gated of times and leave nothing but
     that. It goes on where it was interrupted, and then says of every time from which change on it would fail.
     """
-    from polybench.cli.baseline import folder_of, show
-    from polybench.compare.baseline import load, save
-    from polybench.machine.environment import capture, nickname
+    from polybench.cli.baseline import alone, folder_of, show
     from polybench.plan.check import load_suite
-    from polybench.run.store import RUN_FILE
 
     whole = load_suite(suite, set_ or (), device).suite
     if not whole.gate:
         raise UsageError(f"{suite} has no gate: rules, so there is nothing to calibrate")
     timed, folder = of_times(whole), folder_of(name or whole.suite)
-    known = load(folder) if (folder / RUN_FILE).is_file() else None
-    there = len(known.machines.get(nickname(capture()), ())) if known else 0
     if timed is None:
         raise UsageError(f"no gate rule of {suite} is of a time; polybench baseline save keeps the rest of a run")
+    with alone(folder):
+        _add(whole, timed, folder, sessions, str(suite), quiet)
+    show(str(folder), as_json)
+
+
+def _add(whole: Suite, timed: Suite, folder: Path, sessions: int, source: str, quiet: bool) -> None:
+    """Sessions to a baseline that is this process's alone, until this machine has so many."""
+    from polybench.compare.baseline import load, save
+    from polybench.machine.environment import capture, nickname
+    from polybench.run.store import RUN_FILE
+
+    known = load(folder) if (folder / RUN_FILE).is_file() else None
+    there = len(known.machines.get(nickname(capture()), ())) if known else 0
     for number in range(there + 1, sessions + 1):
         print(f"session {number} of {sessions}", file=sys.stderr, flush=True)
         try:
             if known or number > 1:
                 with TemporaryDirectory() as place:
-                    save(measured(timed, str(suite), quiet, Path(place) / whole.suite), folder)
+                    save(measured(timed, source, quiet, Path(place) / whole.suite), folder)
             else:
-                save(measured(whole, str(suite), quiet), folder)
+                save(measured(whole, source, quiet), folder)
         except KeyboardInterrupt:
-            again = shlex.join(["polybench", "calibrate", str(suite), "--sessions", str(sessions)])
+            again = shlex.join(["polybench", "calibrate", source, "--sessions", str(sessions)])
             raise Stopped(f"interrupted; {number - 1} sessions are kept in {folder}; go on with: {again}") from None
-    show(str(folder), as_json)
 
 
 def of_times(suite: Suite) -> Suite | None:
@@ -76,10 +83,11 @@ def measured(suite: Suite, source: str, quiet: bool, out: Path | None = None) ->
     """A run of the suite in fresh processes, under results/ or in a new folder. Raises Lost where a trial fails."""
     from polybench.errors import Lost
     from polybench.run import local, session, store
+    from polybench.run.lock import locked
     from polybench.run.progress import shown
 
     current = session.begin(suite, out, None, source)
-    with shown(current, quiet) as tell:
+    with locked(current.path), shown(current, quiet) as tell:
         local.carry_out(current, tell)
     found = store.load(current.path)
     code, reason = local.outcome(found.records, session.labels(found))

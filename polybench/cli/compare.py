@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from polybench.cli.options import DeviceOption, Json, Overrides
+from polybench.cli.options import DeviceOption, Filter, Json, Overrides
 from polybench.cli.verdicts import Write, conclude
 from polybench.errors import Stopped, UsageError
 
@@ -22,6 +22,7 @@ def compare(
     head: Annotated[str | None, typer.Option(metavar="WHAT", help="what is judged; the tree one stands in")] = None,
     base_setup: Annotated[str, typer.Option(metavar="CMD", help="run first in the base's tree")] = "",
     head_setup: Annotated[str, typer.Option(metavar="CMD", help="run first in the head's tree")] = "",
+    filter: Filter = None,
     set_: Overrides = None,
     device: DeviceOption = None,
     budget: Annotated[
@@ -55,7 +56,7 @@ def compare(
     except ValueError as problem:
         raise UsageError(f"--budget {budget}: {problem}") from None
     if os.path.isdir(suite):
-        if base or head or base_setup or head_setup or set_ or device or out:
+        if base or head or base_setup or head_setup or set_ or device or filter or out:
             raise UsageError(f"{suite} is a folder, to be judged anew as it is; to measure, name a suite file")
         conclude(judged(comparison_folder.load(Path(suite)), inconclusive), as_json, write)
     if not base:
@@ -68,7 +69,7 @@ def compare(
             print(line, file=sys.stderr, flush=True)
 
     folder: list[Path] = []
-    request = Request(suite, tuple(set_ or ()), device)
+    request = Request(suite, tuple(set_ or ()), device, filter)
     try:
         with side.opened(base, head, base_setup, head_setup) as sides:
             stored = compared(request, sides, budget_s, out, folder.append, tell)

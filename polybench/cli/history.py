@@ -92,19 +92,42 @@ def _read(kept: Sequence[Kept], metrics: Sequence[str]) -> tuple[list[Session], 
         except PolybenchError as problem:
             notes.append(f"Left out: {problem}.")
             continue
-        if not run.records:
+        own = session(run, one, metrics)
+        own, stored = _stored(own, one.path, notes) if one.shelf == "baseline" else (own, [])
+        if not run.records and not stored:
             notes.append(f"Left out: nothing was measured in {one.path}.")
             continue
         known |= {name for of in run.metrics.values() for name, m in of.items() if not m.curve}
-        sessions.append(session(run, one, metrics))
+        sessions += [*([own] if run.records else []), *stored]
     if not sessions:
         raise NothingMeasured(" ".join(["there is no run that could be shown.", *notes]))
     for name in metrics:
         if not any(name in s.metrics for s in sessions):
             raise NothingMeasured(f"no run of {kept[-1].suite} has a metric {name!r}, {did_you_mean(name, known)}")
-    own, within = distinct(sessions)
+    apart, within = distinct(sessions)
     notes += [f"Not shown apart: {part.path}, whose trials are all in {whole.path}." for part, whole in within]
-    return own, notes
+    return apart, notes
+
+
+def _stored(own: Session, folder: Path, notes: list[str]) -> tuple[Session, list[Session]]:
+    """A baseline with the times of its own moment, and each of its other sessions; what cannot be read is a note."""
+    from dataclasses import replace
+
+    from polybench.compare.baseline import files
+    from polybench.compare.session_file import read
+    from polybench.compare.stored_session import told_with
+
+    stored = []
+    for file in files(folder):
+        try:
+            stored.append(told_with(own, read(file), str(file)))
+        except PolybenchError as problem:
+            notes.append(f"Left out: {problem}.")
+    same = next((s for s in stored if own.trials and s.started_at == own.started_at), None)
+    if same:
+        stored.remove(same)
+        own = replace(own, told={**same.told, **own.told})
+    return own, stored
 
 
 def _brief(made: Document, suite: str | None) -> Document:

@@ -6,7 +6,8 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -118,38 +119,51 @@ def _begun(
 
 def _measured(current: Session, quiet: bool) -> None:
     from polybench.cli.run import measure
+
+    with _alone(current.path) as release:
+        measure(current, None, False, quiet, release)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[Callable[[], None]]:
+    """Nobody else measures into the run meanwhile, or until what is given is called. Raises Stopped on Ctrl-C."""
     from polybench.run.lock import locked
 
     try:
-        with locked(current.path) as release:
-            measure(current, None, False, quiet, release)
+        with locked(path) as release:
+            yield release
     except KeyboardInterrupt:
         raise Stopped(
-            f"interrupted; what was measured is kept in {current.path}; "
-            f"go on with: polybench judge {shlex.quote(str(current.path))} --until-decided"
+            f"interrupted; what was measured is kept in {path}; "
+            f"go on with: polybench judge {shlex.quote(str(path))} --until-decided"
         ) from None
 
 
 def _gone_on(path: Path, claims: Sequence[Claim], ends: float, quiet: bool) -> str:
-    """Measure what is left of a run, then further seeds, look by look, until nothing is of use; why it ended."""
+    """Measure what is left of a run, then further seeds, look by look, until nothing is of use; why it ended.
+
+    What is left, and what is further, is read once the run is this process's alone.
+    """
+    from polybench.cli.run import measure
     from polybench.compare.claims import judgements
     from polybench.compare.onward import onward
     from polybench.machine.environment import cores
     from polybench.run import session
 
-    current = session.resume(path, None, force=False)
-    while True:
-        if current.todo.jobs:
-            _measured(current, quiet)
-        comparisons = _compared(path)
-        slots = cores() if current.header["device"] == "cpu" else 1
-        records = comparisons.stored.records
-        step = onward(judgements(comparisons, claims), current.suite, records, ends - time.monotonic(), slots)
-        if isinstance(step, str):
-            return step
-        current = session.resume(path, step, force=False)
-        if not quiet:
-            print(f"not resolved yet: {len(current.todo.trials)} further trials", file=sys.stderr, flush=True)
+    with _alone(path) as release:
+        current = session.resume(path, None, force=False)
+        while True:
+            if current.todo.jobs:
+                measure(current, None, False, quiet, release)
+            comparisons = _compared(path)
+            slots = cores() if current.header["device"] == "cpu" else 1
+            records = comparisons.stored.records
+            step = onward(judgements(comparisons, claims), current.suite, records, ends - time.monotonic(), slots)
+            if isinstance(step, str):
+                return step
+            current = session.resume(path, step, force=False)
+            if not quiet:
+                print(f"not resolved yet: {len(current.todo.trials)} further trials", file=sys.stderr, flush=True)
 
 
 def _tell(path: Path, claims: Sequence[Claim], why: str, as_json: bool, write: Sequence[str] | None) -> NoReturn:

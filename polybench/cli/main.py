@@ -22,6 +22,7 @@ from polybench.cli.export import export
 from polybench.cli.gate import gate
 from polybench.cli.history import history
 from polybench.cli.judge import judge
+from polybench.cli.learned import learned
 from polybench.cli.list import list_
 from polybench.cli.merge import merge
 from polybench.cli.plan import plan
@@ -135,7 +136,7 @@ def _uncollected() -> Iterator[None]:
 _LONG: tuple[Callable[..., None], ...] = (run, compare, judge, calibrate, doctor, selfcheck, trace)  # measure, or serve
 _COMMANDS: tuple[Callable[..., None], ...] = (
     run, report, pool, gate, compare, judge, calibrate, merge, plan, validate, schema, init, doctor, selfcheck, trace,
-    history, export,
+    history, export, learned,
 )  # fmt: skip
 for command in _COMMANDS:
     app.command()(command if command in _LONG else _uncollected()(command))

@@ -49,7 +49,8 @@ class Alignment:
         rest, others = _cells(head.others), _cells(base.others)
         self.timed: dict[Key, Trial] = {key: t for key, t in mine.items() if key in theirs}
         self.shared: set[Key] = {*self.timed, *(rest.keys() & others.keys())}
-        self.labels = Labels.of((*base.trials, *head.trials))
+        self.aside: dict[Key, Trial] = {**_cells(base.left_out), **_cells(head.left_out)}
+        self.labels = Labels.of((*base.trials, *head.trials, *self.aside.values()))
 
     @cached_property
     def places(self) -> Places:
@@ -94,7 +95,12 @@ class Alignment:
 
     def odd(self) -> list[tuple[Odd, Rule, Metric]]:
         """What is not compared, with each rule that would have held it."""
-        found, twins = [], set[Key]()
+        found, twins = [], {*self.aside}
+        for side, plan in ((HEAD, self.head), (BASE, self.base)):
+            for key, trial in _cells(plan.left_out).items():
+                if side == HEAD or key not in _cells(self.head.left_out):
+                    odd = Odd(trial, side, "not comparable", plan.why_left_out(trial))
+                    found += [(odd, rule, metric) for rule, metric in gated_in(plan, key)]
         for side, plan, other in ((BASE, self.base, self.head), (HEAD, self.head, self.base)):
             theirs = {(t.benchmark, t.cell) for t in other.trials}
             for key, trial in _cells((*plan.timed, *plan.others)).items():

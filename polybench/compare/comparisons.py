@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from polybench.compare.comparison import Comparison, compare, corrected, of_losses
+from polybench.compare.comparison import Comparison, compare, of_losses
 from polybench.compare.derive import with_derived
+from polybench.compare.family import corrected
 from polybench.compare.grid import Grid
 from polybench.compare.points import Point, compared, points
 from polybench.compare.step_time import StepTimes, Timed

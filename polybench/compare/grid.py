@@ -12,7 +12,7 @@ from polybench.medians import Launches
 from polybench.metric import Metric
 from polybench.plan.suite import Benchmark, Suite
 from polybench.record import block_ratios
-from polybench.stats import Estimate, launch_excess, of_launches
+from polybench.stats import MANY_LAUNCHES, Estimate, launch_excess, of_launches
 from polybench.trial import Cell
 
 
@@ -102,8 +102,9 @@ class Grid:
             base = self._named.get(place, {}).get(self.suite.reference)
             control = self.controls.get((base.benchmark, base.cell)) if base else None
             launches = self.ratios(control, base, metric) if base and control else []
-            noise = of_launches(launches, excess=self.excess(base, metric)) if base and launches else None
-            self._noise[key] = noise
+            few = sum(map(bool, launches)) < MANY_LAUNCHES  # of more the excess is not asked
+            excess = self.excess(base, metric) if base and few else None
+            self._noise[key] = of_launches(launches, excess=excess) if launches else None
         return self._noise[key]
 
 

@@ -38,10 +38,10 @@ class Told:
 
 @dataclass(frozen=True)
 class Session:
-    """A run without its records.
+    """A run without its records, or what a baseline stores of one.
 
-    `trials` say which were carried out, `ended` how many ended with which words, `whole` that none was left out on
-    purpose. `metrics` are those that are told.
+    `trials` say which were carried out, none where that is not stored, `ended` how many ended with which words, `whole`
+    that none was left out on purpose. `metrics` are those that are told.
     """
 
     name: str
@@ -116,18 +116,25 @@ def _of_point(comparisons: Comparisons, point: Point, metric: Metric) -> Told | 
 def distinct(sessions: Sequence[Session]) -> tuple[list[Session], list[tuple[Session, Session]]]:
     """Those that hold trials of their own, and pairs of one that does not and the one that has them all.
 
-    A baseline holds trials of the run that it was kept from, a merged run those of its parts.
+    A baseline holds trials of the run that it was kept from, a merged run those of its parts. A stored session is of
+    the run that began with it on its machine.
     """
     order: tuple[Shelf, ...] = ("run", "published", "baseline")
     fullest = sorted(sessions, key=lambda s: (-len(s.trials), order.index(s.shelf)))
     kept: list[Session] = []
     within: list[tuple[Session, Session]] = []
     for one in fullest:
-        if whole := next((other for other in kept if one.trials <= other.trials), None):
+        if whole := next((other for other in kept if _within(one, other)), None):
             within.append((one, whole))
         else:
             kept.append(one)
     return sorted(kept, key=lambda s: s.started_at), within
+
+
+def _within(one: Session, other: Session) -> bool:
+    if one.trials:
+        return one.trials <= other.trials
+    return one.started_at == other.started_at and one.told.keys() <= other.told.keys() and not _apart(one, other)
 
 
 def machines(sessions: Sequence[Session]) -> list[str]:
@@ -158,14 +165,12 @@ def beside(one: Session, other: Session, benchmark: str) -> tuple[str, ...]:
     """What else changed from one session to another: code, packages, settings, machine, and how it was measured."""
     was, now = one.environment, other.environment
     told = [f"{name} {was[name]} → {now[name]}" for name in ("revision", "code") if _both(was, now, name)]
-    packages = was.get("packages", {}), now.get("packages", {})
-    told += [
-        f"{name} {packages[0].get(name) or 'none'} → {packages[1].get(name) or 'none'}"
-        for name in dict.fromkeys((*packages[0], *packages[1]))
-        if packages[0].get(name) != packages[1].get(name)
-    ]
+    before, after = was.get("packages", {}), now.get("packages", {})
+    every = dict.fromkeys((*before, *after) if before and after else ())  # a stored session names none
+    moved = [name for name in every if before.get(name) != after.get(name)]
+    told += [f"{name} {before.get(name) or 'none'} → {after.get(name) or 'none'}" for name in moved]
     software = [d.removeprefix(_SOFTWARE) for d in differences(was, now) if d.startswith(_SOFTWARE)]
-    told += [d.replace(": ", " ", 1).replace(" / ", " → ") for d in software if not d.startswith("torch:")]
+    told += [d.replace(": ", " ", 1).replace(" / ", " → ") for d in software if d.partition(":")[0] not in moved]
     if apart := _apart(one, other):
         told.append(f"the machine ({'; '.join(d.replace(' / ', ' → ') for d in apart)})")
     mine, theirs = (_benchmark(s.suite, benchmark) for s in (one, other))

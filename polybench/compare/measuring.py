@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from polybench.compare.alignment import Alignment, Asked
+from polybench.compare.chosen import chosen
 from polybench.compare.side_by_side import failing, undecided
 from polybench.errors import NothingMeasured, UsageError
 from polybench.launches import PILOT, Rules
@@ -56,15 +57,17 @@ def compared(
     What failed among the times is measured a second time, in fresh processes and with more launches.
 
     Raises:
-        UsageError: a side cannot be planned, or both lack the same.
+        UsageError: a side cannot be planned, both lack the same, or nothing that is gated can be measured so.
         NotComparable: a side is of a polybench that cannot be held in step.
-        NothingMeasured: nothing is gated.
+        NothingMeasured: nothing is gated, or nothing of it matches the pattern.
         KeyboardInterrupt: every process has been stopped; what was measured is kept.
     """
     plans = {name: ask(sides[name], request) for name in (BASE, HEAD)}
+    if request.pattern:
+        plans = chosen(plans, request.pattern)
     alignment = _aligned(plans, sides, tell)
     name = str(plans[HEAD].suite["suite"])
-    folder = Folder(out or _free(name), request.suite, plans, sides)
+    folder = Folder(out or _free(name), request.suite, plans, sides, request.pattern)
     begun(folder.path)
     _beside(alignment, sides, folder, tell)
     places = alignment.places
@@ -82,8 +85,13 @@ def _aligned(plans: Mapping[str, SidePlan], sides: Mapping[str, Side], tell: Tel
     base, head = plans[BASE], plans[HEAD]
     if both := sorted(base.lacks.keys() & head.lacks.keys()):
         raise UsageError(f"neither side has {both[0]!r}: {head.lacks[both[0]]}")
+    aside = [(plan, job.trials[0]) for plan in (head, base) for job in plan.left_out]
     if not base.trials and not head.trials:
+        if aside:
+            raise UsageError(aside[0][0].why_left_out(aside[0][1]))
         raise NothingMeasured("no rule of the suite gates anything that either side measures")
+    for why in dict.fromkeys(plan.why_left_out(trial) for plan, trial in aside):
+        tell(f"left out: {why}")
     for name, plan in plans.items():
         for what, why in plan.lacks.items():
             tell(f"{name} lacks {what}: {why}")

@@ -170,9 +170,13 @@ def typical(point: Point, metric: Metric) -> float | None:
     return statistics.fmean(values) if metric.varies_with == "seed" else max(values)
 
 
-def of_seeds(point: Point, metric: str) -> list[float]:
-    """The finite values of the seeds that ended well; a rate of nothing cannot be inverted and is dropped."""
-    return [v for r in point.ok() if (m := r.get(metric)) for v in m.values if math.isfinite(v) and v > 0]
+def of_seeds(point: Point, metric: str, signed: bool = False) -> list[float]:
+    """The finite values of the seeds that ended well; a rate of nothing cannot be inverted and is dropped.
+
+    What is `signed` is compared by difference, so that nothing of it is dropped.
+    """
+    values = (v for r in point.ok() if (m := r.get(metric)) for v in m.values)
+    return [v for v in values if math.isfinite(v) and (signed or v > 0)]
 
 
 def stopped(point: Point, *metrics: str) -> bool:

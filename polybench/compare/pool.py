@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, combinations
 
-from polybench.compare.comparison import Comparison, corrected, decide, exp
+from polybench.compare.comparison import Comparison, decide, exp
 from polybench.compare.comparisons import Comparisons
+from polybench.compare.family import corrected
 from polybench.compare.points import OfPoint, Point, typical
 from polybench.compare.sessions import biasing, flaw, protocol_differences
 from polybench.errors import NothingMeasured, ResultsError, in_short

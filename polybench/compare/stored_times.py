@@ -33,6 +33,11 @@ class History:
     why: str = ""
     least: int = LEAST_SESSIONS
 
+    @property
+    def judged(self) -> bool:
+        """Whether there are sessions enough, so that it may fail."""
+        return self.drift is not None and len(self.drift.levels) >= self.least
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -62,7 +67,7 @@ def decided(
     change = drift.change(new, CONFIDENCE_TIME)
     shown = change.map(exp) if change.known else None
     count = len(drift.levels)
-    if count < history.least:
+    if not history.judged:
         what = f"{_text(shown)} times the baseline; " if shown else ""
         many = f"{count} session{'s' * (count > 1)} of this machine, and times are judged from {history.least} on"
         return Decision("inconclusive", f"{what}{many}: {history.least - count} missing", shown)

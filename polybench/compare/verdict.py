@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 from polybench.compare.decision import Decision, Ruling
 from polybench.compare.grid import Grid, seed_differences
@@ -63,13 +63,13 @@ class Pair:
     bumped: tuple[int, int] | None = None
     history: History | None = None
 
-    @property
+    @cached_property
     def was(self) -> float | None:
         if self.history is not None:
             return self.history.typical
         return typical(self.old, self.metric) if self.old else None
 
-    @property
+    @cached_property
     def now(self) -> float | None:
         return typical(self.new, self.metric) if self.new else None
 
@@ -136,8 +136,8 @@ def _time(pair: Pair, history: History, tolerance: float, tests: int) -> Decisio
     if len(here.logs) < 2:
         what = "launch" if metric.varies_with == "sample" else "seed"
         return Decision("inconclusive", f"one {what} does not say how {_plural(what)} differ")
-    noise, limit = grid.noise(new, metric.name), math.log1p(tolerance)
-    if noise and beyond(noise, limit):
+    noise = grid.noise(new, metric.name) if history.judged else None
+    if noise and beyond(noise, math.log1p(tolerance)):
         return Decision("inconclusive", "unstable: a second copy of the reference differed from the first")
     return decided(history, metric, here, tolerance, tests, noise.value if noise else 0.0)
 

@@ -5,6 +5,7 @@ No torch in here, so that suites and reports may read it.
 
 from __future__ import annotations
 
+from polybench.measure.range_metrics import RANGES
 from polybench.metric import Metric, Question
 
 # Facts of the text: the share of held-out shingles that is in training text too, and which files are on which side.
@@ -102,7 +103,6 @@ RANK_KEPT = _scalar(
 NEIGHBOUR_COSINE = _scalar("neighbour_cosine", "cosine", f"{_COSINE} and over layers.")
 RMS = _scalar("activation_rms", "1", f"Root mean square of {_ACTIVATED}, mean over layers.")
 KURTOSIS = _scalar("activation_kurtosis", "1", f"Kurtosis of {_ACTIVATED} ({_KURTOSIS}), mean over layers.")
-ZEROS = _scalar("activation_zeros", "share", f"Share of exact zeros in {_ACTIVATED}, mean over layers.")
 
 W_IN_RANK = _by_layer(
     "w_in_rank", "1", f"{_RANK} of w_in after training, of each branch of a gated activation apart, their mean.",
@@ -112,7 +112,6 @@ W_OUT_RANK = _by_layer("w_out_rank", "1", f"{_RANK} of w_out after training.", _
 LAYER_COSINE = _by_layer("layer_cosine", "cosine", f"{_COSINE}.")
 LAYER_RMS = _by_layer("layer_rms", "1", f"Root mean square of {_ACTIVATED}.")
 LAYER_KURTOSIS = _by_layer("layer_kurtosis", "1", f"Kurtosis of {_ACTIVATED}: {_KURTOSIS}.")
-LAYER_ZEROS = _by_layer("layer_zeros", "share", f"Share of exact zeros in {_ACTIVATED}.")
 
 
 def _learned(number: int) -> str:
@@ -129,6 +128,9 @@ LAYER_COEFFICIENTS = tuple(
     _by_layer(f"layer_coefficient_{i}", "1", f"{_learned(i)}, after training.") for i in range(HIGHEST + 1)
 )
 
-SCALARS = (EFFECTIVE_RANK, RANK_KEPT, NEIGHBOUR_COSINE, RMS, KURTOSIS, ZEROS)
-BY_LAYER = (W_IN_RANK, W_OUT_RANK, LAYER_COSINE, LAYER_RMS, LAYER_KURTOSIS, LAYER_ZEROS)
-DYNAMICS = (*SCALARS, *BY_LAYER, *COEFFICIENTS, *LAYER_COEFFICIENTS)
+SCALARS = (EFFECTIVE_RANK, RANK_KEPT, NEIGHBOUR_COSINE, RMS, KURTOSIS)
+BY_LAYER = (W_IN_RANK, W_OUT_RANK, LAYER_COSINE, LAYER_RMS, LAYER_KURTOSIS)
+DYNAMICS = (
+    *SCALARS, *BY_LAYER, *COEFFICIENTS, *LAYER_COEFFICIENTS,
+    *(metric for r in RANGES for metric in (r.scalar, r.by_layer, r.by_step)),
+)  # fmt: skip

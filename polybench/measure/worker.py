@@ -36,6 +36,8 @@ from polybench.record import Status
 from polybench.trial import Job
 
 _UNSUPPORTED = ("not implemented for", "not compiled with", "is not supported", "no c++ compiler", "invalidcxxcompiler")
+# torch's errors where it cannot compile, of torch._dynamo.exc and torch._inductor.exc; an activation's own have others.
+_NOT_COMPILED = {"BackendCompilerFailed", "CppCompileError", "FailOnRecompileLimitHit", "InternalTorchDynamoError"}
 
 
 def main() -> None:
@@ -157,6 +159,10 @@ def explain(raised: BaseException) -> Ending:
         return Ending(Status.OUT_OF_MEMORY, first_line(problem, otherwise="out of memory"))
     if isinstance(problem, RuntimeError) and any(sign in lowered for sign in _UNSUPPORTED):
         return Ending(Status.UNSUPPORTED, text)
+    if kinds := _NOT_COMPILED & {kind.__name__ for kind in type(problem).__mro__}:
+        if "FailOnRecompileLimitHit" in kinds:
+            text = "one function had to be compiled again and again; TORCH_LOGS=recompiles says why"
+        return Ending(Status.UNSUPPORTED, f"torch.compile failed: {text}")
     if isinstance(problem, TrialError | Escape):
         return Ending(Status.FAILED, text)
     return Ending(Status.FAILED, text if text == name else f"{name}: {text}")

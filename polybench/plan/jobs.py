@@ -6,9 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from polybench.errors import NothingMeasured, in_short
 from polybench.kind import Kind, Protocol, axes_of, kind_of
-from polybench.plan.labels import Labels
+from polybench.plan.labels import Labels, unmatched
 from polybench.plan.launching import Launching
 from polybench.plan.making import Maker, ahead
 from polybench.plan.matrix import combinations
@@ -70,9 +69,7 @@ def plan(suite: Suite, device: str, pattern: str | None = None, records: Sequenc
         whole = plan(suite, device, records=records)
         made = _planned(suite, device, records, whole.labels.chosen(whole.trials, pattern))
         if not made.jobs:
-            raise NothingMeasured(
-                f"--filter {in_short(pattern)} matches no trial; `polybench plan --trials` shows them all"
-            )
+            raise unmatched(pattern)
         return replace(made, labels=whole.labels)
     made = _planned(suite, device, records, None)
     return replace(made, labels=Labels.of((*made.trials, *_of_later_seeds(suite, made))))

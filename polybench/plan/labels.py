@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 
+from polybench.errors import NothingMeasured, in_short
 from polybench.spec import Scalar
 from polybench.trial import Job, Trial
 
@@ -75,6 +76,11 @@ class Labels:
             return any(fnmatchcase(label, text) for label in (self.of_trial(trial), trial.label))
 
         return wanted
+
+
+def unmatched(pattern: str) -> NothingMeasured:
+    """A filter that no label matches."""
+    return NothingMeasured(f"--filter {in_short(pattern)} matches no trial; `polybench plan --trials` shows them all")
 
 
 def _fields(way: Way) -> dict[str, Scalar]:

@@ -61,7 +61,8 @@ def _without_unknown(data: dict[str, Any]) -> dict[str, str]:
             return True
         named = where["activation"]
         left = [name for name in (named if isinstance(named, list) else [named]) if known(name)]
-        where["activation"] = left
+        if left:
+            where["activation"] = left if isinstance(named, list) else left[0]
         return bool(left)
 
     kept(data)

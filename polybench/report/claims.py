@@ -6,7 +6,6 @@ from polybench.compare.claims import Case, Judgement, judgements
 from polybench.compare.comparisons import Comparisons
 from polybench.corrections import resolves
 from polybench.document import Finding
-from polybench.metric import significant
 from polybench.plan.sentence import Sentence
 from polybench.report.section import Section
 from polybench.report.wording import MINUS, show
@@ -80,7 +79,7 @@ def _elsewhere(one: Judgement) -> str:
     """Where it was claimed, and what was reported there."""
     reported, source = one.claim.reported, one.claim.source
     if isinstance(reported, float):
-        reported = significant(reported, 4).replace("-", MINUS)
+        reported = f"{reported:.6g}".replace("-", MINUS)  # with the digits that were published, and no more
     if reported is None:
         return f" Claimed in {source}." if source else ""
     return f" Reported: {reported}{f' ({source})' if source else ''}."

@@ -13,14 +13,18 @@ from polybench.report import (
     accuracy,
     answer,
     claims,
+    constructions,
     cost_picture,
     dynamics,
     figures,
+    fits,
+    invariance,
     limits,
     losses,
     overview,
     profiles,
     provenance,
+    ran,
     rates,
     readings,
     scaling,
@@ -34,8 +38,8 @@ from polybench.run.frame import values_of
 from polybench.run.store import Run
 
 SECTIONS = (
-    provenance, claims, answer, overview, figures, cost_picture, accuracy, losses, way, scaling, rates, spread, tables,
-    dynamics, limits, selfcheck, profiles, readings,
+    provenance, claims, answer, overview, figures, cost_picture, accuracy, constructions, fits, losses, invariance, way,
+    scaling, rates, spread, tables, dynamics, limits, selfcheck, ran, profiles, readings,
 )  # fmt: skip
 
 

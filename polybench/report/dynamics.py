@@ -12,6 +12,7 @@ from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import Point, by_place, by_step
 from polybench.document import Column, Entry, Figure, Series, Table
 from polybench.measure import training_metrics as metrics
+from polybench.measure.range_metrics import RANGES
 from polybench.measure.training_metrics import LAYER_COEFFICIENTS, SCALARS
 from polybench.metric import Metric, significant
 from polybench.report import bands
@@ -39,9 +40,14 @@ _BY_LAYER = (
     (metrics.LAYER_COSINE, "Cosine of a layer's input and output", ""),
     (metrics.LAYER_RMS, "Root mean square of activations", ""),
     (metrics.LAYER_KURTOSIS, "Kurtosis of activations", ""),
-    (metrics.LAYER_ZEROS, "Share of zeros in activations", ""),
 )
 _LEARNED = tuple((m, f"Learned coefficient a_{i}", "") for i, m in enumerate(metrics.COEFFICIENTS))
+
+# A crest factor has its column alone, and zeros their layers.
+_RANGED = tuple((r.by_layer, r.by_layer.heading, "") for r in RANGES if r.what != "crest") + tuple(
+    (r.by_step, f"{r.by_step.heading} as training goes on", "") for r in RANGES if r.what not in ("crest", "zeros")
+)
+_SCALARS = (*SCALARS, *(r.scalar for r in RANGES))
 
 Rows = dict[Point, dict[Metric, Comparison]]
 
@@ -50,14 +56,14 @@ def section(comparisons: Comparisons) -> Section:
     """Of each benchmark that was observed its dynamics, its coefficients where there are any, and the pictures."""
     observed = _observed(comparisons)
     tables = [table for name, rows in observed.items() for table in _tables(comparisons, name, rows)]
-    told = frozenset(m.name for m in SCALARS if observed)
+    told = frozenset(m.name for m in _SCALARS if observed)
     return Section(tables=tuple(tables), figures=tuple(_figures(comparisons)), metrics=told)
 
 
 def _observed(comparisons: Comparisons) -> dict[str, Rows]:
     """The comparisons of all scalars by benchmark and point, of the benchmarks that have any value."""
     benchmarks: dict[str, Rows] = defaultdict(lambda: defaultdict(dict))
-    for metric in SCALARS:
+    for metric in _SCALARS:
         for point, comparison in comparisons.to_reference(metric.name).items():
             benchmarks[point.benchmark][point][metric] = comparison
     return {
@@ -68,33 +74,46 @@ def _observed(comparisons: Comparisons) -> dict[str, Rows]:
 
 
 def _tables(comparisons: Comparisons, name: str, rows: Rows) -> Iterator[Table]:
-    yield _compared(comparisons, name, rows)
+    inside = "What goes on inside after training, where no direction is better"
+    yield _compared(comparisons, f"{name}-dynamics", f"Dynamics: {name}", [inside], SCALARS, rows)
+    if measured := [r.scalar for r in RANGES if all(r.scalar in of for of in rows.values())]:
+        nothing = [m for m in measured if m.unit == "share" and not any(of[m].value for of in rows.values())]
+        told = [
+            "How large the values around the activations are after training, and which of them formats of numbers do "
+            "not hold",
+            f"0 everywhere, so without a column: {', '.join(m.name for m in nothing)}" if nothing else "",
+        ]
+        shown = [m for m in measured if m not in nothing]
+        yield _compared(comparisons, f"{name}-ranges", f"Ranges: {name}", told, shown, rows)
     learned = [p for p in rows if any(by_step(p, m) for m in LAYER_COEFFICIENTS)]
     if learned:
         yield _coefficients(name, learned)
 
 
-def _compared(comparisons: Comparisons, name: str, rows: Rows) -> Table:
+def _compared(
+    comparisons: Comparisons, key: str, title: str, told: Sequence[str], metrics: Sequence[Metric], rows: Rows
+) -> Table:
+    """A row a point: each metric's value, and its change to the reference's."""
     reference = comparisons.reference
     varying, _ = varying_axes([p.cell for p in rows])
     columns = head_columns(varying)
-    for metric in SCALARS:
+    for metric in metrics:
         over = f"over {reference}'s" if metric.effect == "ratio" else f"less {reference}'s"
         columns += [Column(title, note=metric.definition) for title in (metric.name, f"{metric.name} {over}")]
     return Table(
-        key=f"{name}-dynamics",
-        title=f"Dynamics: {name}",
+        key=key,
+        title=title,
         caption=sentences(
-            "What goes on inside after training, where no direction is better",
+            *told,
             f"{mean_over([len(p.ok()) for p in rows])}; changes are paired by seed and carry {CONFIDENCE_SEED:.0%} t "
             "intervals",
-            *(f"{m.name}: {m.definition}" for m in SCALARS),
+            *(f"{m.name}: {m.definition}" for m in metrics),
         ),
         columns=tuple(columns),
         rows=tuple(
             (
                 *head_entries(point.cell, varying),
-                *(entry for metric in SCALARS for entry in _entries(of[metric], reference)),
+                *(entry for metric in metrics for entry in _entries(of[metric], reference)),
             )
             for point, of in rows.items()
         ),
@@ -143,7 +162,7 @@ def _coefficient(point: Point, metric: Metric) -> Entry:
 def _figures(comparisons: Comparisons) -> Iterator[Figure]:
     """A picture for each metric and group of cells that a run observed; a line an activation."""
     every = by_place(comparisons.points())
-    for metric, what, caveat in (*_BY_LAYER, *_LEARNED):
+    for metric, what, caveat in (*_BY_LAYER, *_RANGED, *_LEARNED):
         observed = {g: [p for p in ps if any(any(v) for v in by_step(p, metric).values())] for g, ps in every.items()}
         groups = {g: ps for g, ps in observed.items() if ps}
         for group in groups:

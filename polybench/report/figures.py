@@ -107,7 +107,7 @@ def _spot(point: Point, losses: Sequence[float], cost: Estimate, scale: Scale) -
 def _curves(comparisons: Comparisons, every: Groups) -> Iterator[Figure]:
     """Losses as training goes on: mean and band over the seeds that ended well."""
     steps = [m for m in comparisons.metrics().values() if m.curve and m.along == "step"]
-    for metric in [m for m in steps if m.effect == "difference"]:
+    for metric in [m for m in steps if m.effect == "difference" and m.better != "neither"]:
         groups = {g: kept for g, ps in every.items() if (kept := [p for p in ps if _curves_of(p, metric.name)])}
         for group, points in groups.items():
             counts = [len(_curves_of(p, metric.name)) for p in points]

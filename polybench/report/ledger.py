@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, pairwise
 
 from polybench.compare.claims import Case, Judgement, judgements
 from polybench.compare.comparisons import Comparisons
@@ -86,22 +86,28 @@ def _of_row(
         )
     for name, one in mine:
         theirs = Entry(str(one.claim.reported) if one.claim.reported is not None else row.reported)
-        for case in _told(one):
+        for cases in _pairs(one):
+            first = cases[0] if cases else None
             yield (
                 head,
                 theirs,
-                Entry(f"{_sentence(one, case, reference[name])} ({name}{_where(case, one)})"),
-                _size(case),
-                Entry(claims.grounds(case) if case else ABSENT),
-                Entry(_verdict(case)),
-                Entry(case.more.words if case and case.more else ABSENT),
+                Entry(f"{_sentence(one, first, reference[name])} ({name}{_least_sure(cases)})"),
+                _size(first),
+                Entry(claims.grounds(first) if first else ABSENT),
+                Entry(_verdict(cases)),
+                Entry(first.more.words if first and first.more else ABSENT),
             )
             head = theirs = _SAME
 
 
-def _told(one: Judgement) -> Sequence[Case | None]:
-    """Each case of a claim in the order of the suite; one line of a claim that has none."""
-    return (*sorted(one.cases, key=lambda case: case.label),) or (None,)
+def _pairs(one: Judgement) -> Sequence[Sequence[Case]]:
+    """The cases of each pair of activations, the one that decides first; nothing once for a claim that has none."""
+    found: dict[tuple[str, str], list[Case]] = {}
+    for case in one.cases:
+        found.setdefault((case.point.cell.activation, case.other.cell.activation), []).append(case)
+    if one.claim.order is not None:
+        found = {pair: found[pair] for pair in pairwise(one.claim.order) if pair in found}
+    return (*found.values(),) or ((),)
 
 
 def _sentence(one: Judgement, case: Case | None, reference: str) -> str:
@@ -111,13 +117,9 @@ def _sentence(one: Judgement, case: Case | None, reference: str) -> str:
     return str(replace(Sentence.of(one.claim, case.metric, reference), names=pair, where=()))
 
 
-def _where(case: Case | None, one: Judgement) -> str:
-    """Which cell it is, where a claim has several of one pair."""
-    if case is None:
-        return ""
-    pairs = Counter((c.point.cell.activation, c.other.cell.activation) for c in one.cases)
-    alike = pairs[case.point.cell.activation, case.other.cell.activation] > 1
-    return f", {case.label}" if alike else ""
+def _least_sure(cases: Sequence[Case]) -> str:
+    """Of several cells, which one decides."""
+    return f", of {len(cases)} cells {cases[0].label}" if len(cases) > 1 else ""
 
 
 def _size(case: Case | None) -> Entry:
@@ -125,10 +127,14 @@ def _size(case: Case | None) -> Entry:
     return Entry(f"{max(sizes):,}", max(sizes)) if sizes else Entry(ABSENT)
 
 
-def _verdict(case: Case | None) -> str:
-    if case is None:
+def _verdict(cases: Sequence[Case]) -> str:
+    """Of a pair what its first case is, and in how many cells."""
+    if not cases:
         return "not judged"
-    return case.diverged or case.note or case.ruling
+    first = cases[0]
+    word = first.diverged or first.note or first.ruling
+    count = sum(case.ruling == first.ruling for case in cases)
+    return f"{word} in {count} of {len(cases)} cells" if len(cases) > 1 else word
 
 
 def _finding(row: Row, judged: dict[str, list[Judgement]]) -> Finding:
@@ -137,8 +143,8 @@ def _finding(row: Row, judged: dict[str, list[Judgement]]) -> Finding:
     command = f"polybench run suites/{row.suite}.yaml"
     if not mine:
         return Finding(f"Claim {row.number}", f"{row.says}: not run. {command}", False)
-    count = Counter(_verdict(case) for one in mine for case in _told(one))
-    told = ", ".join(f"{n} {word}" for word, n in count.most_common())
+    count = Counter(_verdict(cases) for one in mine for cases in _pairs(one))
+    told = ", ".join(f"{n} {word}" if n > 1 or len(count) > 1 else word for word, n in count.most_common())
     decided = all(claims.resolved(one) for one in mine if one.cases)
     return Finding(f"Claim {row.number}", f"{row.says}: {told}. {command}", decided)
 

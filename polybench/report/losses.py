@@ -78,7 +78,7 @@ def _loss_table(comparisons: Comparisons, benchmark: str, cells: Cells, first: s
     along = reading(metric, (r for c in cells for r in c.point.ok()))
     rows = []
     for c in cells:
-        values, tested = of_seeds(c.point, metric.name), c.q is not None and not c.diverged
+        values, tested = of_seeds(c.point, metric.name, signed=True), c.q is not None and not c.diverged
         rows.append((
             *head_entries(c.cell, varying),
             Entry(f"{c.value:.4f}", c.value) if c.value is not None else Entry(status_word(c.point)),

@@ -13,7 +13,7 @@ from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import PARAMETERS, Group, Point, of_seeds
 from polybench.corrections import resolves
 from polybench.document import Column, Entry
-from polybench.metric import places_for, significant
+from polybench.metric import Metric, places_for, significant
 from polybench.plan.tuning import WORDS
 from polybench.record import Status
 from polybench.spec import Scalar
@@ -133,6 +133,15 @@ def status_word(point: Point) -> str:
 def verdict_word(p: float | None, better: bool) -> str:
     """Of a difference with its corrected p value."""
     return "not resolved" if not resolves(p) else "better" if better else "worse"
+
+
+def worst_entry(point: Point, metric: Metric) -> Entry:
+    """The largest value of the seeds to two digits, a count in full."""
+    values = point.values(metric.name)
+    if not values:
+        return Entry(status_word(point))
+    worst = max(values)
+    return Entry(f"{int(worst):,}" if worst == int(worst) else f"{worst:.2g}", worst)
 
 
 def change_entry(comparison: Comparison, reference: str) -> Entry:

@@ -10,8 +10,8 @@ Looks = dict[str, list[list[int]]]  # by benchmark the seeds of every earlier lo
 
 
 def equal_but_for_seeds(one: Stored, other: Stored) -> bool:
-    """Whether two suites ask the same with however many seeds."""
-    return _without_seeds(one) == _without_seeds(other)
+    """Whether two suites ask the same with however many seeds; what was published of a claim asks nothing."""
+    return _asked(one) == _asked(other)
 
 
 def keeps_seeds(old: Stored, new: Stored) -> bool:
@@ -50,6 +50,7 @@ def united(suites: Sequence[Stored]) -> dict[str, Any]:
     return {**first, "seeds": every(suites), "benchmarks": benchmarks} if len(suites) > 1 else dict(first)
 
 
-def _without_seeds(suite: Stored) -> dict[str, Any]:
+def _asked(suite: Stored) -> dict[str, Any]:
     benchmarks = [{**b, "seeds": bool(b.get("seeds"))} for b in suite["benchmarks"]]
-    return {**suite, "seeds": None, "benchmarks": benchmarks}
+    claims = [{k: v for k, v in claim.items() if k not in ("source", "reported")} for claim in suite.get("claims", ())]
+    return {**suite, "seeds": None, "benchmarks": benchmarks, "claims": claims}

@@ -37,9 +37,16 @@ class Stored:
 class Folder:
     """A comparison that is being measured; what is known so far is in memory too."""
 
-    def __init__(self, path: Path, source: str, plans: Mapping[str, SidePlan], sides: Mapping[str, Side]):
+    def __init__(
+        self,
+        path: Path,
+        source: str,
+        plans: Mapping[str, SidePlan],
+        sides: Mapping[str, Side],
+        pattern: str | None = None,
+    ):
         """Raises ResultsError when the folder holds something already, or cannot be made."""
-        self.path, self._source, self._plans = path, source, plans
+        self.path, self._source, self._plans, self._pattern = path, source, plans, pattern
         self._whats = {name: side.what for name, side in sides.items()}
         self._records: dict[str, dict[str, Record]] = {name: {} for name in SIDES}
         if path.is_dir() and any(path.iterdir()):
@@ -80,7 +87,7 @@ class Folder:
             "suite": plan.suite,
             "source": self._source,
             "folder": str(Path.cwd()),
-            "filter": None,
+            "filter": self._pattern,
             "device": plan.device,
             "environment": plan.environment,
             "metrics": plan.metrics,

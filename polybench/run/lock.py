@@ -21,11 +21,11 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)  # what file systems wit
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[Callable[[], None]]:
+def locked(folder: Path, stays: bool = True) -> Iterator[Callable[[], None]]:
     """This process alone measures into the folder, until the end or until what is yielded is called.
 
-    The lock is the kernel's and ends with the process, however that ends; the file that it lies on stays, and says
-    who holds it. On a file system without locks this says so and goes on.
+    The lock is the kernel's and ends with the process, however that ends; the file that it lies on says who holds it,
+    and stays unless it is not to, where it would be committed. On a file system without locks this says so and goes on.
 
     Raises:
         ResultsError: another process holds it, or the folder cannot be written.
@@ -51,7 +51,10 @@ def locked(folder: Path) -> Iterator[Callable[[], None]]:
 
     def release() -> None:
         if lock.is_locked:
-            say("")
+            if stays:
+                say("")
+            else:  # while it is held, since who finds a lock on a file that is gone tries again
+                file.unlink(missing_ok=True)
             lock.release()
 
     if lock.is_locked:

@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,11 +23,13 @@ from polybench.plan.governing import matches
 from polybench.plan.jobs import plan
 from polybench.plan.lacking import load_known
 from polybench.plan.suite import Rule
+from polybench.plan.tuning import TUNING, asks
 from polybench.run.executor import worker_environment
 from polybench.run.side import Side
 from polybench.run.store import as_rule
 from polybench.trial import Job, Trial
 
+_JOBS = ("timed", "others", "left_out")  # the fields of a plan that are jobs
 MODULE = "polybench.run.side_plan"
 STEP = 1  # of the language of turns and of this file; sides of another number cannot be held in step
 
@@ -36,9 +38,9 @@ STEP = 1  # of the language of turns and of this file; sides of another number c
 class SidePlan:
     """The gated trials of a suite, as one side plans them.
 
-    `timed` has a job for each place whose times are gated, as of its first launch; `others` are all else that is gated.
-    `lacks` says of activations that are not known there why not. `suite`, `environment` and `metrics` are those of
-    the header of a run.
+    `timed` has a job for each place whose times are gated, as of its first launch; `others` are all else that is gated,
+    and `left_out` what is gated and cannot be measured side by side, as `why_left_out` says. `lacks` says why
+    activations are not known there. `suite`, `environment` and `metrics` are those of the header of a run.
     """
 
     suite: Mapping[str, Any]
@@ -48,6 +50,7 @@ class SidePlan:
     timed: tuple[Job, ...]
     others: tuple[Job, ...]
     lacks: Mapping[str, str]
+    left_out: tuple[Job, ...] = ()
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -58,24 +61,44 @@ class SidePlan:
         """As they were checked where the suite was planned."""
         return [as_rule(rule) for rule in self.suite.get("gate", ())]
 
+    def only(self, wanted: Callable[[Trial], bool]) -> SidePlan:
+        """The plan with these trials alone."""
+
+        def kept(jobs: Iterable[Job]) -> tuple[Job, ...]:
+            few = (replace(job, trials=tuple(filter(wanted, job.trials))) for job in jobs)
+            return tuple(job for job in few if job.trials)
+
+        return replace(self, timed=kept(self.timed), others=kept(self.others), left_out=kept(self.left_out))
+
+    def why_left_out(self, trial: Trial) -> str:
+        """Why a trial of `left_out` is there."""
+        if asks(trial.cell):
+            return f"{trial.benchmark} tunes its rate, which `compare` does not; name the rate instead"
+        starts = f"launcher: {self.suite['launcher']} starts processes of its own"
+        return f"{starts} for {trial.benchmark}, which `compare` cannot hold in step"
+
     def to_json(self) -> dict[str, Any]:
-        jobs = {key: [job.to_json() for job in getattr(self, key)] for key in ("timed", "others")}
+        jobs = {key: [job.to_json() for job in getattr(self, key)] for key in _JOBS}
         return {**{f.name: getattr(self, f.name) for f in fields(self)}, **jobs}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> SidePlan:
         """Raises KeyError or TypeError when a field is missing or foreign."""
-        jobs = {key: tuple(map(Job.from_json, data[key])) for key in ("timed", "others")}
+        jobs = {key: tuple(map(Job.from_json, data[key])) for key in _JOBS if key in data}
         return cls(**{**data, **jobs})
 
 
 @dataclass(frozen=True)
 class Request:
-    """Which suite is planned: a file, what is changed in it, and the device."""
+    """Which suite is planned: a file, what is changed in it, and the device.
+
+    `pattern` is no business of a side: it is held against the labels of what both have planned.
+    """
 
     suite: str
     overrides: tuple[str, ...] = ()
     device: str | None = None
+    pattern: str | None = None
 
 
 def ask(side: Side, request: Request) -> SidePlan:
@@ -129,36 +152,36 @@ def plan_here(request: Request) -> SidePlan:
     """The gated trials of a suite, by the code of this process.
 
     Raises:
-        UsageError: nothing is gated, or what is gated cannot be measured so.
+        UsageError: nothing is gated.
         SuiteError: the suite cannot run, other than for activations that are not there.
     """
     suite, lacks = load_known(Path(request.suite), request.overrides, request.device)
     if not suite.gate and not lacks:
         raise UsageError(f"{request.suite} has no gate: rules; add some, for example {{metric: peak_bytes}}")
-    if suite.launcher:
-        raise UsageError(f"launcher: {suite.launcher} starts processes of its own, which `compare` cannot hold in step")
     device = choose_device(suite.device)
     timed: list[Job] = []
     others: list[Job] = []
+    left_out: list[Job] = []
     whole = plan(suite, device)
-    tuned = {b.name for b in suite.benchmarks if b.tune}
-    for trial in whole.trials:
-        if trial.benchmark in tuned and rules_of(suite.gate, trial, kind_of(trial.cell.kind)):
-            raise UsageError(f"{trial.benchmark} tunes its rate, which `compare` does not; name the rate instead")
-    for job in whole.jobs:
-        kind = kind_of(job.trials[0].cell.kind)
+    for job in (*whole.jobs, *whole.later):
+        first, kind = job.trials[0], kind_of(job.trials[0].cell.kind)
+        if first.benchmark.endswith(TUNING):
+            continue  # what finds a rate is compared with nothing
         gated = [(t, rules) for t in job.trials if not t.control and (rules := rules_of(suite.gate, t, kind))]
-        if not gated or (kind.repeats == "launches" and job.trials[0].seed):
+        if not gated or (kind.repeats == "launches" and first.seed):
             continue
         mine = replace(job, trials=tuple(t for t, _ in gated), as_one=False)
-        if any(in_step(kind, kind.named[rule.metric]) for _, rules in gated for rule in rules):
+        if asks(first.cell) or (suite.launcher and kind.repeats == "seeds"):
+            left_out.append(mine)
+        elif any(in_step(kind, kind.named[rule.metric]) for _, rules in gated for rule in rules):
             protocol = kind.protocol(**dict(job.protocol)).in_turns()
             timed.append(replace(mine, protocol=tuple(sorted(protocol.model_dump().items()))))
         else:
             others.append(mine)
     kinds = sorted({b.kind for b in suite.benchmarks})
     metrics = {name: [m.to_json() for m in kind_of(name).metrics] for name in kinds}
-    return SidePlan(suite.model_dump(mode="json"), device, capture(), metrics, tuple(timed), tuple(others), lacks)
+    jobs = tuple(timed), tuple(others), lacks, tuple(left_out)
+    return SidePlan(suite.model_dump(mode="json"), device, capture(), metrics, *jobs)
 
 
 def rules_of(rules: Iterable[Rule], trial: Trial, kind: Kind) -> list[Rule]:

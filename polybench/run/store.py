@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +16,8 @@ from polybench.kind import registered
 from polybench.metric import Metric
 from polybench.plan.suite import KEPT_NAMES, Benchmark, Claim, Rule, Suite, duration
 from polybench.record import Record, Status
-from polybench.run.faults import header_fault, parsed, record_fault, sound_record
+from polybench.run import lines
+from polybench.run.faults import header_fault, parsed, record_fault
 
 SCHEMA_VERSION = 1
 RUN_FILE, RECORDS_FILE = "run.json", "records.jsonl"
@@ -120,7 +120,7 @@ def append(path: Path, records: Sequence[Record]) -> None:
         file = inside(path, artifact.name)
         make_folder(file.parent)
         write_whole(file, artifact.data)
-    lines = "".join(map(_line, records))
+    text = "".join(map(_line, records))
     target = path / RECORDS_FILE
     try:
         descriptor = os.open(target, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
@@ -129,7 +129,7 @@ def append(path: Path, records: Sequence[Record]) -> None:
     try:
         size = os.fstat(descriptor).st_size
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        data = (b"\n" if torn else b"") + lines.encode()
+        data = (b"\n" if torn else b"") + text.encode()
         while data:  # one write unless the disk is nearly full
             data = data[os.write(descriptor, data) :]
     except OSError as problem:
@@ -166,29 +166,11 @@ def load(path: Path) -> Run:
     header = _header(path)
     latest: dict[str, Record] = {}
     notes: list[str] = []
-    for number, line, last in _lines(path):
-        data = sound_record(line)
-        if data is None:
-            where, text = f"{path / RECORDS_FILE}:{number}", line.decode("utf-8", errors="replace")
-            data, fault = _looked_at(text)
-            if fault and (last or _unfinished(text)):
-                notes.append(f"{where}: an unfinished line was left out")
-                continue
-            if fault:
-                raise ResultsError(f"{where}: this line is no record: {fault}; remove it to go on")
+    for data in lines.sound(path, RECORDS_FILE, notes):
         record = Record.from_json(data)
         latest.pop(record.trial.id, None)
         latest[record.trial.id] = record
     return Run(path, header, tuple(latest.values()), tuple(notes))
-
-
-def _looked_at(line: str) -> tuple[Any, str]:
-    """What a line says, and what is wrong with it."""
-    try:
-        data = parsed(line)
-    except ValueError as problem:
-        return None, f"it is not JSON: {first_line(problem)}"
-    return data, record_fault(data)
 
 
 def find(text: str | None, root: Path = ROOT) -> Path:
@@ -225,7 +207,7 @@ def _runs(root: Path) -> list[Path]:
 
 def _started(path: Path) -> tuple[str, str]:
     try:
-        return str(parsed(_content(path, RUN_FILE).decode("utf-8")).get("started_at", "")), path.name
+        return str(parsed(lines.content(path, RUN_FILE).decode("utf-8")).get("started_at", "")), path.name
     except (OSError, ValueError, AttributeError, ResultsError):
         return "", path.name
 
@@ -233,7 +215,7 @@ def _started(path: Path) -> tuple[str, str]:
 def _header(path: Path) -> dict[str, Any]:
     file = path / RUN_FILE
     try:
-        header = parsed(_content(path, RUN_FILE).decode("utf-8"))
+        header = parsed(lines.content(path, RUN_FILE).decode("utf-8"))
     except OSError:
         raise ResultsError(f"{path} holds no run: {RUN_FILE} cannot be read") from None
     except ValueError as problem:
@@ -246,33 +228,3 @@ def _header(path: Path) -> dict[str, Any]:
     if fault := header_fault(header, file):
         raise fault
     return dict(header)
-
-
-def _content(path: Path, name: str) -> bytes:
-    """What is in a file of a run. Raises OSError when there is none, or what is there is no file."""
-    file = inside(path, name)
-    if not file.is_file():  # what else could be opened, such as a pipe, may never end
-        raise FileNotFoundError(name)
-    return file.read_bytes()
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes, bool]]:
-    """(number, bytes, whether it is an unterminated last line) of every record's line that is not empty."""
-    try:
-        lines = _content(path, RECORDS_FILE).split(b"\n")
-    except OSError:
-        packed = path / f"{RECORDS_FILE}.xz"
-        if packed.exists():
-            raise ResultsError(f"{path / RECORDS_FILE} is packed; unpack it first with: xz -dk {packed}") from None
-        raise ResultsError(f"{path / RECORDS_FILE} cannot be read; the run has lost its records") from None
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            yield number, line, number == len(lines)
-
-
-def _unfinished(line: str) -> bool:
-    """Whether a line began as a record of ours and was cut short, so that a brace stays open."""
-    start = '{"duration_s":'
-    structure = re.sub(r'"(\\.|[^"\\])*("|$)', "", line)
-    ours = line.startswith(start) or start.startswith(line)
-    return ours and structure.count("{") > structure.count("}")

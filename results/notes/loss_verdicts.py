@@ -18,8 +18,9 @@ from itertools import product
 from math import sqrt
 from pathlib import Path
 
-from polybench.compare.comparison import Comparison, corrected, of_losses_by_seed
+from polybench.compare.comparison import Comparison, of_losses_by_seed
 from polybench.compare.comparisons import Comparisons
+from polybench.compare.family import corrected
 from polybench.compare.points import by_place
 from polybench.corrections import holm, resolves
 from polybench.measure.kinds.pretrain import VAL_LOSS

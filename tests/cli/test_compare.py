@@ -23,7 +23,32 @@ mine = "mine"
 """
 MODULE = '''
 import torch
-from polybench.registry import activations
+from polybench.kind import Axes, Protocol
+from polybench.metric import Metric
+from polybench.record import Measurement
+from polybench.registry import activations, kinds
+
+LOSS = Metric("taught_loss", "nat/token", "lower", "seed", "Cross entropy of which of eight inputs is the largest.")
+
+
+@kinds.register("taught", axes=Axes, protocol=Protocol, metrics=(LOSS,), version=1, repeats="seeds",
+                seconds=lambda axes, protocol: 1.0)
+def taught(trials, axes, protocol):
+    """A small network, trained for a moment."""
+    import polybench
+
+    for index, trial in enumerate(trials):
+        torch.manual_seed(trial.seed)
+        act = polybench.activation(trial.cell.activation)
+        net = torch.nn.Sequential(torch.nn.Linear(8, 64), act, torch.nn.Linear(64, 8))
+        optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+        x_NxD = torch.randn(256, 8)
+        for _ in range(40):
+            optimizer.zero_grad()
+            loss = torch.nn.functional.cross_entropy(net(x_NxD), x_NxD.argmax(1))
+            loss.backward()
+            optimizer.step()
+        yield index, Measurement("taught_loss", (loss.item(),))
 
 
 @activations.register("plain", branches=1, source="test")
@@ -64,6 +89,12 @@ SPEED = """\
 TIMES = """\
   - {metric: total_time, tolerance: 200%, where: {activation: moving}}
 """
+TAUGHT = """\
+  - {name: taught, kind: taught, activations: [plain, moving], seeds: [0, 1, 2]}
+"""
+LOSSES = """\
+  - {metric: taught_loss, tolerance: 0.02, where: {activation: moving}}
+"""
 SUITE = f"""
 suite: mine
 activations: [plain, steady, moving, going]
@@ -71,9 +102,9 @@ reference: plain
 seeds: [0]
 device: cpu
 benchmarks:
-{SPEED}  - {{name: memory, kind: memory, matrix: {{tokens: 16, d_model: 16}}}}
+{SPEED}{TAUGHT}  - {{name: memory, kind: memory, matrix: {{tokens: 16, d_model: 16}}}}
 gate:
-{TIMES}  - {{metric: saved_bytes}}
+{TIMES}{LOSSES}  - {{metric: saved_bytes}}
 """
 LOOPS = "with torch.no_grad():\n            [torch.tanh(x_F) for _ in range(40)]\n        "
 CHANGES = {  # by revision: what takes the place of what
@@ -82,7 +113,7 @@ CHANGES = {  # by revision: what takes the place of what
         "return torch.sigmoid(x_F)": "y_F = torch.sigmoid(x_F)\n        return y_F",
     },
     "worse": {
-        "return torch.nn.functional.silu": f"{LOOPS}return torch.nn.functional.silu",
+        "return torch.nn.functional.silu": f"{LOOPS}return 0.75 * torch.nn.functional.silu",
         "return torch.sigmoid(x_F)": "return torch.sigmoid(x_F) + 0 * torch.tanh(x_F)",
         '"going"': '"gone"',
     },
@@ -129,11 +160,18 @@ def compare(repository: Path, head: str, *options: str, suite: str = "suite.yaml
     return done.returncode, json.loads(done.stdout), done.stderr
 
 
-def test_a_changed_comment_and_a_renamed_local_pass_and_are_judged_alike_again(
+# An environment made anew over the same packages, with which a side is measured.
+REBUILT = f"""
+{sys.executable} -m venv --without-pip .venv
+{sys.executable} -c 'import site; print(site.getsitepackages()[0])' > "$(echo .venv/lib/python*/site-packages)/same.pth"
+"""
+
+
+def test_a_comment_a_local_and_a_rebuilt_environment_pass_and_are_judged_alike_again(
     repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (repository / "times.yaml").write_text(SUITE.replace("  - {metric: saved_bytes}\n", ""))
-    code, found, told = compare(repository, "r-comment", "--out", "kept", suite="times.yaml")
+    asked = ("--base-setup", REBUILT, "--out", "kept", "--filter", "speed/*")
+    code, found, told = compare(repository, "r-comment", *asked)
     assert code == 0, told
     assert [(v["label"], v["outcome"]) for v in found["verdicts"]] == [("speed/moving", "pass")]
     monkeypatch.chdir(repository)
@@ -144,20 +182,24 @@ def test_a_changed_comment_and_a_renamed_local_pass_and_are_judged_alike_again(
     assert cli(monkeypatch, "report", "kept/head", "--table", "speed") == 0
 
 
-def test_slower_more_bytes_and_a_vanished_activation_fail(repository: Path) -> None:
+def test_slower_more_bytes_a_worse_loss_and_a_vanished_activation_fail(repository: Path) -> None:
     code, found, told = compare(repository, "r-worse")
     assert code == 1, told
     bad = {v["label"] + " " + v["metric"]: v for v in found["verdicts"] if v["outcome"] != "pass"}
     assert {name: v["outcome"] for name, v in bad.items()} == {
         "speed/moving total_time": "fail", "memory/steady saved_bytes": "fail", "memory/going saved_bytes": "missing",
+        "taught/moving taught_loss": "fail",
     }  # fmt: skip
+    assert bad["taught/moving taught_loss"]["change"]["low"] > 0.02
     assert bad["speed/moving total_time"]["change"]["low"] > 3
     assert "again" in bad["speed/moving total_time"]["reason"]
     assert "unknown activation 'going'" in bad["memory/going saved_bytes"]["reason"]
 
 
 def test_a_killed_side_is_a_measurement_that_failed(repository: Path) -> None:
-    text = SUITE.replace(SPEED, "").replace(TIMES, "")
+    text = SUITE
+    for part in (SPEED, TIMES, TAUGHT, LOSSES):
+        text = text.replace(part, "")
     (repository / "memory.yaml").write_text(text.replace("plain, steady, moving, going", "plain, going"))
     code, found, told = compare(repository, "r-killed", suite="memory.yaml")
     assert code == 3, told

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from builders import exact, losses, run, save, suite, times
+from builders import exact, losses, run, save, save_baseline, suite, times
 from commands import ROOT, Capture, call
 from htmltree import Reader
 
@@ -106,6 +106,26 @@ def test_published_runs_and_baselines_are_told_and_none_twice(capsys: Capture) -
         "results/baselines/other/toy-machine": "baseline",
     }
     assert any("results/baselines/ours, whose trials are all in results/toy/day-2" in note for note in data["notes"])
+
+
+def test_the_stored_sessions_of_a_baseline_are_shown_beside_the_runs(capsys: Capture) -> None:
+    one = run([*exact(BYTES), *times(TIMES)], suite(gate=[{"metric": "saved_bytes"}, {"metric": "total_time"}]))
+    folder = save_baseline(one, Path("results/baselines/ours"), sessions=7)
+    header = folder / "run.json"  # whose counts are of the first session's run
+    header.write_text(header.read_text(encoding="utf-8").replace('"2025-12-01"', '"2025-12-01T00:00:00+00:00"'))
+    machine = next(p for p in folder.iterdir() if p.is_dir())
+    (machine / "2025-12-07T00-00-00.json").write_text("{", encoding="utf-8")
+    kept(2)
+    assert call("history", "toy", "--metric", "total_time", "--format", "json") == 0
+    data = json.loads(capsys.readouterr().out)
+    (times_of,) = (t for t in data["tables"] if t["key"] == "total_time")
+    assert [[e["text"] for e in row[:5]] for row in times_of["rows"]] == [
+        ["relu", "speed", "A", "1", "7"],
+        ["polynorm", "speed", "A", "1", "7"],
+    ]
+    (sessions,) = (t for t in data["tables"] if t["key"] == "sessions")
+    assert [row[3]["text"] for row in sessions["rows"]] == ["run", *["baseline"] * 6]
+    assert any(note.startswith("Left out: ") and "2025-12-07" in note for note in data["notes"])
 
 
 def test_what_cannot_be_read_is_a_note_and_the_rest_stands(capsys: Capture) -> None:

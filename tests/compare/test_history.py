@@ -15,8 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polybench.compare import changes
+from polybench.compare.comparisons import Comparisons
 from polybench.compare.history import Change, History, Line, history
 from polybench.compare.kept_session import Session, Told, distinct, letter, machines, session
+from polybench.compare.sessions import session_of
+from polybench.compare.stored_session import told_with
 from polybench.plan.suite import Suite
 from polybench.record import Record, Status
 from polybench.run.past import Kept, Shelf
@@ -177,6 +180,45 @@ def test_what_another_session_holds_is_not_shown_twice() -> None:
     assert own == [whole, other] and [(a.path, b.path) for a, b in within] == [(baseline.path, whole.path)]
     again, twice = distinct([whole, replace(whole, path="copy", shelf="published")])
     assert again == [whole] and len(twice) == 1
+
+
+def stored(number: int, time_of: Mapping[str, float] = TIMES, **environment: Any) -> Session:
+    """What a baseline stores of a run of that day."""
+    one = run([*times(time_of), *losses(LOSSES, "tokens_per_s")], None, **environment)
+    held = replace(session_of(Comparisons.of(one)), started_at=day(number))
+    return told_with(of(0, everything(), shelf="baseline"), held, f"results/baselines/ours/toy/{number}.json")
+
+
+def test_a_stored_session_tells_the_times_that_its_run_does() -> None:
+    whole = of(0, [*times(TIMES), *losses(LOSSES, "tokens_per_s")])
+    mine = stored(0)
+    assert mine.told.keys() == whole.told.keys() and len(mine.told) == 4
+    for key, told in mine.told.items():
+        assert told.shown.value == pytest.approx(whole.told[key].shown.value, rel=1e-3)
+        assert told.shown.known
+    (line_,) = (x for x in history([mine, of(1, everything())]).lines
+                if (x.metric.name, x.activation) == ("total_time", "relu"))  # fmt: skip
+    assert [s.session for s in line_.spots] == [0, 1] and line_.where == "A"
+
+
+def test_a_stored_session_and_the_run_it_was_kept_from_are_one() -> None:
+    whole = of(0, times(TIMES))
+    mine = replace(stored(0), told={k: t for k, t in stored(0).told.items() if k[0] == "total_time"})
+    later, elsewhere = replace(mine, started_at=day(1)), replace(mine, environment={**mine.environment, "cores": 64})
+    own, within = distinct([mine, later, elsewhere, whole])
+    assert sorted(s.path for s in own) == sorted(s.path for s in (elsewhere, whole, later))
+    assert [(a.path, b.path) for a, b in within] == [(mine.path, whole.path)]
+
+
+def test_what_a_stored_session_does_not_hold_is_no_change() -> None:
+    """It names no packages and no revision; the version of torch that it has is told where it differs."""
+    slower = {**TIMES, "relu": 1.0}
+    told = history([*(stored(i) for i in range(6)), *(of(6 + i, everything(time_of=slower)) for i in range(2))])
+    (change,) = found(told, "total_time")
+    assert (change.activation, change.step.session, change.company) == ("relu", 6, ())
+    moved = history([*(stored(i) for i in range(6)),
+                     *(of(6 + i, everything(time_of=slower), torch="2.7") for i in range(2))])  # fmt: skip
+    assert found(moved, "total_time")[0].company == ("torch 2.6 → 2.7",)
 
 
 def test_a_line_is_of_the_cells_of_the_latest_whole_session() -> None:

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from polybench.compare.alignment import Alignment
+from polybench.compare.chosen import chosen
 from polybench.compare.conclusion import judged
 from polybench.compare.in_turns import Turns, decided, limit, settled
 from polybench.compare.judged import Judged
 from polybench.compare.side_by_side import failing, undecided
+from polybench.errors import NothingMeasured
 from polybench.launches import Rules
 from polybench.measure.speed_metrics import THROTTLED
 from polybench.record import Measurement, Record, Status
@@ -120,6 +122,49 @@ def test_equal_code_passes_in_every_cell(plan: SidePlan) -> None:
     found = judged(stored(plan))
     assert (found.code, len(found.verdicts), outcomes(found)) == (0, 6, {})
     assert found.reason == "compare passed: 6 gated cells (head against base)"
+
+
+TUNED = """
+  - {name: trained, kind: pretrain, activations: [relu, swiglu], matrix: {lr: tuned}, tune: {lr: [0.1, 0.2]}}
+gate:
+  - {metric: val_loss}
+"""
+
+
+def test_what_cannot_be_measured_side_by_side_is_not_comparable_and_says_why(plan: SidePlan, tmp_path: Path) -> None:
+    """On both sides, or on one: never missing, and never passed over."""
+    tuned = planned(tmp_path, SUITE.replace("gate:\n", TUNED.lstrip("\n")))
+    for base, cells in ((tuned, 8), (plan, 8)):
+        found = judged(stored(base, tuned))
+        assert (found.code, len(found.verdicts)) == (4, cells)
+        assert outcomes(found) == {f"trained/{a} val_loss": "not comparable" for a in ("relu", "swiglu")}
+        assert "trained tunes its rate" in found.reason
+    text = SUITE.replace("gate:\n", TUNED.lstrip("\n").replace("lr: tuned}, tune: {lr: [0.1, 0.2]}", "}"))
+    alone = judged(stored(planned(tmp_path, text), planned(tmp_path, text + "launcher: torchrun\n")))
+    assert outcomes(alone) == {f"trained/{a} val_loss": "not comparable" for a in ("relu", "swiglu")}
+    assert "launcher: torchrun" in alone.reason
+
+
+@pytest.mark.parametrize(
+    ("pattern", "labels"),
+    [
+        ("gelu", {"speed/gelu", "memory/gelu", "speed/swiglu", "memory/swiglu"}),  # and the reference beside it
+        ("memory/*", {"memory/relu", "memory/gelu", "memory/swiglu"}),
+        ("speed/relu/seed=0", {"speed/relu", "speed/swiglu"}),  # as `polybench plan --trials` calls it
+        ("memory/swiglu", {"memory/swiglu"}),
+    ],
+)
+def test_a_filter_keeps_what_it_names_on_both_sides(pattern: str, labels: set[str], plan: SidePlan) -> None:
+    few = chosen({BASE: plan, HEAD: plan}, pattern)
+    found = judged(stored(few[BASE], few[HEAD]))
+    assert {v.label for v in found.verdicts} == labels and found.code == 0
+
+
+def test_a_filter_names_what_one_side_alone_has_and_refuses_what_nobody_has(plan: SidePlan) -> None:
+    few = chosen({BASE: plan, HEAD: without(plan, "gelu")}, "memory/gelu")
+    assert outcomes(judged(stored(few[BASE], few[HEAD]))) == {"memory/gelu saved_bytes": "missing"}
+    with pytest.raises(NothingMeasured, match=r"--filter 'geglu' matches no trial; `polybench plan --trials` shows"):
+        chosen({BASE: plan, HEAD: plan}, "geglu")
 
 
 def test_slower_and_one_byte_more_fail_and_faster_is_a_win(plan: SidePlan) -> None:

@@ -9,7 +9,8 @@ import torch
 
 from polybench.errors import Unsupported
 from polybench.measure.instruments.allocation import peak_bytes, saved_bytes
-from polybench.measure.model.build import activation, chosen
+from polybench.measure.instruments.watching import ran_alone
+from polybench.measure.model.build import Executed, activation, chosen
 from polybench.registry import activations, backends
 
 # Dimension key: N rows, F hidden width.
@@ -17,27 +18,37 @@ from polybench.registry import activations, backends
 N, F = 16, 64
 
 
-def gradients(spec: str, backend: str) -> list[torch.Tensor]:
+def executed(spec: str, backend: str) -> Executed:
+    module, it = activation(spec), chosen(spec, backend)
+    return Executed(module, it.executed(module), it.branches * F)
+
+
+def gradients(it: Executed) -> list[torch.Tensor]:
     """Output and gradients to input and parameters."""
     torch.manual_seed(0)
-    module = activation(spec)
-    x = torch.randn(N, chosen(spec).branches * F, requires_grad=True)
+    x = torch.randn(N, it.width, requires_grad=True)
     dy = torch.randn(N, F)
-    y = chosen(spec, backend).executed(module)(x)
-    return [y.detach(), *torch.autograd.grad(y, (x, *module.parameters()), dy)]
+    y = it.call(x)
+    return [y.detach(), *torch.autograd.grad(y, (x, *it.module.parameters()), dy)]
 
 
 @pytest.mark.filterwarnings("ignore")  # what the compiler warns about is not ours
 @pytest.mark.parametrize("backend", [b for b in backends.names() if b != "eager"])
 @pytest.mark.parametrize("spec", activations.names())
 def test_backends_agree_with_eager(backend: str, spec: str) -> None:
+    """And one that compiles runs in one frame, without an operator outside of it."""
     try:
-        found = gradients(spec, backend)
+        it = executed(spec, backend)
+        found = gradients(it)
     except Unsupported as reason:
         assert str(reason)  # a machine that cannot says why, and the rest of the suite goes on
         return
-    for ours, eager in zip(found, gradients(spec, "eager"), strict=True):
+    for ours, eager in zip(found, gradients(executed(spec, "eager")), strict=True):
         torch.testing.assert_close(ours, eager, rtol=2e-5, atol=2e-5)
+    if chosen(spec, backend).compiles:
+        ran = ran_alone(it, (N,), torch.float32, "cpu")
+        assert (ran.frames, ran.breaks, ran.outside, ran.lacking) == (1, 0, (), "")
+        assert ran.generated >= 2
 
 
 @pytest.mark.parametrize("spec", activations.names())

@@ -128,7 +128,8 @@ def test_an_arm_found_wrong_afterwards_loses_what_it_measured() -> None:
     made = blocks(lambda name, n: 1.0, "a", "b")
     made.measure()
 
-    def sound(checked: Arm) -> None:
+    def sound(number: int, checked: Arm) -> None:
+        assert checked is made.arms[number]
         if str(checked.module) == "b":
             raise Wrong("planted")
 

@@ -13,9 +13,12 @@ from torch import nn
 from polybench.corpora.corpus import Tokens
 from polybench.measure.model.build import activation, chosen, generator
 from polybench.measure.model.decoder import Decoder
-from polybench.measure.training.dynamics import Observer, coefficients, effective_rank, matrices, overheard, statistics
+from polybench.measure.range_metrics import FORMATS, RANGES
+from polybench.measure.training.dynamics import Observer, coefficients, effective_rank, matrices, statistics
 from polybench.measure.training.evaluation import sample
+from polybench.measure.training.listening import overheard
 from polybench.measure.training.loop import Training, set_up
+from polybench.measure.training.magnitudes import magnitudes
 from polybench.measure.training_axes import TrainingAxes
 from polybench.measure.training_metrics import BY_LAYER, DYNAMICS, HIGHEST, SCALARS
 from polybench.record import Measurement
@@ -80,11 +83,35 @@ def test_matrices_of_zeros_have_rank_0_and_broken_ones_none() -> None:
 
 
 def test_statistics_of_known_values() -> None:
-    rms, kurtosis, zeros = statistics(torch.tensor([0.0, 0.0, 2.0, -2.0]))
-    assert (rms, kurtosis, zeros) == (pytest.approx(math.sqrt(2)), pytest.approx(2), 0.5)
-    rms, kurtosis, zeros = statistics(3 * normal(200_000))
-    assert (rms, kurtosis, zeros) == (pytest.approx(3, rel=0.01), pytest.approx(3, rel=0.02), 0)
+    assert statistics(torch.tensor([0.0, 0.0, 2.0, -2.0])) == (pytest.approx(math.sqrt(2)), pytest.approx(2))
+    assert statistics(3 * normal(200_000)) == (pytest.approx(3, rel=0.01), pytest.approx(3, rel=0.02))
     assert math.isnan(statistics(torch.ones(5))[1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_magnitudes_of_known_values(dtype: torch.dtype) -> None:
+    small = magnitudes(torch.tensor([0.0, -0.0, 3.0, -4.0], dtype=dtype))
+    assert small == {"largest": 4.0, "crest": pytest.approx(1.6), "zeros": 0.5} | {f"beyond_{n}": 0 for n in FORMATS}
+    assert math.isnan(magnitudes(torch.zeros(3, dtype=dtype))["crest"])
+    gone = magnitudes(torch.tensor([1.0, math.inf, -math.inf, 2.0], dtype=dtype))
+    assert gone["largest"] == math.inf and all(gone[f"beyond_{n}"] == 0.5 for n in FORMATS)
+    assert math.isnan(magnitudes(torch.tensor([1.0, math.nan], dtype=dtype))["largest"])
+
+
+@pytest.mark.parametrize(
+    ("name", "held"), list(zip(FORMATS, (torch.float16, torch.float8_e4m3fn, torch.float8_e5m2), strict=True))
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_beyond_a_format_is_what_is_larger_than_its_largest_number(
+    name: str, held: torch.dtype, dtype: torch.dtype
+) -> None:
+    most = torch.tensor(torch.finfo(held).max, dtype=torch.float64)
+    rounded = most.to(dtype)  # of float16's in bfloat16 that is larger
+    above = rounded if rounded > most else torch.nextafter(rounded, torch.tensor(math.inf, dtype=dtype))
+    assert above > most
+    x = torch.stack([above, -above, rounded * 0.5, -rounded * 0.25])
+    assert magnitudes(x)[f"beyond_{name}"] == 0.5
+    assert magnitudes(most.reshape(1))[f"beyond_{name}"] == 0  # the largest number itself is held
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -94,18 +121,23 @@ def test_every_activation_has_every_measurement_once(name: str, text: Tokens) ->
     values = list(observer.measurements())
     names = [m.metric for m in values]
     learned = sum(p.numel() for p in activation(name).parameters())
-    assert len(set(names)) == len(names) == len(SCALARS) + len(BY_LAYER) + 2 * learned
+    assert len(set(names)) == len(names) == len(SCALARS) + len(BY_LAYER) + 2 * learned + 3 * len(RANGES)
     assert set(names) <= {m.name for m in DYNAMICS}
     for m in values:
         assert all(map(math.isfinite, m.values)), m
         if m.metric in {b.name for b in BY_LAYER} or m.metric.startswith("layer_"):
             assert m.steps == (1, 2, 3)
+        if m.metric.endswith("_curve"):
+            assert m.steps == (0,)
     by_name = {m.metric: m.values for m in values}
     ranks = [r for layer in model.layers for w in matrices(layer) for r in effective_rank(w).tolist()]
     assert by_name["effective_rank"][0] == pytest.approx(fmean(ranks) / 16)
     assert by_name["effective_rank_kept"][0] == pytest.approx(1)
     for scalar, layered in (("neighbour_cosine", "layer_cosine"), ("activation_kurtosis", "layer_kurtosis")):
         assert by_name[scalar][0] == pytest.approx(fmean(by_name[layered]))
+    for r in RANGES:  # nothing was trained since the look
+        over = max if r.highest else fmean
+        assert by_name[r.scalar.name] == by_name[r.by_step.name] == (over(by_name[r.by_layer.name]),)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -214,6 +246,6 @@ def test_all_experts_are_heard_and_their_coefficients_averaged(owned: str, text:
     assert found(observer)["layer_coefficient_0"].values == pytest.approx([0.25 if owned == "own" else 1, 0, 0])
     rows = observer.tokens_BxT.numel() * 2
     heard: list[int] = []
-    with overheard(model.layers[1].ffn, lambda y: heard.append(len(y))):
+    with overheard(model.layers[1].ffn, lambda x, y: heard.append(len(y))):
         model(observer.tokens_BxT)
     assert sum(heard) == rows and len(heard) == (4 if owned == "own" else 1)

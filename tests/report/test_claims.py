@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
+import pytest
 from builders import LAWS, losses, run, section, suite, times
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,11 +20,11 @@ NAMES = ("relu", "gelu", "polynorm")
 SHIFTS = st.lists(st.floats(-0.05, 0.05), min_size=5, max_size=5)
 
 
-def claim(subject: str, other: str = "swiglu", metric: str = "val_loss") -> dict[str, str]:
-    return {"metric": metric, "subject": subject, "better_than": other}
+def claim(subject: str, other: str = "swiglu", metric: str = "val_loss", **said: Any) -> dict[str, Any]:
+    return {"metric": metric, "subject": subject, "better_than": other, **said}
 
 
-def judged(values: dict[str, list[float]], *asked: dict[str, str]) -> list[Finding]:
+def judged(values: dict[str, list[float]], *asked: dict[str, Any]) -> list[Finding]:
     activations = [*dict.fromkeys([*values, "swiglu", "polynorm"])]
     one = run(losses(values), suite(activations=activations, claims=list(asked)))
     return [f for f in section(claims, one).findings if f.question == "Claim"]
@@ -55,6 +57,20 @@ def test_a_claim_is_not_corrected_for_what_nobody_claimed() -> None:
     (found,) = judged({"relu": mine, **others, "swiglu": BASE}, claim("relu"))
     assert "supported" in found.text and found.resolved
     assert float(re.findall(r"Holm p ([\d.]+)", found.text)[0]) <= stats.ALPHA
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"reported": -0.019, "source": "a paper"}, " Reported: −0.019 (a paper)."),
+        ({"reported": 0.69}, " Reported: 0.69."),
+        ({"reported": "2.17, 2.19", "source": "a paper"}, " Reported: 2.17, 2.19 (a paper)."),
+        ({"source": "a paper"}, " Claimed in a paper."),
+    ],
+)
+def test_what_was_published_stands_beside_ours_with_its_own_digits(said: dict[str, Any], told: str) -> None:
+    (found,) = judged({"relu": [b - 0.1 for b in BASE], "swiglu": BASE}, claim("relu", **said))
+    assert found.text.startswith("relu has a better val_loss than swiglu: supported (") and found.text.endswith(told)
 
 
 def test_of_several_cells_the_one_that_decides_is_told() -> None:

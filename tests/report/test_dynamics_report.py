@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from builders import changed, items, losses, record, run, suite
 
 from polybench.document import Document, Figure
 from polybench.kind import Progress
+from polybench.measure.range_metrics import RANGES
 from polybench.measure.training_metrics import BY_LAYER, DYNAMICS, SCALARS
 from polybench.metric import Metric
 from polybench.plan.jobs import plan
@@ -26,9 +28,11 @@ def observed(name: str, seed: int) -> Record:
     """Numbers that differ by a little from seed to seed, and coefficients of polynorm alone."""
     shift = 0.01 * seed
     values = {m.name: [RANK[name] + shift] for m in SCALARS}
-    values["activation_zeros"] = [0.5 + shift if name == "relu" else 0.0]
     values |= {m.name: [RANK[name] + shift, 0.5 + shift, 0.4 + shift] for m in BY_LAYER}
-    values["layer_zeros"] = [values["activation_zeros"][0]] * 3
+    for r in RANGES:  # of shares only the zeros of relu's output are above 0
+        some = r.scalar.unit == "1" or (name == "relu" and r.scalar.name == "activation_zeros")
+        values[r.scalar.name] = [RANK[name] + shift if some else 0.0]
+        values |= {m.name: 3 * values[r.scalar.name] for m in (r.by_layer, r.by_step)}
     if name == "polynorm":
         values |= {"coefficient_3": [1 / 3, 0.2, 0.1 + shift], "layer_coefficient_3": [0.0, 0.1 + shift, 0.2 + shift]}
     return record("pretrain", name, {"val_loss": [3 + shift], **values}, seed=seed, steps=[1, 2, 3])
@@ -39,7 +43,7 @@ DOCUMENT = compose(run(RECORDS))
 
 
 def picture(document: Document, metric: str) -> Figure:
-    (found,) = [f for f in document.figures if metric.replace("_", "-") in f.key]
+    (found,) = [f for f in document.figures if f"dynamics-{metric.replace('_', '-')}-pretrain" in f.key]
     return found
 
 
@@ -61,10 +65,41 @@ def test_the_scalars_have_a_table_of_their_own_with_paired_intervals() -> None:
     ratios = [(0.9 + 0.01 * s) / (0.8 + 0.01 * s) for s in range(3)]
     assert share.value == pytest.approx(math.prod(ratios) ** (1 / 3))
     assert share.low and share.high and share.low < share.value < share.high
-    zeros = rows["relu"][at["activation_zeros less swiglu's"]]
-    assert zeros.value == pytest.approx(0.51) and zeros.outcome == ""
-    assert rows["polynorm"][at["activation_zeros less swiglu's"]].value == 0
     assert rows["swiglu"][at["neighbour_cosine less swiglu's"]].text == "0"
+
+
+def test_ranges_have_a_table_without_the_shares_that_are_0_everywhere() -> None:
+    (table,) = [t for t in DOCUMENT.tables if t.key == "pretrain-ranges"]
+    at = {c.name: i for i, c in enumerate(table.columns)}
+    names = {r.scalar.name for r in RANGES}
+    shown = {r.scalar.name for r in RANGES if r.scalar.unit == "1"} | {"activation_zeros"}
+    assert names & set(at) == shown
+    assert all(name in table.caption for name in names)
+    rows = {row[0].text: row for row in table.rows}
+    zeros = rows["relu"][at["activation_zeros less swiglu's"]]
+    assert zeros.value == pytest.approx(0.91) and zeros.outcome == ""
+    assert rows["polynorm"][at["activation_zeros less swiglu's"]].value == 0
+    crest = rows["relu"][at["preactivation_crest over swiglu's"]]
+    assert crest.low and crest.high and 1 < crest.low < crest.high
+
+
+def test_a_run_from_before_the_ranges_has_the_rest() -> None:
+    before = {m.name for m in (*SCALARS, *BY_LAYER)} | {"activation_zeros", "layer_zeros", "val_loss"}
+    old = run([replace(r, measurements=tuple(m for m in r.measurements if m.metric in before)) for r in RECORDS])
+    known = {kind: [m for m in some if m["name"] in before] for kind, some in old.header["metrics"].items()}
+    document = compose(replace(old, header={**old.header, "metrics": known}))
+    assert not [n for n in document.notes if "could not be made" in n]
+    keys = {t.key: [c.name for c in t.columns] for t in document.tables}
+    assert "pretrain-dynamics" in keys
+    assert "activation_zeros" in keys["pretrain-ranges"] and "activation_crest" not in keys["pretrain-ranges"]
+
+
+def test_ranges_are_drawn_where_there_is_something_to_see() -> None:
+    keys = [f.key for f in DOCUMENT.figures if f.key.startswith("dynamics")]
+    for name in ("layer-largest", "layer-preactivation-largest", "activation-largest-curve", "layer-zeros"):
+        assert any(name in key for key in keys), name
+    assert not [key for key in keys if "beyond" in key or "crest" in key]
+    assert not [f for f in DOCUMENT.figures if f.key.startswith("curve") and "activation" in f.key]
 
 
 def test_coefficients_are_told_of_those_that_learn_some() -> None:

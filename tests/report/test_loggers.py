@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.machinery
 import math
+import os
 import sys
 import types
 from dataclasses import replace
@@ -17,6 +18,7 @@ from commands import Capture, call
 from polybench.cli import main
 from polybench.record import Record, Status
 from polybench.registry import loggers
+from polybench.report.loggers import trackio
 from polybench.report.tracking import tracked
 from polybench.run.store import Run
 from polybench.tracked import Curve, Tracked
@@ -129,7 +131,11 @@ class Client(types.ModuleType):
         made.log = lambda values, step: made.logged.append((step, values))
         made.finish = lambda: setattr(made, "finished", True)
         self.runs.append(made)
+        self.sent_to = {name: os.environ[name] for name in trackio.ELSEWHERE if name in os.environ}
         return made
+
+    def finish(self) -> None:
+        self.runs[-1].finish()
 
 
 @pytest.fixture
@@ -159,10 +165,12 @@ def test_wandb_is_told_offline(client: Client, capsys: Capture) -> None:
 @pytest.mark.parametrize("client", ["trackio"], indirect=True)
 def test_trackio_is_told_on_this_disk(client: Client, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKIO_DIR", "")
+    monkeypatch.setenv("TRACKIO_SPACE_ID", "me/mine")
     save(RUN, Path("kept"))
     assert call("export", "kept", "--to", "trackio", "--out", "there") == 0
     assert "TRACKIO_DIR=there trackio show --project toy" in capsys.readouterr().out
     first = client.runs[0]
+    assert not client.sent_to and all(r.finished for r in client.runs)
     assert first.arguments["name"] == "toy/kept/pretrain/relu/seed=0" and first.finished
     assert [step for step, _ in first.logged] == [0, 10, 20, 20]
     assert first.logged[-1][1]["val_loss"] == 3.0

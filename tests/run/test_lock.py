@@ -141,6 +141,48 @@ def test_who_measures_holds_the_lock_of_what_it_measures_into(tmp_path: Path, mo
     assert not any(map(held, mine))
 
 
+def test_judge_reads_a_run_that_it_goes_on_with_once_it_is_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    claim = ("--claim", "saved_bytes: relu < swiglu", "--until-decided")
+    folder = save(RUN, tmp_path / "mine", filter=None)
+    resumed: list[Path] = []
+
+    def resume(path: Path, *_: object, **__: object) -> Session:
+        assert held(path)
+        resumed.append(path)
+        raise ResultsError("enough")
+
+    monkeypatch.setattr(session, "resume", resume)
+    assert call("judge", folder, *claim) == 2
+    assert "enough" in capsys.readouterr().err and resumed == [folder]
+    with locked(folder):
+        assert call("judge", folder, *claim) == 2
+    assert "is being measured by process" in capsys.readouterr().err and len(resumed) == 1
+
+
+def test_a_baseline_is_one_process_s_alone_and_keeps_no_lock(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gated = run(RUN.records, suite(benchmarks=[{"name": "memory", "kind": "memory"}], gate=[{"metric": "saved_bytes"}]))
+    folder, place = save(gated, tmp_path / "mine"), tmp_path / "kept" / "ours"
+    (tmp_path / "timed.yaml").write_text(
+        "{suite: timed, activations: [relu, gelu], reference: relu, device: cpu, gate: [{metric: total_time}],"
+        " benchmarks: [{name: s, kind: speed}]}"
+    )
+    place.mkdir(parents=True)
+    with locked(place, stays=False):
+        for command in (("baseline", "save", folder, "--name", place), ("calibrate", "timed.yaml", "--name", place)):
+            assert call(*command) == 2
+            assert f"{place} is being measured by process {os.getpid()}" in capsys.readouterr().err
+    assert not place.exists() or not list(place.iterdir())
+    assert call("baseline", "save", folder, "--name", place) == 0
+    assert sorted(p.name for p in place.iterdir()) == ["records.jsonl", "run.json"]
+    with locked(place, stays=False):
+        assert call("baseline", "drop", place) == 2
+    assert call("baseline", "drop", place) == 0 and not place.exists()
+
+
 def test_a_run_whose_cluster_jobs_still_measure_is_not_gone_on_with(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

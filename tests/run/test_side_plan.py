@@ -68,17 +68,22 @@ suite: s
 activations: [relu]
 reference: relu
 benchmarks:
-  - {name: p, kind: pretrain, matrix: {lr: tuned}, tune: {lr: [0.01, 0.02]}}
-gate: [{metric: val_loss}]
+  - {name: p, kind: pretrain, matrix: {lr: [tuned, 0.01]}, tune: {lr: [0.01, 0.02]}}
+  - {name: memory, kind: memory, matrix: {tokens: 4, d_model: 16}}
+gate: [{metric: val_loss}, {metric: saved_bytes}]
 """
 
 
-def test_what_finds_its_rate_first_or_starts_processes_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="p tunes its rate"):
-        planned(tmp_path, TUNED)
-    launched = TUNED.replace("tuned}, tune: {lr: [0.01, 0.02]}", "0.01}")
-    with pytest.raises(UsageError, match="launcher: torchrun"):
-        planned(tmp_path, launched + "launcher: torchrun\n")
+def test_what_finds_its_rate_first_or_starts_processes_is_left_out_and_the_rest_is_planned(tmp_path: Path) -> None:
+    plan = planned(tmp_path, TUNED)
+    (tuned,) = (t for job in plan.left_out for t in job.trials if t.seed == 0)
+    assert dict(tuned.cell.axes)["lr"] == "tuned" and plan.why_left_out(tuned).startswith("p tunes its rate")
+    assert {(t.benchmark, dict(t.cell.axes).get("lr")) for t in plan.trials} == {("memory", None), ("p", 0.01)}
+    launched = planned(tmp_path, TUNED + "launcher: torchrun\n")
+    assert {t.benchmark for t in launched.trials} == {"memory"}
+    fixed = next(t for job in launched.left_out for t in job.trials if dict(t.cell.axes)["lr"] == 0.01)
+    assert launched.why_left_out(fixed).startswith("launcher: torchrun starts processes of its own for p")
+    assert SidePlan.from_json(json.loads(json.dumps(launched.to_json()))) == launched
 
 
 ENDINGS = {  # what a Python prints on stdout and stderr, the error, and its words

@@ -194,7 +194,7 @@ class _Traffic(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        if not func.is_view and not _makes_nothing(func):
+        if not func.is_view and not makes_nothing(func):
             for part in ((args, kwargs), result):  # what is changed in place is read and written
                 tensors = [t for t in tree_leaves(part) if isinstance(t, Tensor)]
                 self.bytes += sum({(t.data_ptr(), _extent(t)): _extent(t) for t in tensors}.values())
@@ -206,7 +206,7 @@ def _extent(x: Tensor) -> int:
     return x.element_size() * math.prod(n for n, step in zip(x.shape, x.stride(), strict=True) if step or n == 0)
 
 
-def _makes_nothing(func: Any) -> bool:
+def makes_nothing(func: Any) -> bool:
     """Allocation alone touches no byte."""
     return str(func.overloadpacket).startswith(("aten.empty", "aten.detach", "aten._reshape_alias"))
 

@@ -59,11 +59,11 @@ class Blocks:
             self.rounds = max(1, min(self.timer.most_rounds, round(wanted)))
             self.forget()
 
-    def check(self, sound: Callable[[Arm], None]) -> None:
-        """Take out every arm that `sound` raises for, with whatever it had measured."""
+    def check(self, sound: Callable[[int, Arm], None]) -> None:
+        """Take out every arm that `sound` raises for, given its number and itself, with whatever it had measured."""
         for i in list(self.arms):
             with self._failing(i):
-                sound(self.arms[i])
+                sound(i, self.arms[i])
 
     def measure(self) -> None:
         """One block."""

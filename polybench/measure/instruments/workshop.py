@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from polybench.cost import Cost
 from polybench.errors import TrialError, Unsupported
 from polybench.measure.axes import LevelAxes
+from polybench.measure.instruments.watching import Ran, ran_alone, watch
 from polybench.measure.model.build import Chosen, Executed
 from polybench.measure.model.compiled import compiled
 from polybench.measure.model.decoder import Decoder
@@ -139,6 +140,19 @@ class Workshop:
             flops=axes.tokens * axes.shape.flops_per_token(T, axes.vocabulary, activation.branches),
             update=_updating(module) if self.weights in _TRAINED else None,
         )
+
+    def ran(self, arm: Arm, activation: Chosen) -> Ran:
+        """What an arm that was called before runs: all of a decoder that is compiled, else the activation alone.
+
+        Raises Unsupported where that was to be compiled and is not.
+        """
+        if self.axes.compile:
+            ran = watch(lambda: [arm.forward()], lambda results: arm.backward(results[0]))
+        else:
+            ran = ran_alone(arm.activation, (self.axes.tokens,), self.weights, self.device)
+        if self.axes.compile or activation.compiles:
+            ran.held_to_be_compiled()
+        return ran
 
     @property
     def weights(self) -> torch.dtype:

@@ -100,7 +100,8 @@ def accuracy(trials: Sequence[Trial], axes: AccuracyAxes, protocol: Protocol) ->
     import torch
 
     from polybench.measure.instruments.precision import forward_backward, middle, not_finite, relative_error, ulps
-    from polybench.measure.model.build import chosen, generator
+    from polybench.measure.instruments.watching import ran_alone
+    from polybench.measure.model.build import Executed, chosen, generator
 
     # Dimension key: N rows, F hidden width, G branches.
     cell, seed = trials[0].cell, trials[0].seed
@@ -109,6 +110,8 @@ def accuracy(trials: Sequence[Trial], axes: AccuracyAxes, protocol: Protocol) ->
     module = activation.module().to(cell.device, dtype)
     call, exactly = activation.executed(module), copy.deepcopy(module).double()
     N, F, most = max(1, ELEMENTS // axes.width), axes.width, torch.finfo(dtype).max
+    if activation.compiles:
+        ran_alone(Executed(module, call, activation.branches * F), (N,), dtype, cell.device).held_to_be_compiled()
 
     def drawn(name: str, width: int) -> torch.Tensor:
         draws = torch.randn(N, width, generator=generator(seed, "accuracy", name), dtype=torch.float64)

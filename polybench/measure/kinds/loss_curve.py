@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from polybench.errors import Diverged, OverBudget, TrialError
 from polybench.kind import Fact, Item, Progress
+from polybench.measure.ran_metrics import RAN
 from polybench.measure.training_axes import TrainingAxes, TrainingProtocol, training_seconds
 from polybench.measure.training_metrics import CLIPPED, COMPILE, LEARNING_RATE, PER_STEP
 from polybench.metric import Metric, Question
@@ -25,7 +26,7 @@ FINAL_LOSS = Metric(
     "loss_curve",
     axes=TrainingAxes,
     protocol=TrainingProtocol,
-    metrics=(*PER_STEP, FINAL_LOSS, CLIPPED, COMPILE, LEARNING_RATE),
+    metrics=(*PER_STEP, FINAL_LOSS, CLIPPED, COMPILE, LEARNING_RATE, *RAN),
     version=2,
     repeats="seeds",
     seconds=lambda axes, protocol: training_seconds(axes),
@@ -42,7 +43,8 @@ def loss_curve(trials: Sequence[Trial], axes: TrainingAxes, protocol: TrainingPr
     yield 0, Fact("corpus", course.text.hash)
     if trial.rate is not None:
         yield 0, Measurement(LEARNING_RATE.name, (trial.rate,))
-    yield 0, course.begin()
+    for found in course.begin():
+        yield 0, found
     problem: Exception | None = None
     try:
         for done in course.steps():

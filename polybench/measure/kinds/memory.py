@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from polybench.errors import TrialError
 from polybench.kind import Item, Note, Protocol
 from polybench.measure.axes import LevelAxes
+from polybench.measure.ran_metrics import RAN
 from polybench.measure.speed_metrics import LEAST_BYTES
 from polybench.metric import Metric, Question
 from polybench.record import Measurement
@@ -50,7 +51,7 @@ def _seconds(axes: LevelAxes, protocol: Protocol) -> float:
     "memory",
     axes=LevelAxes,
     protocol=Protocol,
-    metrics=(SAVED, DECLARED, PEAK, MOVED, LEAST_BYTES, RESIDENT, PARAMETERS),
+    metrics=(SAVED, DECLARED, PEAK, MOVED, LEAST_BYTES, RESIDENT, PARAMETERS, *RAN),
     version=2,
     repeats="once",
     seconds=_seconds,
@@ -65,8 +66,10 @@ def memory(trials: Sequence[Trial], axes: LevelAxes, protocol: Protocol) -> Iter
 
     cell = trials[0].cell
     torch.manual_seed(0)
-    arm = Workshop(axes, cell.dtype, cell.device).arm(chosen(cell.activation, cell.backend))
+    activation, workshop = chosen(cell.activation, cell.backend), Workshop(axes, cell.dtype, cell.device)
+    arm = workshop.arm(activation)
     arm.once()  # whatever is made on first use exists from here on
+    ran = workshop.ran(arm, activation)
     parameters = tuple(arm.module.parameters())
     saved = [kept(arm.forward, parameters, cell.device) for _ in range(REPEATS)]
     repeats = {
@@ -91,3 +94,5 @@ def memory(trials: Sequence[Trial], axes: LevelAxes, protocol: Protocol) -> Iter
     if cell.device == "cpu" and (resident := resident_bytes(arm.once)) is not None:
         yield 0, Measurement(RESIDENT.name, (float(resident),))
     yield 0, Measurement(PARAMETERS.name, (float(sum(p.numel() for p in parameters)),))
+    for count in ran.measurements():
+        yield 0, count

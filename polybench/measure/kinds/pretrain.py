@@ -8,6 +8,7 @@ from dataclasses import asdict
 from polybench.errors import Diverged, OverBudget
 from polybench.kind import Fact, Item, Progress
 from polybench.measure.axis_types import corpora_of
+from polybench.measure.ran_metrics import RAN
 from polybench.measure.training_axes import GLANCE, TrainingAxes, TrainingProtocol, training_seconds
 from polybench.measure.training_metrics import (
     CLIPPED,
@@ -86,7 +87,7 @@ EVALUATED = Metric(
     metrics=(
         VAL_LOSS, BITS_PER_BYTE, OTHERS, THROUGHPUT, UTILISATION, PEAK, PARAMETERS, FLOPS, LEARNING_RATE, CLIPPED,
         COMPILE, PRODUCT_RATE, EVALUATED, VAL_CURVE, TRAIN_TIME, FINISHED_CURVE, FINISHED_TIME, OTHER_LOSSES, *PER_STEP,
-        *DYNAMICS,
+        *DYNAMICS, *RAN,
     ),
     version=2,
     repeats="seeds",
@@ -122,7 +123,8 @@ def pretrain(trials: Sequence[Trial], axes: TrainingAxes, protocol: TrainingProt
     rate = product_rate(filled, device, dtype) * course.place.size
     yield 0, Measurement(PRODUCT_RATE.name, (rate,))
 
-    yield 0, course.begin()  # lazy workspaces and compiled code exist from here on
+    for found in course.begin():  # lazy workspaces and compiled code exist from here on
+        yield 0, found
     yield 0, Measurement(PEAK.name, (float(peak_bytes(course.training.micro_batch, device)),))
     observer = None
     if protocol.dynamics:

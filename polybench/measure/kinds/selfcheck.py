@@ -81,10 +81,11 @@ def _wake(cell: Cell) -> None:
     import torch
 
     from polybench.measure.instruments.timer import wake, wake_compiler
+    from polybench.measure.model.build import chosen
 
     torch.set_num_threads(1)
     wake()
-    if cell.backend in ("compile", "max_autotune"):
+    if chosen(cell.activation, cell.backend).compiles:
         wake_compiler(cell.device)
 
 
@@ -130,6 +131,8 @@ def selfcheck(trials: Sequence[Trial], axes: SelfcheckAxes, protocol: SelfcheckP
 
     blocks = Blocks(make_timer(cell.device, 1), seed, protocol.sample_s)
     blocks.make(dict(enumerate(makers)), {})
+    if not blocks.failed:
+        workshop.ran(blocks.arms[0], activation)  # the copies are alike
     extra: list[list[float]] = []
     with without_gc():
         for _ in range(protocol.warm_up):

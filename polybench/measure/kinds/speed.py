@@ -5,12 +5,13 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 from polybench.errors import TrialError
 from polybench.kind import Fact, Item, Progress
+from polybench.measure.ran_metrics import RAN
 from polybench.measure.speed_axes import SpeedAxes, SpeedProtocol, launch_seconds
 from polybench.measure.speed_metrics import (
     BACKWARD,
@@ -39,6 +40,7 @@ from polybench.trial import Cell, Trial
 
 if TYPE_CHECKING:
     from polybench.measure.instruments.blocks import Blocks
+    from polybench.measure.instruments.watching import Ran
     from polybench.measure.instruments.workshop import Arm, Workshop
     from polybench.measure.model.build import Chosen
 
@@ -47,10 +49,11 @@ _FIRST_SHARE = 0.05  # of the progress bar, for making and compiling
 
 @dataclass(frozen=True)
 class _Known:
-    """What is known of cells before any launch of them: seconds of the first call, and what was wrong with it."""
+    """What is known of cells before any launch: seconds of the first call, what was wrong with it, and what it ran."""
 
     first_s: Mapping[Cell, float]
     wrong: Mapping[Cell, Exception]
+    ran: Mapping[Cell, Ran] = field(default_factory=dict)
 
 
 _known = _Known({}, {})  # of this process; every copy of it knows the same
@@ -69,29 +72,33 @@ def _prepare(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) 
     _wake(trials, axes)
     first_s: dict[Cell, float] = {}
     wrong: dict[Cell, Exception] = {}
+    ran: dict[Cell, Ran] = {}
     for cell in dict.fromkeys(t.cell for t in trials):
         workshop = Workshop(axes, cell.dtype, cell.device)
         try:
             started = time.perf_counter()
-            arm = workshop.arm(chosen(cell.activation, cell.backend))
+            activation = chosen(cell.activation, cell.backend)
+            arm = workshop.arm(activation)
             gradients = arm.backward(arm.forward())
             first_s[cell] = time.perf_counter() - started
             if arm.update:
                 arm.update(gradients)  # an optimizer imports for seconds when it is first made
+            ran[cell] = workshop.ran(arm, activation)
             verify(arm.activation, axes.tokens, workshop.weights, cell.device, 2 * trials[0].seed)
         except Exception as problem:
             wrong[cell] = problem
-    _known = _Known(first_s, wrong)
+    _known = _Known(first_s, wrong, ran)
 
 
 def _wake(trials: Sequence[Trial], axes: SpeedAxes) -> None:
     import torch
 
     from polybench.measure.instruments.timer import wake, wake_compiler
+    from polybench.measure.model.build import chosen
 
     torch.set_num_threads(axes.threads)
     wake()
-    if axes.compile or {t.cell.backend for t in trials} & {"compile", "max_autotune"}:
+    if axes.compile or any(chosen(t.cell.activation, t.cell.backend).compiles for t in trials):
         wake_compiler(trials[0].cell.device)
 
 
@@ -102,6 +109,7 @@ def _wake(trials: Sequence[Trial], axes: SpeedAxes) -> None:
     metrics=(
         *(FORWARD, BACKWARD, TOTAL, UPDATE, STEP, WARM, WALL, COMPILE, FAULTS, LAUNCH),
         *(COPY, PRODUCT, COPY_BYTES, PRODUCT_FLOPS, LEAST_BYTES, FLOPS),
+        *RAN,
     ),
     version=2,
     repeats="launches",
@@ -116,7 +124,8 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
     """Seconds of forward and backward, and of a decoder's training step, in shuffled rounds.
 
     Whatever computes something else than its formula is a failed trial and has no time. It is looked at before, by
-    `_prepare` or here, and after; where launches are copies of one process, after the first of them.
+    `_prepare` or here, and after; where launches are copies of one process, after the first of them. What was to be
+    compiled and is not has no time either, and is looked at before.
     """
     import time
 
@@ -137,6 +146,7 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
     copy, product = workshop.copy(), workshop.product()
     blocks = Blocks(make_timer(cell.device, axes.threads), seed, protocol.sample_s)
     activations: dict[int, Chosen] = {}
+    ran = {i: _known.ran[t.cell] for i, t in enumerate(trials) if t.cell in _known.ran}
 
     def make(i: int) -> Arm:
         if problem := _known.wrong.get(trials[i].cell):
@@ -147,7 +157,9 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
     yardsticks = {} if protocol.taking_turns else {COPY.name: copy, PRODUCT.name: product}
     blocks.make({i: partial(make, i) for i in range(len(trials))}, yardsticks)
 
-    def sound(check: int, arm: Arm) -> None:
+    def sound(check: int, i: int, arm: Arm) -> None:
+        if i not in ran:
+            ran[i] = workshop.ran(arm, activations[i])
         verify(arm.activation, axes.tokens, workshop.weights, cell.device, 2 * seed + check)
 
     if not prepared:
@@ -197,6 +209,8 @@ def speed(trials: Sequence[Trial], axes: SpeedAxes, protocol: SpeedProtocol) -> 
         yield i, Measurement(FAULTS.name, (statistics.fmean(s.faults for s in samples),))
         if seed == 0 and not trials[i].control:  # the second copy is compiled already
             yield i, Measurement(COMPILE.name, (_known.first_s.get(trials[i].cell, blocks.first_s[i]),))
+            for count in ran[i].measurements():
+                yield i, count
         if i in overhead:
             yield i, Measurement(LAUNCH.name, (overhead[i],))
         for name, values in blocks.yards.items():

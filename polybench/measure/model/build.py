@@ -21,13 +21,15 @@ Call = Callable[..., Any]
 class Chosen:
     """An activation and what executes it, looked up by name once; every layer of a model takes both from here.
 
-    `branches` is G: how many tensors of width F the activation takes, 1 unless it is gated.
+    `branches` is G: how many tensors of width F the activation takes, 1 unless it is gated. `compiles` says that the
+    backend claims to run nothing but compiled code, to which it is held.
     """
 
     spec: Spec
     branches: int
     make: Callable[..., Any]
     backend: Callable[[Call], Call]
+    compiles: bool = False
 
     def module(self) -> nn.Module:
         """A new one, (..., G*F) -> (..., F). Raises RegistryError when a plug-in makes something else."""
@@ -58,7 +60,9 @@ def chosen(text: str, backend: str = "eager") -> Chosen:
     """
     spec = canonical(text)
     loaded = activations.load(spec.name)
-    return Chosen(spec, int(loaded.facts.get("branches", 1)), loaded.object, backends.load(backend).object)
+    by = backends.load(backend)
+    compiles = bool(by.facts.get("compiles"))
+    return Chosen(spec, int(loaded.facts.get("branches", 1)), loaded.object, by.object, compiles)
 
 
 def activation(text: str, **options: Any) -> nn.Module:

@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from polybench.corpora.corpus import Tokens, tokens
-from polybench.errors import OverBudget, TrialError
+from polybench.errors import OverBudget, TrialError, Unsupported
 from polybench.files import sweep
+from polybench.measure.instruments.watching import Ran
 from polybench.measure.model.build import chosen
 from polybench.measure.training import checkpoint
 from polybench.measure.training.distributed import common, join
-from polybench.measure.training.loop import Training, repeatable, set_up
+from polybench.measure.training.loop import Training, ran_of, repeatable, set_up
 from polybench.measure.training.thinning import thin
 from polybench.measure.training_axes import FilledAxes, TrainingProtocol
 from polybench.measure.training_metrics import COMPILE, GRADIENT_NORM, RATE, STEP_RATE, TRAIN_LOSS
@@ -77,8 +78,13 @@ class Course:
         self.model = set_up(self.text, axes, self.activation, cell.device, cell.dtype, trial.seed)
         self.seen = Seen()
 
-    def begin(self) -> Measurement:
-        """Set the training up, or go on with what a checkpoint holds; returns what that took, compiling included."""
+    def begin(self) -> Iterator[Measurement]:
+        """Set the training up, or go on with what a checkpoint holds; what that took, compiling included, and what a
+        step runs of what was compiled.
+
+        Raises:
+            Unsupported: something was to be compiled and is not, in one of the processes at least.
+        """
         self.training = Training(
             self.model, self.text, self.axes, self.rate or 0.0, self.trial.cell.dtype, self.trial.seed,
             self.place, self.protocol.parallel,
@@ -89,7 +95,21 @@ class Course:
             if state["corpus"] == self.text.hash:
                 self.training.load(state["training"])
                 self.seen = Seen(**state["seen"])
-        return Measurement(COMPILE.name, (self.training.warm_up(),))
+        yield Measurement(COMPILE.name, (self.training.warm_up(),))
+        if self.axes.compile or self.activation.compiles:
+            yield from self._ran().measurements()
+
+    def _ran(self) -> Ran:
+        """What a step runs: of the whole model where that is compiled, else of the activation alone."""
+        cell, axes = self.trial.cell, self.axes
+        if axes.compile:
+            ran = self.training.ran()
+        else:
+            ran = ran_of(self.activation, axes, cell.device, cell.dtype, self.place.size)
+        lacking = ran.lacking
+        if common(self.place, float(bool(lacking))):
+            raise Unsupported(lacking or "torch.compile did not compile the model of another process of this training")
+        return ran
 
     @property
     def done(self) -> int:

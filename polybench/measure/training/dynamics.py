@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from polybench.measure import training_metrics as metrics
-from polybench.measure.model.build import Call
 from polybench.measure.model.decoder import Decoder
+from polybench.measure.range_metrics import RANGES
+from polybench.measure.training.listening import Heard, Ranges, heard
 from polybench.measure.training.loop import whole
 from polybench.metric import Metric
 from polybench.record import Measurement
+
+Told = TypeVar("Told")
 
 # Dimension key: B batch, T time, D model width, F hidden width, G branches of the activation, E experts (1 if dense),
 # N matrices of M rows and I columns, R singular values, V values of a tensor.
@@ -39,10 +41,15 @@ class Observer:
         self.looks: dict[str, list[float]] = {} if looks is None else looks
 
     def look(self, step: int) -> None:
-        """Keep the learned numbers of the activations after so many steps, and the ranks that the first look sees."""
+        """Keep the learned numbers of the activations after so many steps and the ranges of the values around them.
+
+        Of the ranks, those that the first look sees.
+        """
         found = [of_layer(layer) for layer in self.model.layers]
         means = {metrics.COEFFICIENTS[i].name: fmean(f[i] for f in found) for i in found[0]}
-        for name, value in {"step": float(step), **means}.items():
+        around = self._heard(Heard.magnitudes)
+        ranges = {r.by_step.name: r.over_layers([m[r.side][r.what] for m in around]) for r in RANGES}
+        for name, value in {"step": float(step), **means, **ranges}.items():
             self.looks.setdefault(name, []).append(value)
         if "first_ranks" not in self.looks:
             self.looks["first_ranks"] = [rank for both in self._ranks() for ranks in both for rank in ranks]
@@ -50,8 +57,8 @@ class Observer:
     def measurements(self) -> Iterator[Measurement]:
         """What the looks found, and everything that is measured on the model as it is now."""
         steps = tuple(map(int, self.looks.get("step", ())))
-        for metric in metrics.COEFFICIENTS:
-            if metric.name in self.looks:
+        for metric in (*metrics.COEFFICIENTS, *(r.by_step for r in RANGES)):
+            if len(self.looks.get(metric.name, ())) == len(steps) > 0:
                 yield Measurement(metric.name, tuple(self.looks[metric.name]), steps)
         learned = [of_layer(layer) for layer in self.model.layers]
         for i in learned[0]:
@@ -67,53 +74,42 @@ class Observer:
             kept = [now / first for now, first in zip(ranks, self.looks["first_ranks"], strict=True) if first]
             yield Measurement(metrics.RANK_KEPT.name, (fmean(kept) if kept else math.nan,))
 
-        states = self._states()
+        states = self._heard(State.of)
         for layered, scalar, values in (
             (metrics.LAYER_COSINE, metrics.NEIGHBOUR_COSINE, [s.cosine for s in states]),
             (metrics.LAYER_RMS, metrics.RMS, [s.rms for s in states]),
             (metrics.LAYER_KURTOSIS, metrics.KURTOSIS, [s.kurtosis for s in states]),
-            (metrics.LAYER_ZEROS, metrics.ZEROS, [s.zeros for s in states]),
         ):
             yield _by_layer(layered, values)
             yield Measurement(scalar.name, (fmean(values),))
+        for ranged in RANGES:
+            values = [s.ranges[ranged.side][ranged.what] for s in states]
+            yield _by_layer(ranged.by_layer, values)
+            yield Measurement(ranged.scalar.name, (ranged.over_layers(values),))
+
+    def _heard(self, told: Callable[[Heard], Told]) -> list[Told]:
+        return heard(self.model, self.tokens_BxT, self.dtype, told)
 
     def _ranks(self) -> list[tuple[list[float], list[float]]]:
         """Effective ranks of every w_in and every w_out of each layer."""
         both = [matrices(layer) for layer in self.model.layers]
         return [(effective_rank(w_in).tolist(), effective_rank(w_out).tolist()) for w_in, w_out in both]
 
-    def _states(self) -> list[State]:
-        """One forward pass; a layer's tensors are let go before the next layer runs."""
-        found: list[State] = []
-
-        def watch(layer: Any, stack: ExitStack) -> None:
-            heard: list[Tensor] = []
-            stack.enter_context(overheard(layer.ffn, lambda y: heard.append(y.flatten())))
-
-            def leave(_: nn.Module, given: tuple[Any, ...], out: tuple[Tensor, ...]) -> None:
-                cosine_BxT = functional.cosine_similarity(given[0].double(), out[0].double(), dim=-1)
-                found.append(State(float(cosine_BxT.mean()), *statistics(torch.cat(heard))))
-                heard.clear()
-
-            stack.callback(layer.register_forward_hook(leave).remove)
-
-        autocast = torch.autocast(self.tokens_BxT.device.type, torch.bfloat16, enabled=self.dtype == "bfloat16")
-        with as_it_was(self.model), ExitStack() as stack:
-            for layer in self.model.layers:
-                watch(layer, stack)
-            with autocast:
-                self.model(self.tokens_BxT)
-        return found
-
 
 @dataclass(frozen=True)
 class State:
-    """Of one layer: cosine of its input and output, and rms, kurtosis and share of zeros of its activation's output."""
+    """Of one layer: cosine of its input and output, rms and kurtosis of its activation's output, and the ranges."""
 
     cosine: float
     rms: float
     kurtosis: float
-    zeros: float
+    ranges: Ranges
+
+    @classmethod
+    def of(cls, layer: Heard) -> State:
+        before_BxTxD, after_BxTxD = layer.before_BxTxD.double(), layer.after_BxTxD.double()
+        cosine_BxT = functional.cosine_similarity(before_BxTxD, after_BxTxD, dim=-1)
+        return cls(float(cosine_BxT.mean()), *statistics(layer.output_V), layer.magnitudes())
 
 
 def effective_rank(w_NxMxI: Tensor) -> Tensor:
@@ -132,8 +128,8 @@ def effective_rank(w_NxMxI: Tensor) -> Tensor:
     return rank_N
 
 
-def statistics(y_V: Tensor) -> tuple[float, float, float]:
-    """Root mean square, kurtosis and share of exact zeros of all values.
+def statistics(y_V: Tensor) -> tuple[float, float]:
+    """Root mean square and kurtosis of all values.
 
     Kurtosis is Pearson's, E[(y - mean)^4] / E[(y - mean)^2]^2 over all values, 3 for a normal
     distribution; NaN where all values are equal.
@@ -141,7 +137,7 @@ def statistics(y_V: Tensor) -> tuple[float, float, float]:
     wide_V = y_V.double()
     square_V = (wide_V - wide_V.mean()).square()
     kurtosis = square_V.square().mean() / square_V.mean().square()
-    return float(wide_V.square().mean().sqrt()), float(kurtosis), float((y_V == 0).double().mean())
+    return float(wide_V.square().mean().sqrt()), float(kurtosis)
 
 
 def coefficients(activation: nn.Module) -> dict[int, float]:
@@ -170,45 +166,6 @@ def matrices(layer: Any) -> tuple[Tensor, Tensor]:
     w_in, w_out = (w if isinstance(w, Tensor) else w.weight for w in (layer.ffn.w_in, layer.ffn.w_out))
     D, F = w_out.shape[-2:]
     return whole(w_in).reshape(-1, F, D), whole(w_out).reshape(-1, D, F)
-
-
-@contextmanager
-def overheard(ffn: nn.Module, hear: Callable[[Tensor], None]) -> Iterator[None]:
-    """Meanwhile `hear` gets every output of a feed-forward part's activation.
-
-    A backend executes the activation by a call of its own, which passes by hooks of the module, so it is
-    that call which is listened to: `_run` of a dense block, `_runs` of the experts of a mixture.
-    """
-
-    def listening(run: Call) -> Call:
-        def call(*inputs: Tensor) -> Tensor:
-            out: Tensor = run(*inputs)
-            hear(out)
-            return out
-
-        return call
-
-    kept: dict[str, Any] = {name: ffn.__dict__[name] for name in ("_run", "_runs") if name in ffn.__dict__}
-    for name, run in kept.items():
-        ffn.__dict__[name] = [listening(r) for r in run] if isinstance(run, list) else listening(run)
-    try:
-        yield
-    finally:
-        ffn.__dict__.update(kept)
-
-
-@contextmanager
-def as_it_was(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; afterwards every module's mode and the generators are as they were."""
-    modes = {module: module.training for module in model.modules()}
-    device = next(model.parameters()).device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
-        model.eval()
-        try:
-            yield
-        finally:
-            for module, mode in modes.items():
-                module.training = mode
 
 
 def _by_layer(metric: Metric, values: list[float]) -> Measurement:

@@ -21,7 +21,9 @@ from polybench.corpora.corpus import Tokens
 from polybench.corpora.stream import Stream
 from polybench.errors import Diverged, Unsupported
 from polybench.measure.instruments.timer import clock_of
-from polybench.measure.model.build import Chosen, generator
+from polybench.measure.instruments.watching import Ran, ran_alone, watch
+from polybench.measure.model.build import Chosen, Executed, generator
+from polybench.measure.model.compiled import by_inductor
 from polybench.measure.model.decoder import Decoder
 from polybench.measure.model.optimizer import adamw, trained_by, update
 from polybench.measure.training.distributed import hold, mean, share, wrap
@@ -96,7 +98,7 @@ class Training:
         self.means: list[Tensor] = []  # of the weights after the last steps so far
         self.device = model.embedding.weight.device
         self.wrapped = wrap(self.place, model, parallel)
-        self.run: Callable[..., Any] = torch.compile(self.wrapped) if axes.compile else self.wrapped
+        self.run: Callable[..., Any] = by_inductor(self.wrapped) if axes.compile else self.wrapped
         self.optimizer = adamw(model, rate, axes.weight_decay, axes.coefficient_lr)
         order = generator(seed if axes.varies != "init" else 0, "data")
         size = (axes.steps, axes.batch)
@@ -110,6 +112,19 @@ class Training:
         loss, added = losses(self.run, x_BxT, y_BxT, self.dtype)
         torch.autograd.backward(loss + added)
         self.optimizer.zero_grad(set_to_none=True)
+
+    def ran(self) -> Ran:
+        """What a micro-batch runs of the model, its losses and its backward pass, once it is warmed up."""
+        rows = self._starts[0][: self.axes.batch // self.axes.accumulate]
+        x_BxT, y_BxT = batch(self.text.train_N, share(self.place, rows), self.axes.seq_len, self.device)
+
+        def forward() -> list[Tensor]:
+            return [part for part in losses(self.run, x_BxT, y_BxT, self.dtype) if part.requires_grad]
+
+        with hold(self.place, self.wrapped, last=True):
+            ran = watch(forward, torch.autograd.backward)
+        self.optimizer.zero_grad(set_to_none=True)
+        return ran
 
     def warm_up(self) -> float:
         """Wall seconds of a forward and backward pass whose gradients are dropped: compiling, and first touches."""
@@ -206,6 +221,18 @@ class Training:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.done = int(state["done"])
+
+
+def ran_of(activation: Chosen, axes: FilledAxes, device: str, dtype: str, size: int = 1) -> Ran:
+    """What an activation alone runs for a micro-batch of one of `size` processes, of the shape that its block has."""
+    branches, wide = activation.branches, torch.float64 if dtype == "float64" else torch.float32
+    module = activation.module().to(device=device, dtype=wide)
+    executed = Executed(module, activation.executed(module), branches * axes.shape.width(branches))
+    sequences = axes.batch // axes.accumulate // size
+    # So that nothing is compiled for this alone; a mixture sorts its tokens by expert.
+    rows = (sequences * axes.seq_len * axes.top_k,) if axes.experts else (sequences, axes.seq_len)
+    with torch.autocast(device, torch.bfloat16, enabled=dtype == "bfloat16"):
+        return ran_alone(executed, rows, getattr(torch, dtype), device)
 
 
 def losses(run: Callable[..., Any], x_BxT: Tensor, y_BxT: Tensor, dtype: str) -> tuple[Tensor, Tensor]:

@@ -146,12 +146,15 @@ def _by_values(axes: Axes, xs: Sequence[float]) -> None:
         if not ticks or x > _NEARLY * ticks[-1]:
             ticks.append(x)
     large = EngFormatter(sep="")
+
+    def shown(value: float, place: int) -> str:
+        rounded = float(f"{value:.2g}")
+        return str(large(rounded)) if value >= 1000 else f"{rounded:g}"
+
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(
-        FuncFormatter(lambda v, place: large(float(f"{v:.2g}")) if v >= 1000 else f"{v:.2g}")
-    )
+    axes.xaxis.set_major_formatter(FuncFormatter(shown))
 
 
 def _bars(canvas: Canvas, axes: Axes, figure: Figure, looks: Sequence[Look]) -> None:
