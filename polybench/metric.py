@@ -19,7 +19,8 @@ _PREFIXES: dict[str, tuple[tuple[float, str], ...]] = {
 }
 # Losses and decades live on a logarithmic scale already, so activations are compared by difference, not by ratio.
 # Cosines and shares may be 0, to which there is no ratio.
-_DIFFERENCE_UNITS = {"nat/token", "bit/byte", "decade", "cosine", "share"}
+_NATS = {"nat/token", "nat"}
+_DIFFERENCE_UNITS = _NATS | {"bit/byte", "decade", "cosine", "share"}
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Price:
 class Metric:
     """One measured quantity.
 
-    `unit` is an SI base unit or one of B, token/s, nat/token, bit/byte, decade, cosine, share, 1. `varies_with`
+    `unit` is an SI base unit or one of B, token/s, nat/token, nat, bit/byte, decade, cosine, share, 1. `varies_with`
     picks the statistic: *sample* for times, *seed* for losses, *nothing* for exact counts. A `curve` has
     one value a step, or what else it runs `along`, and is drawn, not compared.
 
@@ -87,6 +88,11 @@ class Metric:
     def effect(self) -> Literal["ratio", "difference"]:
         """How two values are compared."""
         return "difference" if self.unit in _DIFFERENCE_UNITS else "ratio"
+
+    @property
+    def in_nats(self) -> bool:
+        """Whether it is a loss that the suite's `loss_margin` is about: in nats, a token or an image."""
+        return self.unit in _NATS
 
     @property
     def of_time(self) -> bool:

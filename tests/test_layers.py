@@ -21,7 +21,9 @@ MAY = {
     "measure/instruments": "measure measure/model machine",
     "measure/training": "measure measure/model measure/instruments corpora",
     "measure/approximation": "measure measure/model",
-    "measure/kinds": "measure measure/model measure/instruments measure/training measure/approximation corpora",
+    "measure/vision": "measure measure/model measure/instruments corpora",
+    "measure/kinds": "measure measure/model measure/instruments measure/training measure/approximation measure/vision "
+    "corpora",
     "run": "plan machine",
     "compare": "plan run machine measure measure/kinds",
     "report": "plan run compare machine measure measure/kinds",
@@ -30,7 +32,7 @@ MAY = {
 MAY["cli"] = " ".join(MAY)
 HOT = {
     *("activations", "kernels", "measure/model", "measure/backends"),
-    *("measure/instruments", "measure/training", "measure/approximation"),
+    *("measure/instruments", "measure/training", "measure/approximation", "measure/vision"),
 }
 HEAVY = {"torch", "numpy", "scipy", "pandas", "matplotlib"}
 DOORS = {PACKAGE / "__init__.py", PACKAGE / "__main__.py"}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from builders import items
+from pictures import idx_folder
 from yaml import safe_load
 
 from polybench.kind import Note
@@ -22,12 +23,13 @@ SMALL = {
     "speed": ("tokens=128", "d_model=32", "compile=false"),
     "memory": ("tokens=16", "d_model=32"),
     "accuracy": ("width=64",),
+    "vision": ("images=idx:{images}", "width=4", "batch=8"),
 }  # fmt: skip
 PROTOCOL = {"pretrain": {"evaluations": 1}, "speed": {"blocks": 2, "sample_s": 1e-4}}
 
 
-def shrunken(path: Path, name: str, kind: str) -> list[str]:
-    axes = [f"{name}.matrix.{value}" for value in SMALL[kind]]
+def shrunken(name: str, kind: str, images: Path) -> list[str]:
+    axes = [f"{name}.matrix.{value.format(images=images)}" for value in SMALL[kind]]
     return [*axes, f"{name}.backends=[eager]", "seeds=[0]"]
 
 
@@ -39,9 +41,9 @@ def benchmarks(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("path", PAPER, ids=lambda p: p.stem)
-def test_a_suite_of_the_paper_runs_shrunken(path: Path) -> None:
-    parts = benchmarks(path)
-    overrides = [text for part in parts for text in shrunken(path, part["name"], part["kind"])]
+def test_a_suite_of_the_paper_runs_shrunken(path: Path, tmp_path: Path) -> None:
+    parts, images = benchmarks(path), idx_folder(tmp_path)
+    overrides = [text for part in parts for text in shrunken(part["name"], part["kind"], images)]
     made = plan(load_suite(path, overrides).suite, "cpu")
     for part in parts:
         own = [t for t in made.trials if t.benchmark.removesuffix(TUNING) == part["name"]]

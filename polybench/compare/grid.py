@@ -52,8 +52,8 @@ class Grid:
         return float(known.protocol.get("margin", self.suite.margin) if known else self.suite.margin)
 
     def loss_margin(self, benchmark: str, metric: Metric) -> float:
-        """Within how many nats a token two losses are the same; 0, so never, of what is in another unit."""
-        if metric.unit != "nat/token":
+        """Within how many nats, a token or an image, losses are the same; 0, so never, of what is in another unit."""
+        if not metric.in_nats:
             return 0.0
         known = self._benchmarks.get(benchmark)
         own = known.loss_margin if known else None

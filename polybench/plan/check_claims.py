@@ -92,7 +92,7 @@ def _of_metric(part: Mapping[str, Any], metric: Metric) -> Iterator[tuple[Route,
     if metric.effect == "difference":
         if isinstance(by, str) and by.endswith("%"):
             yield ("by",), f"{metric.name} is compared by difference, so say by: in {metric.unit}, such as 0.01"
-        if by is None and same and metric.unit != "nat/token":
+        if by is None and same and not metric.in_nats:
             yield (), f"{metric.name} in {metric.unit} has no margin of its own; say by: how much is the same"
     elif isinstance(by, int | float) and not isinstance(by, bool) and by > 1:
         yield ("by",), f"{by:g} is {by:.0%}; write {by:g}%, or {by:.0%} if that is meant"

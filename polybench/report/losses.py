@@ -98,17 +98,23 @@ def _loss_table(comparisons: Comparisons, benchmark: str, cells: Cells, first: s
         title=f"{benchmark}: {metric.title or metric.name}{along and ', ' + along}, by seed",
         caption=f"{metric.definition} Cells and rule as in {first}."
         if first
-        else _caption(reference, [comparisons.run.device, *shared], seeds, margin, [len(look) for look in looks]),
+        else _caption(
+            reference,
+            [comparisons.run.device, *shared],
+            seeds,
+            f"{margin:g} {metric.unit}" if margin else "",
+            [len(look) for look in looks],
+        ),
         columns=columns,
         rows=tuple(rows),
         notes=tuple(f"{who}: {why}" for who, why in lost.items()),
     )
 
 
-def _caption(reference: str, shared: Sequence[str], seeds: int, margin: float, looks: Sequence[int]) -> str:
+def _caption(reference: str, shared: Sequence[str], seeds: int, margin: str, looks: Sequence[int]) -> str:
     before = f", and before at {' and '.join(map(str, looks))}" if looks else ""
     equal = (
-        f"Same is what has an interval within {margin:g} nat/token of 0 and a p of two one-sided t tests of at most "
+        f"Same is what has an interval within {margin} of 0 and a p of two one-sided t tests of at most "
         f"{ALPHA:.0%}, after the same corrections. "
         if margin
         else ""

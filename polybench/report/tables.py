@@ -152,8 +152,8 @@ def _caption(comparisons: Comparisons, shared: Sequence[str], metrics: Sequence[
             f"Differences of losses also survive their looks and Holm ({ALPHA:.0%}) over their cell, or are not "
             "resolved."
         )
-        margin = max(grid.loss_margin(rows[0].benchmark, m) for m in metrics)
-        parts += [f"Same: shown to be within {margin:g} nat/token."] if margin else []
+        margin, unit = max((grid.loss_margin(rows[0].benchmark, m), m.unit) for m in metrics)
+        parts += [f"Same: shown to be within {margin:g} {unit}."] if margin else []
     if any(m.varies_with != "nothing" and m.better != "neither" and not of_losses(m) for m in metrics):
         parts.append(f"Ratios also survive Benjamini-Hochberg ({ALPHA:.0%}) over their column, or are not resolved.")
     shared = sorted({r.facts[SHARED] for p in rows for r in p.records if SHARED in r.facts})

@@ -1,0 +1,1 @@
+"""Images, a small residual network, and its training."""
