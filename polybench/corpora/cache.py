@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from polybench.cache import cache_folder, locked
 from polybench.corpora.stream import Tokens
-from polybench.errors import Unsupported
 from polybench.files import replacing, write_whole
 
 if TYPE_CHECKING:
@@ -23,53 +18,16 @@ _ARRAYS = ("train_N", "held_out_N", "bytes_V", "trained_D", "trained_S", "shared
 _TOKENIZER = "tokenizer.json"  # absent of bytes
 
 
-def cache_folder() -> Path:
-    """$POLYBENCH_CACHE, else polybench in the user's cache folder, else in a temporary one of this user's."""
-    given = os.environ.get("POLYBENCH_CACHE")
-    return Path(given) if given else _usual(os.environ.get("XDG_CACHE_HOME"), os.environ.get("HOME"))
-
-
-@cache
-def _usual(caches: str | None, home: str | None) -> Path:
-    try:
-        folder = Path(caches or Path(home or Path.home()) / ".cache") / "polybench"
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK | os.X_OK):
-            return folder
-    except (OSError, RuntimeError):  # no home, or none that may be written
-        pass
-    other = Path(tempfile.gettempdir()) / f"polybench-{os.getuid()}"
-    other.mkdir(mode=0o700, exist_ok=True)
-    if other.is_symlink() or other.stat().st_uid != os.getuid():
-        raise Unsupported(f"{other} belongs to somebody else; set POLYBENCH_CACHE to a folder of your own")
-    print(f"the cache is in {other}, since there is none in a home folder", file=sys.stderr)
-    return other
-
-
 def kept(name: str, make: Callable[[], tuple[Mapping[str, np.ndarray], str]]) -> Tokens:
     """The tokens called `name`; `make` gives arrays and tokenizer when they are missing or damaged."""
     folder = cache_folder()
-    with locked(folder, name):
+    with locked(folder, name, "tokens"):
         found = look_up(name)
         if found is None:
             _write(folder / name, *make())
             found = look_up(name)
             assert found is not None
     return found
-
-
-@contextmanager
-def locked(folder: Path, name: str) -> Iterator[None]:
-    """The one writer of what is called so. Raises Unsupported where the system does not let it write."""
-    from filelock import FileLock
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f"{name}.lock"):
-            yield
-    except OSError as problem:
-        why = f"{problem.strerror or problem}; name another folder in POLYBENCH_CACHE"
-        raise Unsupported(f"tokens cannot be kept under {folder}: {why}") from None
 
 
 def look_up(name: str) -> Tokens | None:

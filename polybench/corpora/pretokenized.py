@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 
-from polybench.corpora.cache import cache_folder, locked
+from polybench.cache import cache_folder, locked
 from polybench.corpora.reading import not_empty
 from polybench.corpora.source import TokenFiles
 from polybench.corpora.stream import Mapped, Stream, Tokens, joined
@@ -63,7 +63,7 @@ def _shared(train_N: Stream, held_out_N: Stream, end: int | None, name: str) -> 
         return None
     folder = cache_folder() / "shards"
     path = folder / f"{name}-{end}.shared.json"
-    with locked(folder, path.stem):
+    with locked(folder, path.stem, "tokens"):
         try:
             found = json.loads(path.read_bytes())
             return None if found is None else float(found)

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from polybench.corpora.cache import locked
+from polybench.cache import locked
 from polybench.corpora.finding import stamp
 from polybench.corpora.reading import check_known, head
 from polybench.errors import Unsupported
@@ -188,7 +188,7 @@ def content(it: TokenFile, cache: Path) -> Content:
     """What the shard holds, read through once; later asked of `cache` by path, size and times of change."""
     name = stamp([it.file], f"shard {it.dtype}")
     path = cache / f"{name}.json"
-    with locked(cache, name):
+    with locked(cache, name, "tokens"):
         try:
             return Content(**json.loads(path.read_bytes()))
         except (OSError, ValueError, TypeError):

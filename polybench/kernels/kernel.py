@@ -9,6 +9,8 @@ from torch import Tensor
 
 # Dimension key: N rows, F hidden width, G branches.
 
+ORDERS = range(1, 6)  # numbers in `weight`
+
 Forward = Callable[..., Tensor]
 Backward = Callable[..., tuple[Tensor, ...]]
 

@@ -1,4 +1,5 @@
-"""Kernels as operators of torch, polybench::NAME and polybench::NAME_backward, with fakes and autograd."""
+"""Kernels as operators of torch, polybench::NAME and polybench::NAME_backward, for all that looks at operators:
+torch.compile, export, dispatch modes, functorch."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polybench.kernels import chunked
+from polybench.kernels import batched, executed
+from polybench.kernels.checks import check
 from polybench.kernels.kernel import Kernel
 from polybench.kernels.pointwise import (
     GEGLU,
@@ -24,41 +26,45 @@ from polybench.kernels.pointwise import (
 from polybench.kernels.polynomials import POLYPRELU, POLYRELU
 from polybench.kernels.rows import GATED_POLYNORM, POLYNORM
 
-# Dimension key: N rows, F hidden width, G branches.
+# Dimension key: F hidden width, G branches.
 
 KERNELS = (
     *(POLYNORM, GATED_POLYNORM, POLYRELU, POLYPRELU),
     *(RELU2, GELU, GELU_TANH, SILU, SWIGLU, GEGLU, GEGLU_TANH, SWIGLU_CLAMPED, XIELU),
 )
 
+Operator = Callable[..., Any]
+
 _LIBRARY = torch.library.Library("polybench", "DEF")
 
 
-def _operator(kernel: Kernel) -> Callable[..., Any]:
-    """Defines both operators; what is returned takes x, the parameters and the constants in their order."""
+def _operators(kernel: Kernel) -> tuple[Operator, Operator]:
+    """Both, defined. Forward takes x, parameters and constants in their order, backward dy before; it gives a tuple
+    where there are parameters."""
     parameters, count = kernel.parameters, len(kernel.parameters)
     tail = "".join(f", Tensor {p}" for p in parameters) + "".join(f", float {c}" for c in kernel.constants)
     name, returned = kernel.name, ", ".join(["Tensor"] * (1 + count))
     _LIBRARY.define(f"{name}(Tensor x{tail}) -> Tensor")
     _LIBRARY.define(f"{name}_backward(Tensor dy, Tensor x{tail}) -> ({returned})")
+    forward_operator, backward_operator = (
+        getattr(torch.ops.polybench, each).default for each in (name, f"{name}_backward")
+    )
+
+    def as_returned(made: tuple[Tensor, ...]) -> Any:
+        return made if count else made[0]
 
     def forward(x_GF: Tensor, *rest: Any) -> Tensor:
-        x_NxGF = x_GF.reshape(-1, x_GF.shape[-1]).contiguous()
-        y_NxF = chunked.forward(kernel, x_NxGF, rest[:count], rest[count:])
-        return y_NxF.reshape(*x_GF.shape[:-1], -1)
+        return executed.forward(kernel, x_GF, rest[:count], rest[count:])
 
     def backward(dy_F: Tensor, x_GF: Tensor, *rest: Any) -> Any:
-        dy_NxF, x_NxGF = (t.reshape(-1, t.shape[-1]).contiguous() for t in (dy_F, x_GF))
-        dx_NxGF, *others = chunked.backward(kernel, dy_NxF, x_NxGF, rest[:count], rest[count:])
-        dx_GF = dx_NxGF.reshape(x_GF.shape)
-        return (dx_GF, *others) if others else dx_GF
+        return as_returned(executed.backward(kernel, dy_F, x_GF, rest[:count], rest[count:]))
 
     def fake(x_GF: Tensor, *rest: Any) -> Tensor:
-        return x_GF.new_empty(*x_GF.shape[:-1], x_GF.shape[-1] // kernel.branches)
+        check(kernel, x_GF, rest[:count])
+        return x_GF.new_empty((*x_GF.shape[:-1], x_GF.shape[-1] // kernel.branches))
 
     def fake_backward(dy_F: Tensor, x_GF: Tensor, *rest: Any) -> Any:
-        made = [x_GF.new_empty(x_GF.shape), *(torch.empty_like(p) for p in rest[:count])]
-        return tuple(made) if count else made[0]
+        return as_returned((x_GF.new_empty(x_GF.shape), *(p.new_empty(p.shape) for p in rest[:count])))
 
     def keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         x_GF, *rest = inputs
@@ -69,13 +75,20 @@ def _operator(kernel: Kernel) -> Callable[..., Any]:
         found = backward_operator(dy_F, *ctx.saved_tensors, *ctx.constants)
         return *(found if count else (found,)), *(None for _ in ctx.constants)
 
-    _LIBRARY.impl(name, forward, "CompositeExplicitAutograd")
-    _LIBRARY.impl(f"{name}_backward", backward, "CompositeExplicitAutograd")
-    torch.library.register_fake(f"polybench::{name}", fake, lib=_LIBRARY)
-    torch.library.register_fake(f"polybench::{name}_backward", fake_backward, lib=_LIBRARY)
-    torch.library.register_autograd(f"polybench::{name}", gradient, setup_context=keep, lib=_LIBRARY)
-    backward_operator = getattr(torch.ops.polybench, f"{name}_backward").default
-    return getattr(torch.ops.polybench, name).default
+    def refuse(ctx: Any, *gradients: Tensor) -> None:
+        raise NotImplementedError(
+            f"the gradient of the fused {name} has no gradient of its own; take the activation's eager module for that"
+        )
+
+    for each, carry_out, pretend in ((forward_operator, forward, fake), (backward_operator, backward, fake_backward)):
+        called = each.name()
+        _LIBRARY.impl(called, carry_out, "CompositeExplicitAutograd")
+        torch.library.register_fake(called, pretend, lib=_LIBRARY)
+    torch.library.register_vmap(forward_operator, batched.all_at_once(forward_operator), lib=_LIBRARY)
+    torch.library.register_vmap(backward_operator, batched.each(backward_operator), lib=_LIBRARY)
+    torch.library.register_autograd(forward_operator, gradient, setup_context=keep, lib=_LIBRARY)
+    torch.library.register_autograd(backward_operator, refuse, lib=_LIBRARY)
+    return forward_operator, backward_operator
 
 
-OPERATORS: dict[str, Callable[..., Any]] = {kernel.name: _operator(kernel) for kernel in KERNELS}
+OPERATORS: dict[str, tuple[Operator, Operator]] = {kernel.name: _operators(kernel) for kernel in KERNELS}

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polybench.corpora.cache import cache_folder
+from polybench.cache import cache_folder
 from polybench.corpora.corpus import documents, tokens
 from polybench.corpora.sides import HELD_OUT_SHARE, split
 from polybench.errors import Unsupported

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -30,10 +32,12 @@ def fused(module: Call) -> Call:
     """Our own kernels: one pass forward, one backward, the input kept. Raises Unsupported where there is none."""
     match module:
         case PolyNorm():
-            negative = "square" if module.piecewise else "all"
-            return lambda x_F: kernels.polynorm(
-                x_F, module.weight, module.bias, norm=module.norm, eps=module.eps, negative=negative
-            )
+            options: dict[str, Any] = {
+                "norm": module.norm,
+                "eps": module.eps,
+                "negative": "square" if module.piecewise else "all",
+            }
+            return lambda x_F: kernels.polynorm(x_F, module.weight, module.bias, **options)
         case PolyReLUNorm():
             inner = module.polynorm
             return lambda x_F: kernels.polyrelunorm(x_F, inner.weight, inner.bias, norm=inner.norm, eps=inner.eps)
@@ -64,7 +68,8 @@ def fused(module: Call) -> Call:
 def _gated(module: GatedPolyNorm, x_2F: Tensor) -> Tensor:
     """What the options do to the r + 1 coefficients is done before; the scale is one of theirs."""
     inner = module.polynorm
-    weight_r, bias_1 = inner.weight, inner.bias
+    weight_r: Tensor = inner.weight
+    bias_1: Tensor = inner.bias
     if module.sigmoid:
         weight_r = torch.sigmoid(weight_r)
     if module.bias_clamp:

@@ -1,0 +1,47 @@
+"""What a CPU can do at once, and which flags make a compiler use it; one library is built for each level."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True)
+class Level:
+    """A set of instructions: what Linux calls the features that it needs, and the compiler's flags."""
+
+    name: str
+    needs: frozenset[str]
+    flags: tuple[str, ...]
+
+
+PLAIN = Level("plain", frozenset(), ())  # what every CPU of its kind has: SSE2 on x86-64, NEON on AArch64
+LEVELS = (
+    Level(
+        "avx512",
+        frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma", "f16c"}),
+        ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mf16c"),
+    ),
+    Level("avx2", frozenset({"avx2", "fma", "f16c"}), ("-mavx2", "-mfma", "-mf16c")),
+    PLAIN,
+)
+
+
+def served() -> tuple[Level, ...]:
+    """The levels that this CPU can run, the best first."""
+    found = _features()
+    return tuple(level for level in LEVELS if level.needs <= found)
+
+
+def _features() -> frozenset[str]:
+    """What Linux says of the first processor; nothing elsewhere, so that only the plain level is left."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return frozenset()
+    try:
+        lines = _CPUINFO.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())

@@ -1,0 +1,93 @@
+"""The compiled kernels of this machine: built at first use, kept in the cache, loaded once a process."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import tempfile
+import warnings
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from polybench.cache import cache_folder, locked
+from polybench.errors import Unsupported
+from polybench.files import replacing, sweep
+from polybench.kernels.build import NotCompiled, Way, build, ways
+
+_LIBRARY, _DIGEST = "kernels.so", "sha256"
+
+
+@dataclass(frozen=True)
+class Library:
+    """What was loaded, and how it was compiled."""
+
+    functions: ctypes.CDLL
+    way: Way
+
+
+@cache
+def library() -> Library | None:
+    """The kernels; None, and a warning that says why, where they cannot be compiled or loaded."""
+    try:
+        candidates = ways()
+        try:
+            return _kept(candidates)
+        except (Unsupported, OSError) as problem:  # nothing can be kept there, or nothing of it run
+            found = _for_this_process(candidates)
+            warnings.warn(f"every process compiles the fused kernels anew: {problem}", RuntimeWarning, stacklevel=2)
+            return found
+    except (NotCompiled, OSError) as problem:
+        warnings.warn(f"fused kernels run in chunks by operators of torch: {problem}", RuntimeWarning, stacklevel=2)
+        return None
+
+
+def _kept(candidates: list[Way]) -> Library:
+    """From the cache, where only one process at a time builds; Unsupported and OSError as library() says."""
+    folder = cache_folder() / "kernels"
+    if found := _first_whole(folder, candidates):
+        return found
+    with locked(folder, candidates[0].key, "compiled kernels"):
+        return _first_whole(folder, candidates) or _built(folder, candidates)
+
+
+def _for_this_process(candidates: list[Way]) -> Library:
+    with tempfile.TemporaryDirectory(prefix="polybench-kernels-") as folder:
+        return _built(Path(folder), candidates)  # what is mapped stays when its file is gone
+
+
+def _first_whole(folder: Path, candidates: list[Way]) -> Library | None:
+    return next((Library(_load(folder / w.key), w) for w in candidates if _whole(folder / w.key)), None)
+
+
+def _built(folder: Path, candidates: list[Way]) -> Library:
+    """By the first way that this compiler knows. Raises NotCompiled, as the best way failed, where it knows none."""
+    refused: list[NotCompiled] = []
+    for way in candidates:
+        sweep(folder / way.key)  # a builder that was killed left its folder
+        try:
+            with replacing(folder / way.key) as partial:
+                partial.mkdir()
+                build(way, partial / _LIBRARY)
+                (partial / _DIGEST).write_text(_digest(partial / _LIBRARY), encoding="ascii")
+        except NotCompiled as problem:
+            refused.append(problem)
+        else:
+            return Library(_load(folder / way.key), way)
+    raise refused[0]
+
+
+def _whole(folder: Path) -> bool:
+    """Whether the library is there as it was built: to load half of one would end the process."""
+    try:
+        return (folder / _DIGEST).read_text(encoding="ascii") == _digest(folder / _LIBRARY)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _load(folder: Path) -> ctypes.CDLL:
+    return ctypes.CDLL(str(folder / _LIBRARY))
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
