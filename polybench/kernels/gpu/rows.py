@@ -168,7 +168,7 @@ def forward(
     width = units * ALIGN
     bias = tl.load(bias_ptr).to(tl.float32)
     for row in tl.range(tl.program_id(0), rows, tl.num_programs(0), num_stages=STAGES):
-        start_y = row.to(tl.int64) * width
+        start_y = tl.cast(row, tl.int64) * width
         start_x = 2 * start_y if GATED else start_y
         x_at, value_at = x_ptr + start_x, x_ptr + start_x + width
         at = tl.arange(0, BLOCK)
@@ -208,7 +208,7 @@ def backward(
     bias = tl.load(bias_ptr).to(tl.float32)
     partials = nothing(ORDER + 1)
     for row in tl.range(tl.program_id(0), rows, tl.num_programs(0), num_stages=STAGES):
-        start_y = row.to(tl.int64) * width
+        start_y = tl.cast(row, tl.int64) * width
         start_x = 2 * start_y if GATED else start_y
         x_at, value_at, dy_at = x_ptr + start_x, x_ptr + start_x + width, dy_ptr + start_y
         at = tl.arange(0, BLOCK)
