@@ -27,6 +27,10 @@ class NotCompiled(Exception):
     """There is no compiler, or it does not compile the kernels; the message says which and why."""
 
 
+class Refused(NotCompiled):
+    """A compiler ended with an error."""
+
+
 @dataclass(frozen=True)
 class Compiler:
     """A command, and what it says of its version."""
@@ -66,6 +70,21 @@ def ways() -> list[Way]:
     """
     compiler = _compiler()
     return [Way(compiler, level, threads) for level in served() for threads in (True, False)]
+
+
+def takes(way: Way, folder: Path) -> bool:
+    """Whether the compiler knows all the flags, by an empty library. Raises NotCompiled when it cannot be run."""
+    trial = folder / "empty.cpp"
+    trial.write_text("", encoding="ascii")
+    made = trial.with_suffix(".so")
+    try:
+        _all([[*way.compiler.command, *way.flags, "-shared", trial, "-o", made]], time.monotonic() + ANSWER_S)
+    except Refused:
+        return False
+    finally:
+        trial.unlink()
+        made.unlink(missing_ok=True)
+    return True
 
 
 def build(way: Way, library: Path) -> None:
@@ -119,7 +138,7 @@ def _all(commands: Sequence[Sequence[str | Path]], until: float) -> None:
             if process.returncode:
                 lines = [line.strip() for line in said.splitlines() if line.strip()]
                 why = next((line for line in lines if "error" in line), lines[-1] if lines else "without a word")
-                raise NotCompiled(f"{command[0]} failed: {why}")
+                raise Refused(f"{command[0]} failed: {why}")
     except OSError as problem:
         raise NotCompiled(f"{commands[0][0]} cannot be run: {problem.strerror or problem}") from None
     finally:

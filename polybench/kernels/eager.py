@@ -33,11 +33,14 @@ def call(name: str, x_GF: Tensor, parameters: tuple[Tensor, ...], constants: tup
         ValueError: a width that the branches do not share out, or a parameter of another size or on another device.
     """
     y_F: Tensor
-    fused = None if torch.compiler.is_compiling() or not _unwatched(x_GF, *parameters) else _fused(name)
+    compiling = torch.compiler.is_compiling()
+    fused = None if compiling or not _unwatched(x_GF, *parameters) else _fused(name)
     if fused and _served(fused.kernel, x_GF, parameters):
         y_F = fused.apply(x_GF, constants, *parameters)
+    elif compiling or torch._C._functorch.peek_interpreter_stack() is None:
+        y_F = OPERATORS[name].forward(x_GF, *parameters, *constants)
     else:
-        y_F = OPERATORS[name][0](x_GF, *parameters, *constants)
+        y_F = OPERATORS[name].transformed(x_GF, *parameters, *constants)
     return y_F
 
 
@@ -81,7 +84,7 @@ class _Fused:
 def _fused(name: str) -> _Fused | None:
     """None where the library of this machine lacks it."""
     kernel = next(kernel for kernel in KERNELS if kernel.name == name)
-    library, (operator, backward_operator) = native(kernel), OPERATORS[name]
+    library, operators = native(kernel), OPERATORS[name]
     if library is None:
         return None
 
@@ -89,7 +92,7 @@ def _fused(name: str) -> _Fused | None:
         ctx.save_for_backward(x_GF, *parameters)
         ctx.constants = constants
         y_F = library.forward(x_GF, parameters, constants)
-        return operator(x_GF, *parameters, *constants) if y_F is None else y_F
+        return operators.forward(x_GF, *parameters, *constants) if y_F is None else y_F
 
     def backward(ctx: Any, dy_F: Tensor) -> tuple[Tensor | None, ...]:
         x_GF, *parameters = ctx.saved_tensors
@@ -97,7 +100,7 @@ def _fused(name: str) -> _Fused | None:
         if not torch.is_grad_enabled() and dy_F.is_contiguous() and type(dy_F) in _PLAIN and _unwatched(dy_F):
             found = library.backward(dy_F, x_GF, parameters, ctx.constants)
         if found is None:  # a gradient of a gradient is refused by the operator, should one be asked for
-            made = backward_operator(dy_F, x_GF, *parameters, *ctx.constants)
+            made = operators.backward(dy_F, x_GF, *parameters, *ctx.constants)
             found = made if parameters else (made,)
         return found[0], None, *found[1:]
 

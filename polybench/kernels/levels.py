@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +29,14 @@ LEVELS = (
     Level("avx2", frozenset({"avx2", "fma", "f16c"}), ("-mavx2", "-mfma", "-mf16c")),
     PLAIN,
 )
+_CAPABILITIES = ("avx512", "avx2", "default")  # what ATEN_CPU_CAPABILITY calls them
 
 
 def served() -> tuple[Level, ...]:
-    """The levels that this CPU can run, the best first."""
-    found = _features()
-    return tuple(level for level in LEVELS if level.needs <= found)
+    """The levels that this CPU can run, the best first; none above the one that torch is held to by its variable."""
+    found, most = _features(), os.environ.get("ATEN_CPU_CAPABILITY", "")
+    below = LEVELS[_CAPABILITIES.index(most) :] if most in _CAPABILITIES else LEVELS
+    return tuple(level for level in below if level.needs <= found)
 
 
 def _features() -> frozenset[str]:

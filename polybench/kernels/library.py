@@ -13,7 +13,7 @@ from pathlib import Path
 from polybench.cache import cache_folder, locked
 from polybench.errors import Unsupported
 from polybench.files import replacing, sweep
-from polybench.kernels.build import NotCompiled, Way, build, ways
+from polybench.kernels.build import NotCompiled, Way, build, takes, ways
 
 _LIBRARY, _DIGEST = "kernels.so", "sha256"
 
@@ -61,20 +61,15 @@ def _first_whole(folder: Path, candidates: list[Way]) -> Library | None:
 
 
 def _built(folder: Path, candidates: list[Way]) -> Library:
-    """By the first way that this compiler knows. Raises NotCompiled, as the best way failed, where it knows none."""
-    refused: list[NotCompiled] = []
-    for way in candidates:
-        sweep(folder / way.key)  # a builder that was killed left its folder
-        try:
-            with replacing(folder / way.key) as partial:
-                partial.mkdir()
-                build(way, partial / _LIBRARY)
-                (partial / _DIGEST).write_text(_digest(partial / _LIBRARY), encoding="ascii")
-        except NotCompiled as problem:
-            refused.append(problem)
-        else:
-            return Library(_load(folder / way.key), way)
-    raise refused[0]
+    """By the first way of which the compiler knows the flags, or the last. Raises NotCompiled and OSError as build."""
+    with tempfile.TemporaryDirectory() as trial:
+        way = next((way for way in candidates if takes(way, Path(trial))), candidates[-1])
+    sweep(folder / way.key)  # a builder that was killed left its folder
+    with replacing(folder / way.key) as partial:
+        partial.mkdir()
+        build(way, partial / _LIBRARY)
+        (partial / _DIGEST).write_text(_digest(partial / _LIBRARY), encoding="ascii")
+    return Library(_load(folder / way.key), way)
 
 
 def _whole(folder: Path) -> bool:

@@ -4,6 +4,7 @@ torch.compile, export, dispatch modes, functorch."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -35,12 +36,23 @@ KERNELS = (
 
 Operator = Callable[..., Any]
 
+
+@dataclass(frozen=True)
+class Operators:
+    """Of a kernel: `forward` takes x, parameters and constants in their order, `backward` dy before, and gives a tuple
+    where there are parameters. `transformed` is forward for the transforms of torch.func, which look for the gradient
+    of a function and not of an operator."""
+
+    forward: Operator
+    backward: Operator
+    transformed: Operator
+
+
 _LIBRARY = torch.library.Library("polybench", "DEF")
 
 
-def _operators(kernel: Kernel) -> tuple[Operator, Operator]:
-    """Both, defined. Forward takes x, parameters and constants in their order, backward dy before; it gives a tuple
-    where there are parameters."""
+def _operators(kernel: Kernel) -> Operators:
+    """All defined."""
     parameters, count = kernel.parameters, len(kernel.parameters)
     tail = "".join(f", Tensor {p}" for p in parameters) + "".join(f", float {c}" for c in kernel.constants)
     name, returned = kernel.name, ", ".join(["Tensor"] * (1 + count))
@@ -71,9 +83,15 @@ def _operators(kernel: Kernel) -> tuple[Operator, Operator]:
         ctx.save_for_backward(x_GF, *rest[:count])
         ctx.constants = rest[count:]
 
-    def gradient(ctx: Any, dy_F: Tensor) -> tuple[Any, ...]:
-        found = backward_operator(dy_F, *ctx.saved_tensors, *ctx.constants)
-        return *(found if count else (found,)), *(None for _ in ctx.constants)
+    def gradient_by(call: Operator) -> Callable[..., tuple[Any, ...]]:
+        def gradient(ctx: Any, dy_F: Tensor) -> tuple[Any, ...]:
+            found = call(dy_F, *ctx.saved_tensors, *ctx.constants)
+            return *(found if count else (found,)), *(None for _ in ctx.constants)
+
+        return gradient
+
+    def keep_nothing(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        pass
 
     def refuse(ctx: Any, *gradients: Tensor) -> None:
         raise NotImplementedError(
@@ -84,11 +102,23 @@ def _operators(kernel: Kernel) -> tuple[Operator, Operator]:
         called = each.name()
         _LIBRARY.impl(called, carry_out, "CompositeExplicitAutograd")
         torch.library.register_fake(called, pretend, lib=_LIBRARY)
-    torch.library.register_vmap(forward_operator, batched.all_at_once(forward_operator), lib=_LIBRARY)
-    torch.library.register_vmap(backward_operator, batched.each(backward_operator), lib=_LIBRARY)
-    torch.library.register_autograd(forward_operator, gradient, setup_context=keep, lib=_LIBRARY)
+    at_once, each_alone = batched.all_at_once(forward_operator), batched.each(backward_operator)
+    torch.library.register_vmap(forward_operator, at_once, lib=_LIBRARY)
+    torch.library.register_vmap(backward_operator, each_alone, lib=_LIBRARY)
+    torch.library.register_autograd(forward_operator, gradient_by(backward_operator), setup_context=keep, lib=_LIBRARY)
     torch.library.register_autograd(backward_operator, refuse, lib=_LIBRARY)
-    return forward_operator, backward_operator
+    transformed = _function(
+        forward_operator, keep, gradient_by(_function(backward_operator, keep_nothing, refuse, each_alone)), at_once
+    )
+    return Operators(forward_operator, backward_operator, transformed)
 
 
-OPERATORS: dict[str, tuple[Operator, Operator]] = {kernel.name: _operators(kernel) for kernel in KERNELS}
+def _function(forward: Operator, keep: Operator, backward: Operator, vmap: Operator) -> Operator:
+    """An operator as torch.func differentiates it."""
+    members = {"forward": forward, "setup_context": keep, "backward": backward, "vmap": vmap}
+    made: Any = type("Fused", (torch.autograd.Function,), {k: staticmethod(member) for k, member in members.items()})
+    apply: Operator = made.apply
+    return apply
+
+
+OPERATORS: dict[str, Operators] = {kernel.name: _operators(kernel) for kernel in KERNELS}

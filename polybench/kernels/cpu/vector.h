@@ -116,45 +116,43 @@ template <class Raw> inline Raw raw_load(const void* from) {
   return raw;
 }
 
+#if defined(__AVX512BW__)
+inline __mmask64 first_bytes(int bytes) { return bytes < 64 ? (1ull << bytes) - 1 : ~0ull; }
+#endif
+
 template <class Raw> inline Raw raw_load(const void* from, int bytes) {
+#if defined(__AVX512BW__)
+  if constexpr (sizeof(Raw) == 64) return (Raw)_mm512_maskz_loadu_epi8(first_bytes(bytes), from);
+  else return (Raw)_mm256_maskz_loadu_epi8((__mmask32)first_bytes(bytes), from);
+#else
   Raw raw{};
   memcpy(&raw, from, bytes);
   return raw;
+#endif
+}
+
+template <class Raw> inline void raw_store(void* to, Raw raw) { memcpy(to, &raw, sizeof raw); }
+
+template <class Raw> inline void raw_store(void* to, Raw raw, int bytes) {
+#if defined(__AVX512BW__)
+  if constexpr (sizeof(Raw) == 64) _mm512_mask_storeu_epi8(to, first_bytes(bytes), (__m512i)raw);
+  else _mm256_mask_storeu_epi8(to, (__mmask32)first_bytes(bytes), (__m256i)raw);
+#else
+  memcpy(to, &raw, bytes);
+#endif
 }
 
 inline Vector load(const float* from) { return raw_load<Vector>(from); }
-template <class T> inline Vector load(const T* from) { return vector(raw_load<Halves>(from), T{}); }
-
-inline void store(float* to, Vector x) { memcpy(to, &x, sizeof x); }
-template <class T> inline void store(T* to, Vector x) {
-  Halves raw = halves(x, T{});
-  memcpy(to, &raw, sizeof raw);
-}
-
-#if defined(__AVX512F__)
-inline Vector load(const float* from, int count) {
-  return (Vector)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), from);
-}
-template <class T> inline Vector load(const T* from, int count) {
-  return vector((Halves)_mm256_maskz_loadu_epi16((__mmask16)((1u << count) - 1), from), T{});
-}
-inline void store(float* to, Vector x, int count) {
-  _mm512_mask_storeu_ps(to, (__mmask16)((1u << count) - 1), (__m512)x);
-}
-template <class T> inline void store(T* to, Vector x, int count) {
-  _mm256_mask_storeu_epi16(to, (__mmask16)((1u << count) - 1), (__m256i)halves(x, T{}));
-}
-#else
 inline Vector load(const float* from, int count) { return raw_load<Vector>(from, 4 * count); }
+inline void store(float* to, Vector x) { raw_store(to, x); }
+inline void store(float* to, Vector x, int count) { raw_store(to, x, 4 * count); }
+
+template <class T> inline Vector load(const T* from) { return vector(raw_load<Halves>(from), T{}); }
 template <class T> inline Vector load(const T* from, int count) {
   return vector(raw_load<Halves>(from, 2 * count), T{});
 }
-inline void store(float* to, Vector x, int count) { memcpy(to, &x, 4 * count); }
-template <class T> inline void store(T* to, Vector x, int count) {
-  Halves raw = halves(x, T{});
-  memcpy(to, &raw, 2 * count);
-}
-#endif
+template <class T> inline void store(T* to, Vector x) { raw_store(to, halves(x, T{})); }
+template <class T> inline void store(T* to, Vector x, int count) { raw_store(to, halves(x, T{}), 2 * count); }
 
 // Past the caches; `to` is aligned to the bytes of `raw`. What was streamed is there for others after `drained()`.
 template <class Raw> inline void raw_stream(void* to, Raw raw) {
@@ -165,7 +163,7 @@ template <class Raw> inline void raw_stream(void* to, Raw raw) {
   if constexpr (sizeof raw == 32) return _mm256_stream_si256((__m256i*)to, (__m256i)raw);
   if constexpr (sizeof raw == 16) return _mm_stream_si128((__m128i*)to, (__m128i)raw);
 #endif
-  memcpy(to, &raw, sizeof raw);
+  raw_store(to, raw);
 }
 
 inline void drained() {
@@ -195,6 +193,16 @@ template <class T> inline Pair load_pair(const T* from) { return {load(from), lo
 template <class T> inline void store_pair(T* to, Pair x) { store(to, x.a), store(to + LANES, x.b); }
 template <class T> inline void stream_pair(T* to, Pair x) { stream(to, x.a), stream(to + LANES, x.b); }
 
+template <class T> inline Pair load_pair(const T* from, int count) {
+  if (count > LANES) return {load(from), load(from + LANES, count - LANES)};
+  return {load(from, count), Vector{}};
+}
+
+template <class T> inline void store_pair(T* to, Pair x, int count) {
+  if (count > LANES) store(to, x.a), store(to + LANES, x.b, count - LANES);
+  else store(to, x.a, count);
+}
+
 // bfloat16: those at even places and those at odd ones, which are a shift and a mask away.
 inline Pair pair(Bits packed) { return {(Vector)(packed << 16), (Vector)(packed & 0xffff0000u)}; }
 
@@ -212,21 +220,7 @@ inline Bits packed(Pair x) {
 }
 
 template <> inline Pair load_pair(const Bfloat16* from) { return pair(raw_load<Bits>(from)); }
-template <> inline void store_pair(Bfloat16* to, Pair x) {
-  Bits raw = packed(x);
-  memcpy(to, &raw, sizeof raw);
-}
+template <> inline Pair load_pair(const Bfloat16* from, int count) { return pair(raw_load<Bits>(from, 2 * count)); }
+template <> inline void store_pair(Bfloat16* to, Pair x) { raw_store(to, packed(x)); }
+template <> inline void store_pair(Bfloat16* to, Pair x, int count) { raw_store(to, packed(x), 2 * count); }
 template <> inline void stream_pair(Bfloat16* to, Pair x) { raw_stream(to, packed(x)); }
-
-// A part of a pair, in the order of lanes that a whole one has.
-template <class T> inline Pair load_pair(const T* from, int count) {
-  T part[PAIR] = {};
-  memcpy(part, from, count * sizeof(T));
-  return load_pair(part);
-}
-
-template <class T> inline void store_pair(T* to, Pair x, int count) {
-  T part[PAIR];
-  store_pair(part, x);
-  memcpy(to, part, count * sizeof(T));
-}

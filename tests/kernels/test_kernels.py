@@ -1,0 +1,200 @@
+"""Every fused activation is its formula: in float64 to the last digits, by the library of this machine to rounding."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from polybench.kernels.library import library
+from polybench.measure.instruments.correct import verify
+from polybench.measure.instruments.precision import forward_backward
+from polybench.measure.model.build import Executed, activation, chosen, generator
+
+# Dimension key: N rows, F hidden width, G branches.
+
+SPECS = [
+    *("relu2", "gelu", "gelu(approximate=tanh)", "silu", "swiglu", "geglu", "geglu(approximate=tanh)"),
+    *("swiglu_clamped", "swiglu_clamped(preset=deepseek-v4, limit=1)", "xielu", "xielu(negative=2, beta=1)"),
+    *(f"polyrelu(order={order})" for order in range(1, 6)),
+    *("polyprelu", "polyprelu(order=1)", "polyprelu(order=5)"),
+    *(f"polynorm(order={order}, norm={norm})" for order in range(1, 6) for norm in ("rms", "l2")),
+    *("polynorm(negative=square)", "polynorm(negative=square, order=5)", "polynorm(eps=1e-3)"),
+    *("polyrelunorm", "polyrelunorm(order=4, norm=l2)"),
+    *("gated_polynorm", "gated_polynorm(order=5, norm=l2)", "gated_polynorm(order=1)"),
+    *("gated_polynorm(preset=motif-3)", "gated_polynorm(hidden_clamp=1)", "gated_polynorm(bias=2, bias_clamp=0.5)"),
+]
+FEW = ["relu2", "gelu", "swiglu", "xielu", "polyrelu", "polyprelu", "polynorm", "polyrelunorm", "gated_polynorm"]
+TYPES = [torch.float32, torch.bfloat16, torch.float16]
+LIMIT = 2e-6  # of output and gradient to the input, as a norm: thirty roundings in float32, beside the one at the end
+SUMS = 1e-5  # of gradients to parameters, beside the sum of sizes
+NARROW = 8e-3  # the same where they are rounded to eight bits
+SHAPES = [(5, 1), (3, 7), (4, 17), (1, 64), (3, 1000), (2, 4099), (130, 33)]
+
+
+def module_of(spec: str, dtype: torch.dtype = torch.float64) -> nn.Module:
+    """With parameters that all differ."""
+    module = activation(spec).to(dtype)
+    with torch.no_grad():
+        for i, p in enumerate(module.parameters()):
+            p += 0.3 * torch.randn(p.shape, generator=generator("kernels", i), dtype=torch.float64).to(dtype)
+    return module
+
+
+def drawn(spec: str, rows: int, width: int) -> tuple[Tensor, Tensor]:
+    """x (N, G*F) and dy (N, F) in float64."""
+    draw = generator("kernels", "data")
+    shapes = (rows, chosen(spec).branches * width), (rows, width)
+    return tuple(torch.randn(shape, generator=draw, dtype=torch.float64) for shape in shapes)  # type: ignore[return-value]
+
+
+def both(spec: str, dtype: torch.dtype, x: Tensor, dy: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """What the fused call gives and what the module gives in float64, of the same numbers: y, dx, parameters'."""
+    module, x, dy = module_of(spec, dtype), x.to(dtype), dy.to(dtype)
+    fused = chosen(spec, "fused").executed(module)
+    exact = copy.deepcopy(module).double()
+    found = forward_backward(fused, module.parameters(), x, dy)
+    return found, forward_backward(exact, exact.parameters(), x.double(), dy.double())
+
+
+def sizes(spec: str, dtype: torch.dtype, x: Tensor, dy: Tensor) -> list[Tensor]:
+    """Of what is summed for each parameter, about: its gradients where nothing cancels."""
+    exact = module_of(spec, dtype).double()
+    sides = [forward_backward(exact, exact.parameters(), s * x.abs(), dy.abs())[2:] for s in (1.0, -1.0)]
+    return [sum(g.abs() for g in pair) for pair in zip(*sides, strict=True)]  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_formula_and_its_gradient_are_the_modules(spec: str) -> None:
+    """In float64, which runs the formula itself; more rows than one chunk would need no other path."""
+    found, exact = both(spec, torch.float64, *drawn(spec, 6, 12))
+    for ours, theirs in zip(found, exact, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-12)
+
+
+def off(found: Tensor, exact: Tensor) -> float:
+    """How far from exact numbers, less what rounding each of them once to its type would do; as a share of their norm.
+
+    Infinite where one is not finite, or finite, that should not be.
+    """
+    nearest = exact.to(found.dtype)
+    held = torch.isfinite(nearest)
+    if not torch.equal(torch.isfinite(found), held):
+        return math.inf
+    error, least = ((t.double() - exact)[held].norm() for t in (found, nearest))
+    tiny = torch.finfo(found.dtype).smallest_normal
+    return float((error - 1.02 * least) / (exact[held].norm() + tiny))
+
+
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+@pytest.mark.parametrize("spec", SPECS)
+def test_odd_shapes_are_right_to_rounding(spec: str, dtype: torch.dtype) -> None:
+    """So an output in bfloat16 is right to 1.6e-3, which is what rounding it costs."""
+    for rows, width in SHAPES:
+        x, dy = drawn(spec, rows, width)
+        found, exact = both(spec, dtype, x, dy)
+        if width > 1:  # a normalised row of one has no gradient but what cancels
+            assert [off(ours, theirs) < LIMIT for ours, theirs in zip(found[:2], exact[:2], strict=True)] == [True] * 2
+        for ours, theirs, size in zip(found[2:], exact[2:], sizes(spec, dtype, x, dy), strict=True):
+            share = SUMS if dtype == torch.float32 else NARROW
+            assert ((ours.double() - theirs).abs() <= share * (size + 1e-3)).all(), (rows, width)
+
+
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+@pytest.mark.parametrize("spec", FEW)
+def test_it_is_held_to_its_formula_as_a_timing_holds_it(spec: str, dtype: torch.dtype) -> None:
+    module = activation(spec).to(dtype)
+    call = chosen(spec, "fused").executed(module)
+    verify(Executed(module, call, 1000 * chosen(spec).branches), 16, dtype, "cpu", 1)
+
+
+@pytest.mark.parametrize("scale", [1e-42, 1e-20, 1e-3, 1e5, 1e30])
+@pytest.mark.parametrize("spec", SPECS)
+def test_any_size_of_the_input_is_right_in_float32(spec: str, scale: float) -> None:
+    """Infinite where the exact number is none of float32."""
+    x, dy = drawn(spec, 3, 37)
+    found, exact = both(spec, torch.float32, scale * x, dy)
+    assert [off(ours, theirs) < 4 * LIMIT for ours, theirs in zip(found[:2], exact[:2], strict=True)] == [True] * 2
+
+
+@pytest.mark.parametrize("scale", [0.01, 0.1, 10.0])
+@pytest.mark.parametrize("spec", ["polynorm", "polynorm(order=5)", "gated_polynorm"])
+def test_float16_is_right_where_its_own_powers_would_not_be(spec: str, scale: float) -> None:
+    x, dy = drawn(spec, 3, 200)
+    found, exact = both(spec, torch.float16, scale * x, dy)
+    assert [off(ours, theirs) < LIMIT for ours, theirs in zip(found[:2], exact[:2], strict=True)] == [True] * 2
+
+
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+@pytest.mark.parametrize("value", [0.0, -0.0, float("nan"), float("inf"), -float("inf")], ids=str)
+@pytest.mark.parametrize("spec", SPECS)
+def test_what_is_no_usual_number_is_as_eager_has_it(spec: str, value: float, dtype: torch.dtype) -> None:
+    """One in a row, a row of them, and rows beside them that do not know."""
+    x, dy = drawn(spec, 4, 21)
+    x[1, 5], x[2] = value, value
+    module, x, dy = module_of(spec, torch.float32), x.to(dtype), dy.to(dtype)
+    fused = chosen(spec, "fused").executed(module)
+    for ours, theirs in zip(
+        forward_backward(fused, module.parameters(), x, dy),
+        forward_backward(module, module.parameters(), x, dy),
+        strict=True,
+    ):
+        narrow = {torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 2e-3}[dtype]
+        torch.testing.assert_close(ours, theirs, rtol=narrow, atol=narrow, equal_nan=True)
+
+
+@pytest.mark.parametrize("spec", FEW)
+def test_threads_change_no_more_than_the_order_of_sums(spec: str, threads: Callable[[int], None]) -> None:
+    """And the same number of them gives the same bits."""
+    x, dy = drawn(spec, 67, 1024)
+    found = {}
+    for count in (1, 2, 3, 2, 1):
+        threads(count)
+        found.setdefault(count, []).append(both(spec, torch.float32, x, dy)[0])
+    for count in (1, 2):
+        assert all(torch.equal(a, b) for a, b in zip(*found[count], strict=True))
+    for one, three in zip(found[1][0], found[3][0], strict=True):
+        torch.testing.assert_close(one, three, rtol=1e-5, atol=1e-3)
+
+
+@pytest.fixture
+def threads() -> object:
+    """Sets how many threads torch takes, and sets it back."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_copy_of_a_process_with_threads_still_computes(threads: Callable[[int], None]) -> None:
+    """OpenMP would wait there for threads that no copy has."""
+    threads(2)
+    x, dy = drawn("polynorm", 67, 1024)
+    before = both("polynorm", torch.float32, x, dy)[0]
+    if (pid := os.fork()) == 0:
+        try:
+            after = both_fused("polynorm", x, dy)
+            os._exit(0 if all(torch.allclose(a, b, atol=1e-3) for a, b in zip(before, after, strict=True)) else 1)
+        finally:
+            os._exit(2)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def both_fused(spec: str, x: Tensor, dy: Tensor) -> list[Tensor]:
+    """The fused half of `both`: in a copy, torch's own operators must not be asked for threads."""
+    module = module_of(spec, torch.float32)
+    return forward_backward(chosen(spec, "fused").executed(module), module.parameters(), x.float(), dy.float())
+
+
+def test_the_library_serves_every_kernel_where_there_is_a_compiler() -> None:
+    from polybench.kernels.native import native
+    from polybench.kernels.operators import KERNELS
+
+    if library() is None:
+        pytest.skip("there is no C++ compiler")
+    assert [kernel.name for kernel in KERNELS if native(kernel) is None] == []
