@@ -12,9 +12,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from polybench.kernels.gpu.plans import Plan, plan
+from polybench.kernels.gpu.plans import Kernel, Plan, plan
 from polybench.kernels.gpu.sums import total
-from polybench.kernels.kernel import Kernel
 
 # Dimension key: F hidden width, G branches, K coefficients, P programs.
 

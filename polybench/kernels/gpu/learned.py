@@ -27,8 +27,8 @@ def _line(x, slope_ptr, SLOPED: tl.constexpr):
 
 
 @triton.jit
-def _horner(z, weight_ptr, ORDER: tl.constexpr):
-    """sum of a_i z^i for i = 1..r, and its derivative."""
+def _polynomial(z, weight_ptr, ORDER: tl.constexpr):
+    """sum of a_i z^i for i = 1..r, and its derivative, by Horner's rule from a_r on, as the modules take it."""
     inner = tl.load(weight_ptr).to(tl.float32) + tl.zeros_like(z)
     slope = inner
     for i in tl.static_range(1, ORDER):
@@ -47,7 +47,7 @@ def polynomial_forward(
     for start in range(tl.program_id(0).to(tl.int64) * BLOCK, count, tl.num_programs(0) * BLOCK):
         at = start + tl.arange(0, BLOCK)
         z = _line(load(x_ptr + at, at < count), slope_ptr, SLOPED)
-        value, _ = _horner(z, weight_ptr, ORDER)
+        value, _ = _polynomial(z, weight_ptr, ORDER)
         store(y_ptr + at, value + bias, at < count)
 
 
@@ -73,14 +73,14 @@ def polynomial_backward(
         mask = at < count
         x, dy = load(x_ptr + at, mask), load(dy_ptr + at, mask)
         z = _line(x, slope_ptr, SLOPED)
-        _, slope = _horner(z, weight_ptr, ORDER)
+        _, slope = _polynomial(z, weight_ptr, ORDER)
         dz = dy * slope
         terms = _moments(dy, z, ORDER)
         if SLOPED:
             terms = terms + (tl.where(x > 0, 0.0, dz * x),)
             store(dx_ptr + at, tl.where(x > 0, dz, tl.load(slope_ptr).to(tl.float32) * dz), mask)
         else:
-            store(dx_ptr + at, tl.where(x > 0, dz, 0.0), mask)
+            store(dx_ptr + at, tl.where(x <= 0, 0.0, dz), mask)
         parts = added(parts, terms, COUNT, VECTOR)
     sums = packed(parts, COUNT)
     for i in tl.static_range(COUNT):
@@ -116,7 +116,7 @@ def xielu_backward(
         x, dy = load(x_ptr + at, mask), load(dy_ptr + at, mask)
         curved, bent = exp_minus_one(tl.where(x > 0, 0.0, x))
         store(dx_ptr + at, dy * (tl.where(x > 0, 2 * a_p * x, a_n * curved) + beta), mask)
-        parts = added(parts, (tl.where(x > 0, dy * x * x, 0.0), tl.where(x > 0, 0.0, dy * bent)), 2, VECTOR)
+        parts = added(parts, (tl.where(x <= 0, 0.0, dy * x * x), tl.where(x > 0, 0.0, dy * bent)), 2, VECTOR)
     sums = packed(parts, 2)
     programs, program = tl.num_programs(0), tl.program_id(0)
     tl.store(partials_ptr + program, sums[0] * sigmoid(alpha_p))

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from polybench.kernels.gpu import curves, learned, pointwise, rows
 from polybench.kernels.gpu.shapes import ACCESS, Shape, alignment, flat, sweeping, tiled
-from polybench.kernels.kernel import Kernel
+
+
+
+class Kernel(Protocol):
+    """What is asked of a `polybench.kernels.kernel.Kernel`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def branches(self) -> int: ...
+    @property
+    def parameters(self) -> tuple[str, ...]: ...
+    @property
+    def constants(self) -> tuple[str, ...]: ...
+
 
 CURVES = {
     **{"relu2": curves.relu2, "gelu": curves.gelu, "gelu_tanh": curves.gelu_tanh, "silu": curves.silu},

@@ -45,11 +45,11 @@ def sweeping(width: int, itemsize: int, order: int, gated: bool, backward: bool)
 
     `resident` is what the registers allow that compilers for sm_80 to sm_100 gave these kernels.
     """
-    many = gated or order > 3  # terms
-    if power(width) > (4096 if gated and backward else 8192):
+    many = gated or order > 3
+    if power(width) > (4096 if many and backward else 8192):
         return Shape(2048, 8, 2 if many and backward else 3, whole=False)
     block = max(power(width), WARP)
-    warps = min(16, max(1, block // (WARP * (8 if gated and backward else 16))))
+    warps = min(16, max(1, block // (WARP * (8 if many and backward else 16))))
     threads = 512 if many or backward else 1024
     # Less than a word at a time cannot be copied ahead.
     stages = 2 if alignment(width, itemsize) * itemsize >= 4 else 1
@@ -58,11 +58,11 @@ def sweeping(width: int, itemsize: int, order: int, gated: bool, backward: bool)
 
 def flat(itemsize: int, sums: bool) -> Shape:
     """Of a kernel of one number: two accesses a thread; `sums` take registers."""
-    return Shape(2 * 4 * WARP * ACCESS // itemsize, 4, 6 if sums else 10)
+    return Shape(2 * 4 * WARP * ACCESS // itemsize, 4, 4 if sums else 8)
 
 
 def tiled(width: int, itemsize: int) -> Shape:
     """Of a kernel of a gate and a value: one access a thread to each, of several rows where they are short."""
     area = 4 * WARP * ACCESS // itemsize
     block = min(area, power(width))
-    return Shape(block, 4, 10, rows=area // block)
+    return Shape(block, 4, 8, rows=area // block)
