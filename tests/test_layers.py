@@ -28,7 +28,12 @@ MAY = {
     "report/outlets": "plan compare report/formats",
 }
 MAY["cli"] = " ".join(MAY)
-HOT = {"activations", "kernels", "kernels/gpu", "measure/model", "measure/backends", "measure/instruments", "measure/training"}
+HOT = {
+    "activations",
+    "kernels",
+    "kernels/gpu",
+    *(f"measure/{f}" for f in ("model", "backends", "instruments", "training")),
+}
 HEAVY = {"torch", "numpy", "scipy", "pandas", "matplotlib"}
 DOORS = {PACKAGE / "__init__.py", PACKAGE / "__main__.py"}
 FILES = sorted(set(PACKAGE.rglob("*.py")) - DOORS)

@@ -59,7 +59,8 @@ def gelu_tanh(x, alpha):
     square = x * x
     s = sigmoid(1.5957691216057308 * x * (1.0 + 0.044715 * square))
     slope = s + x * s * (1.0 - s) * 1.5957691216057308 * (1.0 + 3 * 0.044715 * square)
-    return x * s, tl.where(tl.abs(x) > 10.0, (x > 0).to(tl.float32), slope)  # there it is 0 or 1 to every digit
+    # Beyond 10 it is 0 or 1 to every digit, and of infinities NaN as torch's.
+    return x * s, tl.where(tl.abs(x) > 10.0, (x > 0).to(tl.float32) + 0.0 * x, slope)
 
 
 @triton.jit

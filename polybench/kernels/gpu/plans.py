@@ -10,7 +10,6 @@ from polybench.kernels.gpu import curves, learned, pointwise, rows
 from polybench.kernels.gpu.shapes import ACCESS, Shape, alignment, flat, sweeping, tiled
 
 
-
 class Kernel(Protocol):
     """What is asked of a `polybench.kernels.kernel.Kernel`."""
 
@@ -25,8 +24,14 @@ class Kernel(Protocol):
 
 
 CURVES = {
-    **{"relu2": curves.relu2, "gelu": curves.gelu, "gelu_tanh": curves.gelu_tanh, "silu": curves.silu},
-    **{"swiglu": curves.silu, "geglu": curves.gelu, "geglu_tanh": curves.gelu_tanh, "swiglu_clamped": curves.silu},
+    "relu2": curves.relu2,
+    "gelu": curves.gelu,
+    "gelu_tanh": curves.gelu_tanh,
+    "silu": curves.silu,
+    "swiglu": curves.silu,
+    "geglu": curves.gelu,
+    "geglu_tanh": curves.gelu_tanh,
+    "swiglu_clamped": curves.silu,
 }
 
 
@@ -62,9 +67,7 @@ def _sweeping(
     options |= {"ALIGN": align, "BLOCK": shape.block, "VECTOR": ACCESS // itemsize, "WHOLE": shape.whole}
     share = 1.0 if constants["l2"] else 1 / width
     numbers = (count, width // align, share, constants["eps"], clamp)
-    return Plan(
-        rows.backward if backward else rows.forward, shape, count, numbers, options | {"STAGES": shape.stages}
-    )
+    return Plan(rows.backward if backward else rows.forward, shape, count, numbers, options | {"STAGES": shape.stages})
 
 
 def _gated(
@@ -78,7 +81,9 @@ def _gated(
     return Plan(pointwise.gated_backward if backward else pointwise.gated_forward, shape, pieces, numbers, options)
 
 
-def _flat(kernel: Kernel, count: int, itemsize: int, order: int, constants: Mapping[str, float], backward: bool) -> Plan:
+def _flat(
+    kernel: Kernel, count: int, itemsize: int, order: int, constants: Mapping[str, float], backward: bool
+) -> Plan:
     shape, align = flat(itemsize, backward and bool(kernel.parameters)), alignment(count, itemsize)
     options: dict[str, Any] = {"ALIGN": align, "BLOCK": shape.block}
     numbers: tuple[float, ...] = (count // align,)

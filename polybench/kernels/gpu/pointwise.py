@@ -86,7 +86,7 @@ def gated_backward(
         y, slope = CURVE(gate, alpha)
         dgate, dvalue = dy * value * slope, dy * y
         if CLAMPED:
-            dgate *= (raw_gate <= limit).to(tl.float32)
-            dvalue *= (tl.abs(raw_value) <= limit).to(tl.float32)
+            dgate = tl.where(raw_gate <= limit, dgate, 0.0)
+            dvalue = tl.where(tl.abs(raw_value) <= limit, dvalue, 0.0)
         store(dx_ptr + at_x, dgate, mask)
         store(dx_ptr + at_x + width, dvalue, mask)

@@ -14,7 +14,7 @@ from polybench.kernels.gpu.curves import positive
 from polybench.kernels.gpu.pointwise import load, store
 from polybench.kernels.gpu.sums import added, nothing, packed, zeros
 
-# x is (rows, G*width), y and dy (rows, width); weight holds a_r first. k is the power of two that scales a row, z = k x.
+# x is (rows, G*width), y and dy (rows, width); weight holds a_r first. k is a power of two that scales a row, z = k x;
 # share is 1 / width, of `l2` 1. A width is units * ALIGN, so that Triton knows how a row is aligned.
 
 HUGE = tl.constexpr(1e24)  # a sum of z^2r above this is formed anew of a scaled row
@@ -46,7 +46,7 @@ def _over(dy, value, clamp, GATED: tl.constexpr, CLAMPED: tl.constexpr):
 def _held(z, power, P: tl.constexpr, PIECEWISE: tl.constexpr):
     """`power`, for odd P above 1 where z is positive alone if PIECEWISE."""
     if PIECEWISE and P > 1 and P % 2 == 1:
-        power = tl.where(z < 0, 0.0, power)
+        power = tl.where(z < 0, 0.0 * power, power)
     return power
 
 
@@ -69,7 +69,9 @@ def _terms(z, over, ORDER: tl.constexpr, PIECEWISE: tl.constexpr, BACKWARD: tl.c
 
 
 @triton.jit
-def _largest(x_ptr, x, width, clamp, CLAMPED: tl.constexpr, RELU: tl.constexpr, BLOCK: tl.constexpr, WHOLE: tl.constexpr):
+def _largest(
+    x_ptr, x, width, clamp, CLAMPED: tl.constexpr, RELU: tl.constexpr, BLOCK: tl.constexpr, WHOLE: tl.constexpr
+):
     if WHOLE:
         most = tl.max(tl.abs(x), axis=0)
     else:
@@ -107,7 +109,9 @@ def _sums(
             z = k * _within(load(x_ptr + at, mask), clamp, CLAMPED, RELU)
             part = z
             if BACKWARD:
-                part = _over(load(dy_ptr + at, mask), load(value_ptr + at, mask) if GATED else 0.0, clamp, GATED, CLAMPED)
+                part = _over(
+                    load(dy_ptr + at, mask), load(value_ptr + at, mask) if GATED else 0.0, clamp, GATED, CLAMPED
+                )
             parts = added(parts, _terms(z, part, ORDER, PIECEWISE, BACKWARD), COUNT, VECTOR)
         sums = packed(parts, COUNT)
     return sums
@@ -144,7 +148,9 @@ def _gradient(z, over, k, share, slopes, sums, ORDER: tl.constexpr, PIECEWISE: t
     below = z
     for p in tl.static_range(2, ORDER + 1):
         mean = slopes[p - 1] * sums[ORDER + p - 1] * share
-        dx += (k * p * slopes[ORDER + p - 1]) * below * (_held(z, over, p, PIECEWISE) - slopes[p - 1] * below * z * mean)
+        dx += (
+            (k * p * slopes[ORDER + p - 1]) * below * (_held(z, over, p, PIECEWISE) - slopes[p - 1] * below * z * mean)
+        )
         below = below * z
     return dx
 
@@ -203,7 +209,7 @@ def backward(
     ORDER: tl.constexpr, GATED: tl.constexpr, CLAMPED: tl.constexpr, RELU: tl.constexpr, PIECEWISE: tl.constexpr,
     ALIGN: tl.constexpr, BLOCK: tl.constexpr, VECTOR: tl.constexpr, WHOLE: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
-    """dx of the rows that are this program's, and what they add to the gradients of weight and bias: (r + 1, programs)."""
+    """dx of the rows that are this program's, and their share of the parameters' gradients: (r + 1, programs)."""
     width = units * ALIGN
     bias = tl.load(bias_ptr).to(tl.float32)
     partials = nothing(ORDER + 1)
@@ -238,14 +244,14 @@ def backward(
                 factor = _kept(value, value_at + at, mask, WHOLE)
                 dvalue = over * _value(z, bias, slopes, ORDER, PIECEWISE)
                 if CLAMPED:
-                    dvalue *= (tl.abs(factor) <= clamp).to(tl.float32)
+                    dvalue = tl.where(tl.abs(factor) <= clamp, dvalue, 0.0)
                 store(dx_ptr + start_x + width + at, dvalue, mask)
                 over = _over(over, factor, clamp, GATED, CLAMPED)
             dx = _gradient(z, over, k, share, slopes, sums, ORDER, PIECEWISE)
             if RELU:
-                dx *= (raw > 0).to(tl.float32)
+                dx = tl.where(raw <= 0, 0.0, dx)
             if CLAMPED:
-                dx *= (tl.abs(raw) <= clamp).to(tl.float32)
+                dx = tl.where(tl.abs(raw) <= clamp, dx, 0.0)
             store(dx_ptr + start_x + at, dx, mask)
     for i in tl.static_range(ORDER + 1):
         tl.store(partials_ptr + i * tl.num_programs(0) + tl.program_id(0), partials[i])

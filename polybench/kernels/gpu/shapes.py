@@ -41,15 +41,16 @@ def power(width: int) -> int:
 
 
 def sweeping(width: int, itemsize: int, order: int, gated: bool, backward: bool) -> Shape:
-    """Of a kernel that sums a row and then writes it: a row in registers while 16 numbers a thread hold it.
+    """Of a kernel that sums a row and then writes it: a row in registers where a thread need not hold too many.
 
     `resident` is what the registers allow that compilers for sm_80 to sm_100 gave these kernels.
     """
     many = gated or order > 3
-    if power(width) > (4096 if many and backward else 8192):
+    each = 16 >> (gated + (order > 3)) if backward else 16  # numbers a thread
+    if power(width) > 512 * each:
         return Shape(2048, 8, 2 if many and backward else 3, whole=False)
     block = max(power(width), WARP)
-    warps = min(16, max(1, block // (WARP * (8 if many and backward else 16))))
+    warps = min(16, max(1, block // (WARP * each)))
     threads = 512 if many or backward else 1024
     # Less than a word at a time cannot be copied ahead.
     stages = 2 if alignment(width, itemsize) * itemsize >= 4 else 1
@@ -58,7 +59,7 @@ def sweeping(width: int, itemsize: int, order: int, gated: bool, backward: bool)
 
 def flat(itemsize: int, sums: bool) -> Shape:
     """Of a kernel of one number: two accesses a thread; `sums` take registers."""
-    return Shape(2 * 4 * WARP * ACCESS // itemsize, 4, 4 if sums else 8)
+    return Shape(2 * 4 * WARP * ACCESS // itemsize, 4, 4 if sums else 6)
 
 
 def tiled(width: int, itemsize: int) -> Shape:

@@ -108,7 +108,7 @@ def added(sums, terms, COUNT: tl.constexpr, VECTOR: tl.constexpr):
 
 @triton.jit(do_not_specialize=("programs", "first", "second"))
 def total(partials_ptr, a_ptr, b_ptr, c_ptr, programs, first, second, BLOCK: tl.constexpr):
-    """Column i of (columns, programs) summed in a fixed order: the first columns are those of a, the next of b, then c."""
+    """Sums of (columns, programs) in a fixed order; columns are first those of a, then of b, then of c."""
     column = tl.program_id(0)
     sums = tl.zeros((BLOCK,), tl.float32)
     for start in range(0, programs, BLOCK):
