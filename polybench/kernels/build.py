@@ -20,7 +20,7 @@ COMPILERS = ("g++", "clang++", "c++")  # in this order, where CXX names none
 # Not -ffast-math: NaN, infinities and subnormal numbers come out as eager gives them.
 FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast")
 OPENMP = "-fopenmp"
-ANSWER_S, BUILD_S = 20.0, 300.0  # for a compiler to say its version, and to compile
+ANSWER_S, BUILD_S = 60.0, 900.0  # for a compiler to say its version, and to compile
 
 
 class NotCompiled(Exception):

@@ -31,6 +31,7 @@ def call(name: str, x_GF: Tensor, parameters: tuple[Tensor, ...], constants: tup
     Raises:
         TypeError: the input or a parameter is no dense tensor of floating-point numbers.
         ValueError: a width that the branches do not share out, or a parameter of another size or on another device.
+        NotImplementedError: a forward-mode gradient is asked for.
     """
     y_F: Tensor
     compiling = torch.compiler.is_compiling()
@@ -38,6 +39,8 @@ def call(name: str, x_GF: Tensor, parameters: tuple[Tensor, ...], constants: tup
     if fused and _served(fused.kernel, x_GF, parameters):
         y_F = fused.apply(x_GF, constants, *parameters)
     elif compiling or torch._C._functorch.peek_interpreter_stack() is None:
+        if not compiling and any(forward_ad.unpack_dual(t).tangent is not None for t in (x_GF, *parameters)):
+            raise NotImplementedError(f"the fused {name} has no forward-mode gradient; take the activation's module")
         y_F = OPERATORS[name].forward(x_GF, *parameters, *constants)
     else:
         y_F = OPERATORS[name].transformed(x_GF, *parameters, *constants)

@@ -31,9 +31,9 @@ def _gelu_tanh(x_NxF: Tensor) -> tuple[Tensor, Tensor]:
     """0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), arXiv:1606.08415."""
     scale, cubic = math.sqrt(2 / math.pi), 0.044715
     tanh_NxF = torch.tanh(scale * x_NxF * (1 + cubic * x_NxF.square()))
-    inner_NxF = scale * (1 + 3 * cubic * x_NxF.square())
+    inner_NxF = scale * (1 + 3 * cubic * x_NxF.clamp(-16, 16).square())  # beyond, tanh is 1 and this might overflow
     slope_NxF = 0.5 * (1 + tanh_NxF) + 0.5 * x_NxF * (1 - tanh_NxF) * (1 + tanh_NxF) * inner_NxF
-    return 0.5 * x_NxF * (1 + tanh_NxF), torch.where(torch.isinf(x_NxF), (x_NxF > 0).to(x_NxF.dtype), slope_NxF)
+    return 0.5 * x_NxF * (1 + tanh_NxF), slope_NxF
 
 
 def _silu(x_NxF: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import os
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -30,7 +31,12 @@ SPECS = [
     *("gated_polynorm(preset=motif-3)", "gated_polynorm(hidden_clamp=1)", "gated_polynorm(bias=2, bias_clamp=0.5)"),
 ]
 FEW = ["relu2", "gelu", "swiglu", "xielu", "polyrelu", "polyprelu", "polynorm", "polyrelunorm", "gated_polynorm"]
-TYPES = [torch.float32, torch.bfloat16, torch.float16]
+# All of them in float32, and in the narrow types one of each.
+TYPED = pytest.mark.parametrize(
+    ("spec", "dtype"),
+    [*((spec, torch.float32) for spec in SPECS), *((s, t) for s in FEW for t in (torch.bfloat16, torch.float16))],
+    ids=str,
+)
 LIMIT = 2e-6  # of output and gradient to the input, as a norm: thirty roundings in float32, beside the one at the end
 SUMS = 1e-5  # of gradients to parameters, beside the sum of sizes
 NARROW = 8e-3  # the same where they are rounded to eight bits
@@ -91,8 +97,7 @@ def off(found: Tensor, exact: Tensor) -> float:
     return float((error - 1.02 * least) / (exact[held].norm() + tiny))
 
 
-@pytest.mark.parametrize("dtype", TYPES, ids=str)
-@pytest.mark.parametrize("spec", SPECS)
+@TYPED
 def test_odd_shapes_are_right_to_rounding(spec: str, dtype: torch.dtype) -> None:
     """So an output in bfloat16 is right to 1.6e-3, which is what rounding it costs."""
     for rows, width in SHAPES:
@@ -105,7 +110,7 @@ def test_odd_shapes_are_right_to_rounding(spec: str, dtype: torch.dtype) -> None
             assert ((ours.double() - theirs).abs() <= share * (size + 1e-3)).all(), (rows, width)
 
 
-@pytest.mark.parametrize("dtype", TYPES, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("spec", FEW)
 def test_it_is_held_to_its_formula_as_a_timing_holds_it(spec: str, dtype: torch.dtype) -> None:
     module = activation(spec).to(dtype)
@@ -113,10 +118,12 @@ def test_it_is_held_to_its_formula_as_a_timing_holds_it(spec: str, dtype: torch.
     verify(Executed(module, call, 1000 * chosen(spec).branches), 16, dtype, "cpu", 1)
 
 
-@pytest.mark.parametrize("scale", [1e-42, 1e-20, 1e-3, 1e5, 1e30])
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize(
+    ("spec", "scale"),
+    [*((spec, scale) for spec in SPECS for scale in (1e-42, 1e-20, 1e-3, 1e5, 1e18)), *((few, 1e30) for few in FEW)],
+)
 def test_any_size_of_the_input_is_right_in_float32(spec: str, scale: float) -> None:
-    """Infinite where the exact number is none of float32."""
+    """Infinite where the exact number is none of float32. At 1e30 the fourth power's norm is too large for float64."""
     x, dy = drawn(spec, 3, 37)
     found, exact = both(spec, torch.float32, scale * x, dy)
     assert [off(ours, theirs) < 4 * LIMIT for ours, theirs in zip(found[:2], exact[:2], strict=True)] == [True] * 2
@@ -130,11 +137,12 @@ def test_float16_is_right_where_its_own_powers_would_not_be(spec: str, scale: fl
     assert [off(ours, theirs) < LIMIT for ours, theirs in zip(found[:2], exact[:2], strict=True)] == [True] * 2
 
 
-@pytest.mark.parametrize("dtype", TYPES, ids=str)
-@pytest.mark.parametrize("value", [0.0, -0.0, float("nan"), float("inf"), -float("inf")], ids=str)
-@pytest.mark.parametrize("spec", SPECS)
-def test_what_is_no_usual_number_is_as_eager_has_it(spec: str, value: float, dtype: torch.dtype) -> None:
+@TYPED
+@pytest.mark.parametrize("value", [-0.0, math.nan, math.inf, -math.inf], ids=str)
+def test_what_is_no_usual_number_is_as_eager_has_it(spec: str, dtype: torch.dtype, value: float) -> None:
     """One in a row, a row of them, and rows beside them that do not know."""
+    if (spec, value) == ("gelu", math.inf):
+        pytest.skip("torch's own gives infinity for one number, and NaN for sixteen")
     x, dy = drawn(spec, 4, 21)
     x[1, 5], x[2] = value, value
     module, x, dy = module_of(spec, torch.float32), x.to(dtype), dy.to(dtype)
@@ -148,18 +156,18 @@ def test_what_is_no_usual_number_is_as_eager_has_it(spec: str, value: float, dty
         torch.testing.assert_close(ours, theirs, rtol=narrow, atol=narrow, equal_nan=True)
 
 
-@pytest.mark.parametrize("spec", FEW)
+@pytest.mark.parametrize("spec", ["polynorm", "polyprelu", "swiglu"])
 def test_threads_change_no_more_than_the_order_of_sums(spec: str, threads: Callable[[int], None]) -> None:
     """And the same number of them gives the same bits."""
     x, dy = drawn(spec, 67, 1024)
     found = {}
-    for count in (1, 2, 3, 2, 1):
+    for count in (1, 2, 2, 1):
         threads(count)
         found.setdefault(count, []).append(both(spec, torch.float32, x, dy)[0])
     for count in (1, 2):
         assert all(torch.equal(a, b) for a, b in zip(*found[count], strict=True))
-    for one, three in zip(found[1][0], found[3][0], strict=True):
-        torch.testing.assert_close(one, three, rtol=1e-5, atol=1e-3)
+    for one, two in zip(found[1][0], found[2][0], strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-3)
 
 
 @pytest.fixture
@@ -172,23 +180,22 @@ def threads() -> object:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_copy_of_a_process_with_threads_still_computes(threads: Callable[[int], None]) -> None:
-    """OpenMP would wait there for threads that no copy has."""
+    """OpenMP would wait there for threads that no copy has; and so would torch's own operators, of many numbers."""
     threads(2)
-    x, dy = drawn("polynorm", 67, 1024)
-    before = both("polynorm", torch.float32, x, dy)[0]
+    x, dy = (t.float() for t in drawn("polynorm", 67, 1024))
+    module = module_of("polynorm", torch.float32)
+    fused = chosen("polynorm", "fused").executed(module)
+
+    def few() -> list[float]:
+        return [
+            number for t in forward_backward(fused, module.parameters(), x, dy) for number in t.flatten()[:99].tolist()
+        ]
+
+    before = few()
     if (pid := os.fork()) == 0:
-        try:
-            after = both_fused("polynorm", x, dy)
-            os._exit(0 if all(torch.allclose(a, b, atol=1e-3) for a, b in zip(before, after, strict=True)) else 1)
-        finally:
-            os._exit(2)
+        signal.alarm(60)  # that it ends, if not well
+        os._exit(0 if few() == pytest.approx(before, rel=1e-4, abs=1e-3) else 1)
     assert os.waitpid(pid, 0)[1] == 0
-
-
-def both_fused(spec: str, x: Tensor, dy: Tensor) -> list[Tensor]:
-    """The fused half of `both`: in a copy, torch's own operators must not be asked for threads."""
-    module = module_of(spec, torch.float32)
-    return forward_backward(chosen(spec, "fused").executed(module), module.parameters(), x.float(), dy.float())
 
 
 def test_the_library_serves_every_kernel_where_there_is_a_compiler() -> None:

@@ -179,6 +179,11 @@ def test_what_a_killed_builder_left_is_gone_after_the_next(little: Path) -> None
     ("machine", "flags", "named"),
     [
         ("x86_64", "fpu avx2 fma f16c avx512f avx512bw avx512dq avx512vl", ["avx512", "avx2", "plain"]),
+        (
+            "x86_64",
+            "avx2 fma f16c avx512f avx512bw avx512dq avx512vl avx512_bf16",
+            ["avx512-bf16", "avx512", "avx2", "plain"],
+        ),
         ("x86_64", "fpu avx2 fma f16c avx512f", ["avx2", "plain"]),
         ("x86_64", "fpu avx", ["plain"]),
         ("x86_64", "", ["plain"]),
@@ -198,6 +203,10 @@ def test_the_level_is_what_this_cpu_can_run(
 
 def test_the_level_is_none_above_the_one_that_torch_is_held_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(levels, "_features", lambda: levels.LEVELS[0].needs)
-    for most, named in (("avx2", ["avx2", "plain"]), ("default", ["plain"]), ("", ["avx512", "avx2", "plain"])):
+    for most, named in (
+        ("avx2", ["avx2", "plain"]),
+        ("default", ["plain"]),
+        ("", ["avx512-bf16", "avx512", "avx2", "plain"]),
+    ):
         monkeypatch.setenv("ATEN_CPU_CAPABILITY", most)
         assert [level.name for level in levels.served()] == named

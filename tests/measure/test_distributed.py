@@ -35,8 +35,8 @@ def trained():
     mine = join("cpu")
     found = {}
     for parallel in ("ddp", "fsdp"):
-        for name in ("gelu", "polynorm"):
-            model = set_up(text, axes, chosen(name), "cpu", "float64", 3)
+        for name, backend in (("gelu", "eager"), ("polynorm", "fused")):
+            model = set_up(text, axes, chosen(name, backend), "cpu", "float64", 3)
             training = Training(model, text, axes, 0.01, "float64", 3, mine, parallel)
             held_out_loss(model, text, axes, "float64", mine.size)  # as a run does before its first step
             losses = [x for step in training.steps() for x in (step.loss, step.gradient_norm)]

@@ -13,17 +13,19 @@
 // Sums and polynomials are of a fixed order R; what a call has no coefficient for is summed and left out.
 constexpr int MOST_ORDER = 5;
 
+#define INLINED inline __attribute__((always_inline))  // what keeps sums in registers
+
 // What a call says of every row.
 struct Settings {
   int64_t width;
   int order;
-  double count;  // what a sum is divided by
+  double share;  // what makes a sum the mean, or 1
   double eps, bias, weight[MOST_ORDER];  // weight[p - 1] is w_p
   float clamp;                           // of a gate and its value; 0 for none
   bool piecewise, relu;
 
   explicit Settings(const Call& call, bool gated)
-      : width(call.width), order(call.order), count(call.constants[1] != 0 ? 1 : call.width), eps(call.constants[0]),
+      : width(call.width), order(call.order), share(call.constants[1] != 0 ? 1 : 1.0 / call.width), eps(call.constants[0]),
         bias(parameter(call, 1)), clamp(gated ? call.constants[2] : 0), piecewise(!gated && call.constants[2] != 0),
         relu(!gated && call.constants[3] != 0) {
     for (int p = 1; p <= order; p++) weight[p - 1] = parameter(call, 0, order - p);
@@ -36,20 +38,20 @@ template <int R> struct Totals {
   double along[R + 1] = {};  // D_0, ..., D_R
 };
 
-// Some of them in float32, lane by lane. `dy_odd` stands for dy in D_p of odd p above 1.
+// Some of them in float32, lane by lane. `piecewise`: D_p of odd p above 1 is of where x is above 0.
 template <int R, bool BACKWARD> struct Sums {
   Vector squares[R] = {}, along[BACKWARD ? R + 1 : 1] = {};
 
-  inline void add(Vector x) {
+  INLINED void add(Vector x) {
     Vector square = x * x, power = square;
     squares[0] += power;
 #pragma GCC unroll 8
     for (int p = 1; p < R; p++) squares[p] += power *= square;
   }
 
-  inline void add(Vector x, Vector dy, Vector dy_odd) {
+  INLINED void add(Vector x, Vector dy, bool piecewise) {
     add(x);
-    Vector square = x * x, power = all(1), odd = dy_odd * x;
+    Vector square = x * x, power = all(1), odd = (piecewise ? choose(x > 0.0f, dy, Vector{}) : dy) * x;
     along[0] += dy;
     along[1] += dy * x;
 #pragma GCC unroll 8
@@ -59,24 +61,64 @@ template <int R, bool BACKWARD> struct Sums {
     }
   }
 
-  inline void into(Totals<R>& totals) const {
-    for (int p = 0; p < R; p++) totals.squares[p] += sum(squares[p]);
-    if (BACKWARD)
-      for (int p = 0; p <= R; p++) totals.along[p] += sum(along[p]);
+  // Those of `other` beside these.
+  inline void into(Totals<R>& totals, const Sums& other) const {
+#pragma GCC unroll 8
+    for (int p = 0; p < R; p++) totals.squares[p] += sum(squares[p] + other.squares[p]);
+    if (!BACKWARD) return;
+#pragma GCC unroll 8
+    for (int p = 0; p <= R; p++) totals.along[p] += sum(along[p] + other.along[p]);
   }
 };
 
 // y = sum value[p] x^p, dx = dy sum slope[p] x^p - x sum pull[p] x^2p.
 template <int R> struct Polynomials {
   float value[R + 1] = {}, slope[R] = {}, pull[R] = {};
+
+  // Without the odd powers above the first: `piecewise`, below 0.
+  Polynomials even() const {
+    Polynomials found = *this;
+    for (int p = 3; p <= R; p += 2) found.value[p] = found.slope[p - 1] = 0;
+    return found;
+  }
 };
 
-template <int R> inline Vector horner(const float (&factors)[R], Vector x) {
-  Vector y = all(factors[R - 1]);
+// The same factors in every lane.
+template <int R> struct Factors {
+  Vector of[R];
+
+  explicit INLINED Factors(const float (&factors)[R]) {
+    for (int p = 0; p < R; p++) of[p] = all(factors[p]);
+  }
+
+  INLINED Vector operator()(Vector x) const {
+    Vector y = of[R - 1];
 #pragma GCC unroll 8
-  for (int p = R - 2; p >= 0; p--) y = y * x + factors[p];
-  return y;
-}
+    for (int p = R - 2; p >= 0; p--) y = y * x + of[p];
+    return y;
+  }
+};
+
+// What the polynomials become of a whole row. BENT is `piecewise` or `relu`, which is taken of x before.
+template <int R, bool BENT> struct Curves {
+  const Settings& set;
+  Factors<R + 1> values, values_below;
+  Factors<R> slopes, slopes_below, pulls;
+
+  INLINED Curves(const Settings& all, const Polynomials<R>& of)
+      : set(all), values(of.value), values_below(of.even().value),
+        slopes(of.slope), slopes_below(of.even().slope), pulls(of.pull) {}
+
+  INLINED Vector value(Vector x) const {
+    return BENT && set.piecewise ? choose(x > 0.0f, values(x), values_below(x)) : values(x);
+  }
+
+  INLINED Vector gradient(Vector x, Vector dy) const {
+    Vector slope = BENT && set.piecewise ? choose(x > 0.0f, slopes(x), slopes_below(x)) : slopes(x);
+    Vector dx = dy * slope - x * pulls(x * x);
+    return BENT && set.relu ? choose(x <= 0.0f, Vector{}, dx) : dx;
+  }
+};
 
 // From the sums of x / 2^exponent; adds to `gradients`, unless it is null, what the row gives to db and dw.
 template <int R>
@@ -89,13 +131,13 @@ inline Polynomials<R> polynomials(const Settings& set, const Totals<R>& row, int
   for (int p = 1; p <= R; p++) {
     if (p > set.order) break;
     double eps = exponent ? std::ldexp(set.eps, -2 * p * exponent) : set.eps;
-    double r = 1 / std::sqrt(row.squares[p - 1] / set.count + eps), factor = set.weight[p - 1] * r;
+    double r = 1 / std::sqrt(row.squares[p - 1] * set.share + eps), factor = set.weight[p - 1] * r;
     found.value[p] = factor;
     if (!gradients) continue;
     double along = r * row.along[p];
     gradients[p] += along;
     found.slope[p - 1] = p * factor * down;
-    found.pull[p - 1] = p * factor * r * along / set.count * down;
+    found.pull[p - 1] = p * factor * r * along * set.share * down;
   }
   return found;
 }

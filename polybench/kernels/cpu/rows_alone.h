@@ -1,6 +1,5 @@
-// A row by itself, in float32 and scaled by a power of two: what is rare, or not asked for often.
-//
-// Any type, order and option, rows whose powers float32 does not hold, and rows with infinities or NaN.
+// A row by itself, in float32 and divided by a power of two: rows whose powers float32 does not hold, and rows with
+// infinities or NaN.
 #pragma once
 
 #include <vector>
@@ -10,8 +9,6 @@
 // The input of a row and the gradient of its output as the polynomials see them, zeros beyond the end.
 struct Alone {
   std::vector<float> x, dy;
-
-  explicit Alone(int64_t width) : x(width + PAIR), dy(width + PAIR) {}
 };
 
 // body(place, span) for all places of a row.
@@ -41,11 +38,12 @@ template <class T, bool GATED, bool BACKWARD>
 void alone(const Row<T>& row, const Settings& set, Alone& own, double* gradients) {
   constexpr int R = MOST_ORDER;
   int64_t width = set.width, padded = (width + PAIR - 1) / PAIR * PAIR;  // lanes of a pair are in any order
+  own.x.resize(padded), own.dy.resize(padded);
   auto inside = [&](Vector x) { return GATED && set.clamp > 0 ? held(x, set.clamp) : x; };
   auto pair_inside = [&](Pair x) { return Pair{inside(x.a), inside(x.b)}; };
   along(width, [&](int64_t i, auto span) {
     Pair x = pair_inside(span.again(row.x + i));
-    if (set.relu) x = {choose(x.a < 0.0f, Vector{}, x.a), choose(x.b < 0.0f, Vector{}, x.b)};
+    if (set.relu) x = {relu_of(x.a), relu_of(x.b)};
     store_pair(&own.x[i], x);
     if constexpr (BACKWARD) {
       Pair dy = span.again(row.dy + i);
@@ -56,43 +54,27 @@ void alone(const Row<T>& row, const Settings& set, Alone& own, double* gradients
   int exponent = exponent_of(own.x);
   Vector down = all(std::ldexp(1.0f, -exponent));
   Totals<R> totals;
-  auto odd = [&](Vector x, Vector of) { return set.piecewise ? choose(x > 0.0f, of, Vector{}) : of; };
   for (int64_t i = 0; i < padded;) {
     Sums<R, BACKWARD> sums;
     for (int64_t end = std::min(padded, i + BLOCK); i < end; i += LANES) {
       Vector x = load(&own.x[i]) * down;
       store(&own.x[i], x);
-      if constexpr (BACKWARD) {
-        Vector dy = load(&own.dy[i]);
-        sums.add(x, dy, odd(x, dy));
-      } else {
-        sums.add(x);
-      }
+      if constexpr (BACKWARD) sums.add(x, load(&own.dy[i]), set.piecewise);
+      else sums.add(x);
     }
-    sums.into(totals);
+    sums.into(totals, Sums<R, BACKWARD>());
   }
-  Polynomials<R> every = polynomials(set, totals, exponent, gradients), even = every;
-  if (set.piecewise)
-    for (int p = 3; p <= R; p += 2) even.value[p] = even.slope[p - 1] = 0;
-  auto value = [&](Vector x) {
-    return set.piecewise ? choose(x > 0.0f, horner(every.value, x), horner(even.value, x)) : horner(every.value, x);
-  };
-  auto gradient = [&](Vector x, Vector dy) {
-    Vector slope = horner(every.slope, x);
-    if (set.piecewise) slope = choose(x > 0.0f, slope, horner(even.slope, x));
-    Vector dx = dy * slope - x * horner(every.pull, x * x);
-    return set.relu ? choose(x <= 0.0f, Vector{}, dx) : dx;
-  };
+  const Curves<R, true> of(set, polynomials(set, totals, exponent, gradients));
   along(width, [&](int64_t i, auto span) {
     Pair x = load_pair(&own.x[i]);
     if constexpr (!BACKWARD) {
       Pair factor = GATED ? pair_inside(span.again(row.x + width + i)) : Pair{all(1), all(1)};
-      span.store(row.out + i, {value(x.a) * factor.a, value(x.b) * factor.b}, false);
+      span.store(row.out + i, {of.value(x.a) * factor.a, of.value(x.b) * factor.b}, false);
     } else {
-      Pair dy = load_pair(&own.dy[i]), dx = {gradient(x.a, dy.a), gradient(x.b, dy.b)}, dvalue = {};
+      Pair dy = load_pair(&own.dy[i]), dx = {of.gradient(x.a, dy.a), of.gradient(x.b, dy.b)}, dvalue = {};
       if constexpr (GATED) {
         Pair over = span.again(row.dy + i);
-        dvalue = {over.a * value(x.a), over.b * value(x.b)};
+        dvalue = {over.a * of.value(x.a), over.b * of.value(x.b)};
         if (set.clamp > 0) {
           Pair x_free = span.again(row.x + i), value_free = span.again(row.x + width + i);
           dx = {free_part(x_free.a, set.clamp, dx.a), free_part(x_free.b, set.clamp, dx.b)};

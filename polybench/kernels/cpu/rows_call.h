@@ -4,8 +4,6 @@
 #include "parallel.h"
 #include "rows_alone.h"
 
-constexpr int ONE_PASS_ORDER = 3;  // what is served in one pass, up to this order
-
 struct Gradients {
   double of[MOST_ORDER + 1] = {};  // of the coefficients, b first
 };
@@ -19,25 +17,21 @@ template <class T, bool GATED, bool BACKWARD> struct Rows {
     return {(const T*)call.x + both, (const T*)call.dy + one, (T*)call.out + (BACKWARD ? both : one)};
   }
 
-  void each_alone(int64_t begin, int64_t end, double* gradients) const {
-    Alone own(call.width);
-    for (int64_t n = begin; n < end; n++) alone<T, GATED, BACKWARD>(at(n), set, own, gradients);
-  }
-
-  void in_one_pass(int64_t begin, int64_t end, double* gradients, bool streamed) const {
-    const Pass<ONE_PASS_ORDER, T, GATED, BACKWARD> pass{set.width, set.clamp, streamed};
+  template <int R, bool BENT> void in_one_pass(int64_t begin, int64_t end, double* gradients, bool streamed) const {
+    const Pass<R, T, GATED, BACKWARD, BENT> pass(set, streamed);
+    Alone own;
     Row<T> next, last;
-    Polynomials<ONE_PASS_ORDER> of;
+    Polynomials<R> of;
     bool waits = false;  // `last` is summed and not written
     for (int64_t n = begin; n < end; n++, last = next) {
-      Totals<ONE_PASS_ORDER> totals;
+      Totals<R> totals;
       next = at(n);
       pass(&next, waits ? &last : nullptr, of, totals);
       waits = plain(set, totals, BACKWARD);
       if (waits) of = polynomials(set, totals, 0, gradients);
-      else each_alone(n, n + 1, gradients);
+      else alone<T, GATED, BACKWARD>(next, set, own, gradients);
     }
-    Totals<ONE_PASS_ORDER> none;
+    Totals<R> none;
     if (waits) pass(nullptr, &last, of, none);
     if (streamed) drained();
   }
@@ -48,13 +42,13 @@ template <class T, bool GATED, bool BACKWARD> void rows(const Call& call, const 
   const Rows<T, GATED, BACKWARD> own_rows{call, set};
   int64_t bytes = call.width * sizeof(T);
   bool streamed = bytes % 64 == 0 && streams(call.out, call.rows * bytes * (GATED && BACKWARD ? 2 : 1));
-  bool one_pass = set.order <= ONE_PASS_ORDER && !set.piecewise && !set.relu;
+  bool usual = set.order <= 3 && !set.piecewise && !set.relu;
   std::vector<Gradients> parts(call.threads);
   divided(call.width ? call.rows : 0, 1, call.threads, [&](int64_t part, int64_t begin, int64_t end) {
     Gradients own;
     double* gradients = BACKWARD ? own.of : nullptr;
-    if (one_pass) own_rows.in_one_pass(begin, end, gradients, streamed);
-    else own_rows.each_alone(begin, end, gradients);
+    if (usual) own_rows.template in_one_pass<3, false>(begin, end, gradients, streamed);
+    else own_rows.template in_one_pass<MOST_ORDER, !GATED>(begin, end, gradients, streamed);
     parts[part] = own;
   });
   if constexpr (BACKWARD) {

@@ -32,6 +32,8 @@ struct Part {
   template <class T> void store(T* to, Pair x, bool) const { store_pair(to, x, count); }
 };
 
+inline Vector relu_of(Vector x) { return choose(x < 0.0f, Vector{}, x); }
+
 inline Vector held(Vector x, float most) {
   return choose(x > most, all(most), choose(x < -most, all(-most), x));
 }
@@ -40,23 +42,31 @@ inline Vector free_part(Vector x, float most, Vector gradient) {
   return choose(magnitude(x) <= most, gradient, Vector{});
 }
 
-template <int R, class T, bool GATED, bool BACKWARD> struct Pass {
+template <int R, class T, bool GATED, bool BACKWARD, bool BENT> struct Pass {
   using Sum = Sums<R, BACKWARD>;
+  using Curve = Curves<R, BENT>;
+  const Settings& set;
   const int64_t width;
   const float clamp;
   const bool streamed;
 
+  Pass(const Settings& all, bool streams) : set(all), width(all.width), clamp(all.clamp), streamed(streams) {}
+
+  INLINED Vector inside(Vector x) const {
+    if (GATED) return clamp > 0 ? held(x, clamp) : x;
+    return BENT && set.relu ? relu_of(x) : x;
+  }
+
   // Adds places j.. of a row to the sums.
-  template <class Span> inline void read(const Row<T>& row, int64_t j, Span span, Sum& a, Sum& b) const {
+  template <class Span> INLINED void read(const Row<T>& row, int64_t j, Span span, Sum& a, Sum& b) const {
     Pair x = span.load(row.x + j), dy = {};
     if constexpr (BACKWARD) dy = span.load(row.dy + j);
     if constexpr (GATED && BACKWARD) {
       Pair value = span.load(row.x + width + j);
-      if (clamp > 0) value = {held(value.a, clamp), held(value.b, clamp)};
-      dy = {dy.a * value.a, dy.b * value.b};
+      dy = {dy.a * inside(value.a), dy.b * inside(value.b)};
     }
-    if (GATED && clamp > 0) x = {held(x.a, clamp), held(x.b, clamp)};
-    if constexpr (BACKWARD) a.add(x.a, dy.a, dy.a), b.add(x.b, dy.b, dy.b);
+    x = {inside(x.a), inside(x.b)};
+    if constexpr (BACKWARD) a.add(x.a, dy.a, BENT && set.piecewise), b.add(x.b, dy.b, BENT && set.piecewise);
     else a.add(x.a), b.add(x.b);
   }
 
@@ -64,24 +74,20 @@ template <int R, class T, bool GATED, bool BACKWARD> struct Pass {
     Vector first, second;
   };
 
-  inline Written written(Vector x, Vector value, Vector dy, const Polynomials<R>& of) const {
-    Vector gate = GATED && clamp > 0 ? held(x, clamp) : x, factor = GATED && clamp > 0 ? held(value, clamp) : value;
+  INLINED Written written(Vector x, Vector value, Vector dy, const Curve& of) const {
+    Vector gate = inside(x), factor = inside(value);
     if constexpr (!BACKWARD) {
-      Vector y = horner(of.value, gate);
+      Vector y = of.value(gate);
       return {GATED ? y * factor : y, Vector{}};
     }
-    Vector over = GATED ? dy * factor : dy;
-    Written out = {over * horner(of.slope, gate) - gate * horner(of.pull, gate * gate), Vector{}};
-    if constexpr (GATED) {
-      out.second = dy * horner(of.value, gate);
-      if (clamp > 0) out = {free_part(x, clamp, out.first), free_part(value, clamp, out.second)};
-    }
+    if constexpr (!GATED) return {of.gradient(gate, dy), Vector{}};
+    Written out = {of.gradient(gate, dy * factor), dy * of.value(gate)};
+    if (clamp > 0) out = {free_part(x, clamp, out.first), free_part(value, clamp, out.second)};
     return out;
   }
 
   // Writes places j.. of a row whose polynomials are known.
-  template <class Span>
-  inline void write(const Row<T>& row, int64_t j, Span span, const Polynomials<R>& of) const {
+  template <class Span> INLINED void write(const Row<T>& row, int64_t j, Span span, const Curve& of) const {
     Pair x = span.again(row.x + j), value = {}, dy = {};
     if constexpr (GATED) value = span.again(row.x + width + j);
     if constexpr (BACKWARD) dy = span.again(row.dy + j);
@@ -90,8 +96,9 @@ template <int R, class T, bool GATED, bool BACKWARD> struct Pass {
     if constexpr (GATED && BACKWARD) span.store(row.out + width + j, {a.second, b.second}, streamed);
   }
 
-  // Sums of `next` into `totals` while `last` is written by `of`; either may be missing.
-  void operator()(const Row<T>* next, const Row<T>* last, const Polynomials<R>& of, Totals<R>& totals) const {
+  // Sums of `next` into `totals` while `last` is written; either may be missing.
+  void operator()(const Row<T>* next, const Row<T>* last, const Polynomials<R>& by, Totals<R>& totals) const {
+    const Curve of(set, by);
     int64_t whole = width / PAIR * PAIR;
     for (int64_t j = 0; j < width; j += BLOCK) {
       int64_t end = std::min(whole, j + BLOCK);
@@ -107,7 +114,7 @@ template <int R, class T, bool GATED, bool BACKWARD> struct Pass {
         if (next) read(*next, whole, rest, a, b);
         if (last) write(*last, whole, rest, of);
       }
-      if (next) a.into(totals), b.into(totals);
+      if (next) a.into(totals, b);
     }
   }
 };

@@ -29,7 +29,7 @@ struct Bfloat16 { uint16_t bits; };
 struct Float16 { uint16_t bits; };
 struct Pair { Vector a, b; };
 
-inline Vector all(float value) { return Vector{} + value; }
+inline Vector all(float value) { return value - Vector{}; }  // which changes nothing, not even -0
 
 inline Vector choose(Integers where, Vector yes, Vector no) { return where ? yes : no; }
 

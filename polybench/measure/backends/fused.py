@@ -66,10 +66,13 @@ def fused(module: Call) -> Call:
 
 
 def _gated(module: GatedPolyNorm, x_2F: Tensor) -> Tensor:
-    """What the options do to the r + 1 coefficients is done before; the scale is one of theirs."""
+    """What the options do to the r + 1 coefficients is done before, in float32 at least; the scale is one of theirs."""
     inner = module.polynorm
     weight_r: Tensor = inner.weight
     bias_1: Tensor = inner.bias
+    if module.sigmoid or module.bias_clamp or module.scale != 1:
+        wide = torch.promote_types(weight_r.dtype, torch.float32)
+        weight_r, bias_1 = weight_r.to(wide), bias_1.to(wide)
     if module.sigmoid:
         weight_r = torch.sigmoid(weight_r)
     if module.bias_clamp:
