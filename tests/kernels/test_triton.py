@@ -11,7 +11,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +185,39 @@ def test_nothing_is_compiled_anew_for_another_number_of_rows(kernel: Kernel, bac
     constants = dict(zip(kernel.constants, CONSTANTS.get(kernel.name, [()])[0], strict=True))
     few, many = (plan(kernel, rows, 4096, 2, 3, constants, backward) for rows in (1, 100_003))
     assert (few.function, few.shape, few.options) == (many.function, many.shape, many.options)
-    assert few.function.do_not_specialize  # what tells of rows is among the numbers
+
+
+class Driver:
+    """Of a GPU that is not there: tells the compiler which it would be."""
+
+    def get_current_target(self) -> Any:
+        return compiler_target(90)
+
+    def get_current_device(self) -> int:
+        return 0
+
+    def get_current_stream(self, device: int) -> int:
+        return 0
+
+
+@compiles
+@pytest.mark.skipif(ON == "cuda", reason="a GPU has a driver of its own")
+@pytest.mark.parametrize("name", ["polynorm", "swiglu", "polyprelu"])
+def test_numbers_of_rows_of_every_kind_share_one_binary(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Triton's own launcher decides, which takes 1, and multiples of 16, for something special."""
+    monkeypatch.setattr(triton.runtime.driver, "_active", Driver())
+    case, made = FIRST[name], []
+
+    def compiled_only(planned: Plan, programs: int, *tensors: Tensor) -> None:
+        run = planned.function.warmup
+        made.append(run(*tensors, *planned.numbers, grid=(programs,), num_warps=planned.shape.warps, **planned.options))
+
+    monkeypatch.setattr(launch, "_run", compiled_only)
+    monkeypatch.setattr(launch, "_total", lambda *inputs: None)
+    for rows in (1, 3, 16, 100):
+        dy, x, own = replace(case, rows=rows).drawn()
+        case.launched(dy, x, own)
+    assert len({id(binary) for binary in made}) == 2
 
 
 # Width, bytes a number, order: rows that stay in registers, at their widest too, and such that are read twice.
@@ -230,9 +262,12 @@ def compiled(planned: Plan, dtype: str, architecture: int) -> Any:
         constexprs={(names.index(name),): value for name, value in planned.options.items()},
         attrs={(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if types[name].startswith("*")},
     )
-    target = triton.backends.compiler.GPUTarget("cuda", architecture, 32)
     options = {"num_warps": planned.shape.warps, "num_stages": 1, "maxnreg": planned.shape.registers}
-    return triton.compile(source, target=target, options=options)
+    return triton.compile(source, target=compiler_target(architecture), options=options)
+
+
+def compiler_target(architecture: int) -> Any:
+    return triton.backends.compiler.GPUTarget("cuda", architecture, 32)
 
 
 def resources(cubin: bytes, folder: Path) -> dict[str, int]:

@@ -41,10 +41,9 @@ def backward(
             _run(launched, programs, dy_F, x_GF, dx_GF)
             return (dx_GF,)
         gradients = [torch.empty_like(p) for p in own]
-        first, second, *_ = sizes = [p.numel() for p in own]
-        partials_KxP = x_GF.new_empty((sum(sizes), programs), dtype=torch.float32)
+        partials_KxP = x_GF.new_empty((sum(p.numel() for p in own), programs), dtype=torch.float32)
         _run(launched, programs, dy_F, x_GF, *_told(kernel, own), dx_GF, partials_KxP)
-        total[(sum(sizes),)](partials_KxP, *gradients[:2], gradients[-1], programs, first, second, BLOCK=1024)
+        _total(partials_KxP, gradients)
     return dx_GF, *gradients
 
 
@@ -69,6 +68,13 @@ def _run(launched: Plan, programs: int, *tensors: Tensor) -> None:
     launched.function[(programs,)](
         *tensors, *launched.numbers, **launched.options, num_warps=shape.warps, num_stages=1, **limit
     )
+
+
+def _total(partials_KxP: Tensor, gradients: Sequence[Tensor]) -> None:
+    """Writes the gradients of two or three parameters."""
+    columns, programs = partials_KxP.shape
+    first, second, third = gradients[0], gradients[1], gradients[-1]
+    total[(columns,)](partials_KxP, first, second, third, programs, first.numel(), second.numel(), BLOCK=1024)
 
 
 def _programs(launched: Plan, x_GF: Tensor) -> int:

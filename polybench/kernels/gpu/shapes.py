@@ -45,13 +45,12 @@ def sweeping(width: int, itemsize: int, order: int, gated: bool, backward: bool)
 
     `resident` is what the registers allow that compilers for sm_80 to sm_100 gave these kernels.
     """
-    many = gated or order > 3
-    each = 16 >> (gated + (order > 3)) if backward else 16  # numbers a thread
-    if power(width) > 512 * each:
-        return Shape(2048, 8, 2 if many and backward else 3, whole=False)
+    more = gated + (order > 3)  # to be held at a time
+    if power(width) > (8192 >> more if backward else 8192):
+        return Shape(2048, 8, 2 if more and backward else 3, whole=False)
     block = max(power(width), WARP)
-    warps = min(16, max(1, block // (WARP * each)))
-    threads = 512 if many or backward else 1024
+    warps = min(16, max(1, block // (WARP * (8 if more and backward else 16))))
+    threads = 512 >> (more > 1) if backward else 1024 >> (more > 0)
     # Less than a word at a time cannot be copied ahead.
     stages = 2 if alignment(width, itemsize) * itemsize >= 4 else 1
     return Shape(block, warps, min(16, threads // (WARP * warps)), stages=stages)
