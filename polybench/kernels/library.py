@@ -29,6 +29,16 @@ class Library:
 @cache
 def library() -> Library | None:
     """The kernels; None, and a warning that says why, where they cannot be compiled or loaded."""
+    found = attempt()
+    if isinstance(found, str):
+        warnings.warn(f"fused kernels run in chunks by operators of torch: {found}", RuntimeWarning, stacklevel=2)
+        return None
+    return found
+
+
+@cache
+def attempt() -> Library | str:
+    """The kernels, or why they cannot be compiled or loaded. A warning says so where they cannot be kept."""
     try:
         candidates = ways()
         try:
@@ -38,8 +48,7 @@ def library() -> Library | None:
             warnings.warn(f"every process compiles the fused kernels anew: {problem}", RuntimeWarning, stacklevel=2)
             return found
     except (NotCompiled, OSError) as problem:
-        warnings.warn(f"fused kernels run in chunks by operators of torch: {problem}", RuntimeWarning, stacklevel=2)
-        return None
+        return str(problem)
 
 
 def _kept(candidates: list[Way]) -> Library:

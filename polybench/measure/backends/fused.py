@@ -21,6 +21,7 @@ from polybench.activations.swiglu import SwiGLU
 from polybench.activations.swiglu_clamped import ClampedSwiGLU
 from polybench.activations.xielu import XIELU
 from polybench.errors import Unsupported
+from polybench.kernels.library import attempt
 from polybench.measure.model.build import Call
 from polybench.registry import backends
 
@@ -29,7 +30,12 @@ from polybench.registry import backends
 
 @backends.register("fused", source="polybench/kernels")
 def fused(module: Call) -> Call:
-    """Our own kernels: one pass forward, one backward, the input kept. Raises Unsupported where there is none."""
+    """Our own kernels: one pass forward, one backward, the input kept.
+
+    Raises Unsupported where there is none, or no C++ compiler: the chunks that run then are not what is to be timed.
+    """
+    if not torch.cuda.is_available() and isinstance(why := attempt(), str):
+        raise Unsupported(f"the fused kernels are not compiled: {why}")
     match module:
         case PolyNorm():
             options: dict[str, Any] = {
