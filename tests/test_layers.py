@@ -13,7 +13,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "polybench"
 # Folder: what it may import beside itself and the words at the root.
 MAY = {
-    **dict.fromkeys(("", "activations", "kernels", "machine", "plan", "report/formats", "report/loggers"), ""),
+    **dict.fromkeys(("", "activations", "kernels/gpu", "machine", "plan", "report/formats", "report/loggers"), ""),
+    "kernels": "kernels/gpu",
     "corpora": "machine",
     "measure": "corpora",
     "measure/model": "measure",
@@ -31,7 +32,7 @@ MAY = {
 }
 MAY["cli"] = " ".join(MAY)
 HOT = {
-    *("activations", "kernels", "measure/model", "measure/backends"),
+    *("activations", "kernels", "kernels/gpu", "measure/model", "measure/backends"),
     *("measure/instruments", "measure/training", "measure/approximation", "measure/vision"),
 }
 HEAVY = {"torch", "numpy", "scipy", "pandas", "matplotlib"}

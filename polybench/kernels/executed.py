@@ -1,4 +1,4 @@
-"""A kernel executed by what serves it here: the library in C++, else its own formula in chunks."""
+"""A kernel executed by what serves it here: the library in C++, Triton on a GPU, else its own formula in chunks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from polybench.kernels import chunked
+from polybench.kernels import chunked, gpu
 from polybench.kernels.checks import check
 from polybench.kernels.kernel import Kernel
 from polybench.kernels.native import TYPES, native
@@ -25,6 +25,8 @@ def forward(kernel: Kernel, x_GF: Tensor, parameters: Sequence[Tensor], constant
     y_F = None
     if _on_cpu(x_GF) and (served := native(kernel)):
         y_F = served.forward(x_GF, _of_one_type(parameters), constants)
+    elif launch := gpu.serving(x_GF):
+        y_F = launch.forward(kernel, x_GF, parameters, constants)
     if y_F is None:
         y_F = chunked.forward(kernel, x_GF.view(-1, x_GF.shape[-1]), tuple(parameters), tuple(constants)).view(shape)
     return y_F
@@ -40,6 +42,8 @@ def backward(
     found = None
     if _on_cpu(x_GF) and (served := native(kernel)):
         found = served.backward(dy_F, x_GF, _of_one_type(parameters), constants)
+    elif launch := gpu.serving(x_GF):
+        found = launch.backward(kernel, dy_F, x_GF, parameters, constants)
     if found is None:
         x_NxGF, dy_NxF = x_GF.view(-1, x_GF.shape[-1]), dy_F.view(-1, dy_F.shape[-1])
         found = chunked.backward(kernel, dy_NxF, x_NxGF, tuple(parameters), tuple(constants))

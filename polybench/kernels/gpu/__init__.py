@@ -1,0 +1,34 @@
+"""Kernels in Triton for NVIDIA's GPUs; loaded when a tensor of one comes."""
+
+from __future__ import annotations
+
+import warnings
+from functools import lru_cache
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def serving(x_GF: Tensor) -> ModuleType | None:
+    """`polybench.kernels.gpu.launch` if it can take this input, else None: a CPU's, float64, or without Triton."""
+    if not x_GF.is_cuda or x_GF.element_size() > 4:
+        return None
+    return _launch()
+
+
+@lru_cache
+def _launch() -> ModuleType | None:
+    """Says once why there is none."""
+    try:
+        from polybench.kernels.gpu import launch
+    except ImportError as reason:
+        warnings.warn(
+            f"the fused kernels for GPUs need Triton, which torch's CUDA wheels bring: {reason}. Until it is installed "
+            "they run in chunks by torch's own operators, which is many times slower.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
+    return launch
