@@ -15,7 +15,8 @@ from polybench.plan.jobs import plan
 from polybench.plan.tuning import TUNING
 from polybench.record import Measurement
 
-PAPER = sorted(Path("suites/paper").glob("*.yaml"))
+# What the theory is asked of nets has values of its own that are small: tests/measure/test_approximation.py.
+PAPER = [path for path in sorted(Path("suites/paper").glob("*.yaml")) if path.stem != "theory"]
 SMALL = {
     "pretrain": ("layers=1", "d_model=32", "heads=2", "seq_len=16", "batch=2", "steps=8", "tokenizer=bytes",
                  "include=[]", "eval_tokens=64", "compile=false", "corpus=text:docs/*.md", "finish_at=",

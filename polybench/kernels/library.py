@@ -53,32 +53,33 @@ def attempt() -> Library | str:
 
 def _kept(candidates: list[Way]) -> Library:
     """From the cache, where only one process at a time builds; Unsupported and OSError as library() says."""
-    folder = cache_folder() / "kernels"
-    if found := _first_whole(folder, candidates):
-        return found
-    with locked(folder, candidates[0].key, "compiled kernels"):
-        return _first_whole(folder, candidates) or _built(folder, candidates)
+    folder, best = cache_folder() / "kernels", candidates[0]
+    if _whole(folder / best.key):
+        return _loaded(folder, best)
+    with locked(folder, best.key, "compiled kernels"):
+        return _best(folder, candidates)
 
 
 def _for_this_process(candidates: list[Way]) -> Library:
     with tempfile.TemporaryDirectory(prefix="polybench-kernels-") as folder:
-        return _built(Path(folder), candidates)  # what is mapped stays when its file is gone
+        return _best(Path(folder), candidates)  # what is mapped stays when its file is gone
 
 
-def _first_whole(folder: Path, candidates: list[Way]) -> Library | None:
-    return next((Library(_load(folder / w.key), w) for w in candidates if _whole(folder / w.key)), None)
-
-
-def _built(folder: Path, candidates: list[Way]) -> Library:
-    """By the first way of which the compiler knows the flags, or the last. Raises NotCompiled and OSError as build."""
+def _best(folder: Path, candidates: list[Way]) -> Library:
+    """By the first way that lies there or of which the compiler knows the flags, or the last: what lies there may be of
+    a lesser CPU. Raises NotCompiled and OSError as build."""
     with tempfile.TemporaryDirectory() as trial:
-        way = next((way for way in candidates if takes(way, Path(trial))), candidates[-1])
+        way = next((w for w in candidates if _whole(folder / w.key) or takes(w, Path(trial))), candidates[-1])
+    return _loaded(folder, way) if _whole(folder / way.key) else _built(folder, way)
+
+
+def _built(folder: Path, way: Way) -> Library:
     sweep(folder / way.key)  # a builder that was killed left its folder
     with replacing(folder / way.key) as partial:
         partial.mkdir()
         build(way, partial / _LIBRARY)
         (partial / _DIGEST).write_text(_digest(partial / _LIBRARY), encoding="ascii")
-    return Library(_load(folder / way.key), way)
+    return _loaded(folder, way)
 
 
 def _whole(folder: Path) -> bool:
@@ -89,8 +90,8 @@ def _whole(folder: Path) -> bool:
         return False
 
 
-def _load(folder: Path) -> ctypes.CDLL:
-    return ctypes.CDLL(str(folder / _LIBRARY))
+def _loaded(folder: Path, way: Way) -> Library:
+    return Library(ctypes.CDLL(str(folder / way.key / _LIBRARY)), way)
 
 
 def _digest(path: Path) -> str:

@@ -72,6 +72,17 @@ def test_it_is_built_once_and_found_again(little: Path, compiler: Script, tmp_pa
     assert sorted(p.name for p in built.iterdir()) == ["kernels.so", "sha256"]
 
 
+def test_a_library_of_a_lesser_cpu_in_the_cache_is_not_taken_for_the_best(
+    compiler: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler('real "$@"')
+    with monkeypatch.context() as held:
+        held.setenv("ATEN_CPU_CAPABILITY", "default")
+        lesser = loaded()
+    best = loaded()
+    assert lesser and best and best.way.level == build.ways()[0].level
+
+
 def test_another_source_flag_compiler_or_level_is_another_library(compiler: Script) -> None:
     compiler('real "$@"')
     (one, *_) = build.ways()
