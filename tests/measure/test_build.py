@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from builders import suite
+from pictures import idx_folder
 
 from polybench.errors import RegistryError
 from polybench.kind import kind_of
@@ -24,6 +25,8 @@ SMALL = {
     "accuracy": {"width": 2**17},
     "loss_curve": TRAINING,
     "pretrain": TRAINING,
+    "approximation": {"experiment": "scale", "width": 8},
+    "vision": {"images": "idx:FOLDER", "width": 4, "batch": 8, "epochs": 1},
 }
 BRIEF = {"launches": 1, "blocks": 1, "warm_up": 1, "sample_s": 1e-9}
 
@@ -36,9 +39,11 @@ def test_a_trial_of_any_kind_reads_the_name_once(
     for i in range(3):
         (folder / f"{i}.txt").write_text(f"words of document {i} " * 40, encoding="utf-8")
     monkeypatch.setenv("POLYBENCH_CACHE", str(folder / "cache"))
-    matrix = {key: f"text:{folder}/*.txt" if key == "corpus" else value for key, value in SMALL[kind].items()}
+    files = {"corpus": f"text:{folder}/*.txt", "images": f"idx:{idx_folder(folder / 'images')}"}
+    matrix = {key: files.get(key, value) for key, value in SMALL[kind].items()}
     protocol = BRIEF if kind_of(kind).repeats == "launches" else {}
-    only = {"name": "b", "kind": kind, "matrix": matrix, "protocol": protocol}
+    dtypes = ["float64" if kind == "approximation" else "float32"]
+    only = {"name": "b", "kind": kind, "matrix": matrix, "protocol": protocol, "dtypes": dtypes}
     (job,) = plan(suite(activations=["polynorm(order=2)"], reference="polynorm(order=2)", seeds=[0], benchmarks=[only]),
                   "cpu").jobs  # fmt: skip
     read: list[str] = []

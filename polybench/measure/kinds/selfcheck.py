@@ -81,11 +81,11 @@ def _wake(cell: Cell) -> None:
     import torch
 
     from polybench.measure.instruments.timer import wake, wake_compiler
-    from polybench.measure.model.build import chosen
+    from polybench.measure.model.build import compiles
 
     torch.set_num_threads(1)
     wake()
-    if chosen(cell.activation, cell.backend).compiles:
+    if compiles(cell.backend):
         wake_compiler(cell.device)
 
 

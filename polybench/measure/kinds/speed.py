@@ -94,11 +94,11 @@ def _wake(trials: Sequence[Trial], axes: SpeedAxes) -> None:
     import torch
 
     from polybench.measure.instruments.timer import wake, wake_compiler
-    from polybench.measure.model.build import chosen
+    from polybench.measure.model.build import compiles
 
     torch.set_num_threads(axes.threads)
     wake()
-    if axes.compile or any(chosen(t.cell.activation, t.cell.backend).compiles for t in trials):
+    if axes.compile or any(map(compiles, {t.cell.backend for t in trials})):
         wake_compiler(trials[0].cell.device)
 
 

@@ -61,8 +61,12 @@ def chosen(text: str, backend: str = "eager") -> Chosen:
     spec = canonical(text)
     loaded = activations.load(spec.name)
     by = backends.load(backend)
-    compiles = bool(by.facts.get("compiles"))
-    return Chosen(spec, int(loaded.facts.get("branches", 1)), loaded.object, by.object, compiles)
+    return Chosen(spec, int(loaded.facts.get("branches", 1)), loaded.object, by.object, compiles(backend))
+
+
+def compiles(backend: str) -> bool:
+    """Whether a backend says that it compiles what it executes. Raises RegistryError as `chosen` does."""
+    return bool(backends.load(backend).facts.get("compiles"))
 
 
 def activation(text: str, **options: Any) -> nn.Module:
