@@ -69,8 +69,8 @@ def nanogpt(given: Namespace) -> Step:
 
 
 def ours(activation: str, given: Namespace) -> Step:
-    size = PRESETS[given.preset]
-    model = Decoder(size.vocabulary, size.shape, size.seq_len, chosen(activation)).initialise(0).to(given.device)
+    size, by = PRESETS[given.preset], chosen(*activation.split("/"))
+    model = Decoder(size.vocabulary, size.shape, size.seq_len, by).initialise(0).to(given.device)
     run = torch.compile(model) if given.compile else model
     return step(lambda x, y: losses(run, x, y, given.dtype)[0], adamw(model, LR, DECAY))
 
@@ -155,7 +155,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16, help="sequences a step")
     parser.add_argument("--launches", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--activations", nargs="+", default=["gelu", "swiglu"])
+    parser.add_argument("--activations", nargs="+", default=["gelu", "swiglu"], help="ours, as NAME or NAME/BACKEND")
     parser.add_argument("--out", type=Path, help="a JSON file, written anew after each launch")
     parser.add_argument("--arm", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -187,7 +187,7 @@ def main() -> None:
         found = of_launches(logs)
         low, mid, high = (math.exp(v) for v in (found.low, found.value, found.high))
         speed = given.batch * size.seq_len / statistics.median(s for one in taken for s in one[arm])
-        branches = 1 if name in (THEIRS, AGAIN) else chosen(name).branches
+        branches = 1 if name in (THEIRS, AGAIN) else chosen(*name.split("/")).branches
         flops = size.shape.flops_per_token(size.seq_len, size.vocabulary, branches)
         share = f"; utilisation {flops * speed / rate:.1%} of {rate / 1e12:.0f} TFLOP/s" if rate else ""
         where = f" in the {heap_of(base)} heap" if given.device == "cpu" else ""
