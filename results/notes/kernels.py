@@ -1,7 +1,8 @@
 """How near fused activations come to a copy, from a run of suites/kernels.yaml: `python kernels.py RUN > kernels.md`.
 
 Printed are the share of the limit against the hidden width by every backend, how many times as fast as eager and
-compiled the fused one is in the same blocks, and the goals with what was reached. Intervals are of 98 %, over launches.
+compiled the fused one is, and the goals with what was reached. Backends have launches of their own, which take turns, so
+a ratio of two is that of launches seconds apart; intervals are of 98 %, over launches.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def main(folder: Path) -> None:
     print("## Share of the limit\n")
     for line in by_width(shares):
         print(line)
-    print("\n## Times as fast, in the same blocks\n")
+    print("\n## Times as fast\n")
     for line in speedups(every):
         print(line)
     print("\n## Goals\n")
@@ -112,7 +113,7 @@ def goals(every: list[Point], shares: dict[tuple[str, object], Limit]) -> Iterat
 
 
 def small(every: list[Point]) -> Iterator[str]:
-    """Microseconds over eager ReLU of the same blocks."""
+    """Microseconds over eager ReLU, launch by launch."""
     few = [p for p in every if p.benchmark == "small"]
     relu = next((p for p in few if p.cell.activation == "relu" and p.cell.backend == "eager"), None)
     for point in few:
@@ -128,7 +129,7 @@ def small(every: list[Point]) -> Iterator[str]:
 
 
 def faster(every: list[Point], point: Point, backend: str, metric: str) -> Estimate | None:
-    """How many times as long another backend takes, block by block; None where it was not measured."""
+    """How many times as long another backend takes, launch by launch; None where it was not measured."""
     other = next((p for p in every if p.benchmark == point.benchmark and kind(p) == (*kind(point)[:2], backend)
                   and p.cell.axes == point.cell.axes), None)  # fmt: skip
     if other is None:
