@@ -122,9 +122,14 @@ def says_all(found: Document, page: Element) -> None:
     long = [f"{t.title}: {len(t.rows)} rows" for t in found.tables if len(t.rows) > page_module.LONG]
     assert [caption.text for fold in folds for caption in fold.all("caption")] == long
     assert not any("open" in d.attributes for d in folds)
-    assert Counter(f.attributes["id"] for f in main.all("figure")) == Counter(f"figure-{f.key}" for f in found.figures)
+    families = [list(alike) for _, alike in groupby(found.figures, lambda f: f.title.partition(" (")[0])]
+    drawn = [figure for alike in families for figure in alike[: page_module.MOST_PICTURES]]
+    assert Counter(f.attributes["id"] for f in main.all("figure")) == Counter(f"figure-{f.key}" for f in drawn)
     titles = " ".join(e.text for e in main.all("h3", "h4", "p", "figcaption"))
-    for figure in found.figures:
+    for alike in families:
+        left = len(alike) - page_module.MOST_PICTURES
+        assert left <= 0 or f"{left} more are not drawn" in titles
+    for figure in drawn:
         assert all(part in titles for part in figure.title.removesuffix(")").partition(" (")[::2])
         assert all(s in titles for s in re.split(r"(?<=\.) (?=[A-Z])", " ".join(figure.caption.split())))
 
