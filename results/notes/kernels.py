@@ -1,8 +1,8 @@
 """How near fused activations come to a copy, from a run of suites/kernels.yaml: `python kernels.py RUN > kernels.md`.
 
 Printed are the share of the limit against the hidden width by every backend, how many times as fast as eager and
-compiled the fused one is, and the goals with what was reached. Backends have launches of their own, which take turns, so
-a ratio of two is that of launches seconds apart; intervals are of 98 %, over launches.
+compiled the fused one is, and the goals with what was reached. Backends have launches of their own, which take turns,
+so a ratio of two is that of launches seconds apart; intervals are of 98 %, over launches.
 """
 
 from __future__ import annotations
