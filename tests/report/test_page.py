@@ -122,8 +122,9 @@ def says_all(found: Document, page: Element) -> None:
     long = [f"{t.title}: {len(t.rows)} rows" for t in found.tables if len(t.rows) > page_module.LONG]
     assert [caption.text for fold in folds for caption in fold.all("caption")] == long
     assert not any("open" in d.attributes for d in folds)
-    families = [list(alike) for _, alike in groupby(found.figures, lambda f: f.title.partition(" (")[0])]
-    drawn = [figure for alike in families for figure in alike[: page_module.MOST_PICTURES]]
+    first, rest = (tuple(f for f in found.figures if (f.key == found.picture) == alone) for alone in (True, False))
+    families = [list(alike) for _, alike in groupby(rest, lambda f: f.title.partition(" (")[0])]
+    drawn = [*first, *(figure for alike in families for figure in alike[: page_module.MOST_PICTURES])]
     assert Counter(f.attributes["id"] for f in main.all("figure")) == Counter(f"figure-{f.key}" for f in drawn)
     titles = " ".join(e.text for e in main.all("h3", "h4", "p", "figcaption"))
     for alike in families:
