@@ -23,7 +23,8 @@ from polybench.measure.model import compiled
 from polybench.measure.model.build import Executed, chosen
 from polybench.measure.model.compiled import by_inductor
 from polybench.measure.ran_metrics import RAN
-from polybench.measure.training.loop import Training, ran_of, set_up
+from polybench.measure.training.alone import ran_of
+from polybench.measure.training.loop import Training, set_up
 from polybench.measure.training_axes import TrainingAxes
 from polybench.measure.worker import explain, messages_of
 from polybench.message import Ending

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from polybench.errors import Diverged
+from polybench.measure.annealing import annealed
 from polybench.measure.approximation.targets import TARGETS
 from polybench.measure.approximation_axes import ApproximationAxes, hidden_width
 from polybench.measure.model.build import Chosen, generator
@@ -65,9 +66,10 @@ class Fit:
 
     def steps(self) -> Iterator[float]:
         """Take every step of the mean squared error; the loss before each. Raises Diverged when it is no number."""
+        warm_steps = max(1, round(WARM_UP * self.axes.steps))
         for step in range(self.axes.steps):
             for group in self._optimizer.param_groups:
-                group["lr"] = self.rate * schedule(step, self.axes.steps)
+                group["lr"] = self.rate * annealed(step, self.axes.steps, warm_steps)
             loss = (self.model(self._x_PxD) - self._y_P).square().mean()
             value = loss.item()
             if not math.isfinite(value):
@@ -83,11 +85,3 @@ class Fit:
         error_P = self.model(x_PxD.to(**self._of)).cpu().double() - exact_P
         l2 = (error_P.square().mean() / exact_P.square().mean()).sqrt()
         return float(l2), float(error_P.abs().max() / exact_P.abs().max())
-
-
-def schedule(step: int, steps: int) -> float:
-    """Share of the peak rate: a linear warm-up, then a cosine to nothing."""
-    warm = max(1, round(WARM_UP * steps))
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))

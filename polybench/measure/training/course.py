@@ -14,8 +14,9 @@ from polybench.files import sweep
 from polybench.measure.instruments.watching import Ran
 from polybench.measure.model.build import chosen
 from polybench.measure.training import checkpoint
+from polybench.measure.training.alone import ran_of
 from polybench.measure.training.distributed import common, join
-from polybench.measure.training.loop import Training, ran_of, repeatable, set_up
+from polybench.measure.training.loop import Training, repeatable, set_up
 from polybench.measure.training.thinning import thin
 from polybench.measure.training_axes import FilledAxes, TrainingProtocol
 from polybench.measure.training_metrics import COMPILE, GRADIENT_NORM, RATE, STEP_RATE, TRAIN_LOSS

@@ -21,8 +21,8 @@ from polybench.corpora.corpus import Tokens
 from polybench.corpora.stream import Stream
 from polybench.errors import Diverged, Unsupported
 from polybench.measure.instruments.timer import clock_of
-from polybench.measure.instruments.watching import Ran, ran_alone, watch
-from polybench.measure.model.build import Chosen, Executed, generator
+from polybench.measure.instruments.watching import Ran, watch
+from polybench.measure.model.build import Chosen, generator
 from polybench.measure.model.compiled import by_inductor
 from polybench.measure.model.decoder import Decoder
 from polybench.measure.model.optimizer import adamw, trained_by, update
@@ -107,16 +107,14 @@ class Training:
 
     def micro_batch(self) -> None:
         """Forward and backward of a micro-batch, for measuring memory; gradients are dropped."""
-        rows = self._starts[0][: self.axes.batch // self.axes.accumulate]
-        x_BxT, y_BxT = batch(self.text.train_N, share(self.place, rows), self.axes.seq_len, self.device)
+        x_BxT, y_BxT = self._first()
         loss, added = losses(self.run, x_BxT, y_BxT, self.dtype)
         torch.autograd.backward(loss + added)
         self.optimizer.zero_grad(set_to_none=True)
 
     def ran(self) -> Ran:
         """What a micro-batch runs of the model, its losses and its backward pass, once it is warmed up."""
-        rows = self._starts[0][: self.axes.batch // self.axes.accumulate]
-        x_BxT, y_BxT = batch(self.text.train_N, share(self.place, rows), self.axes.seq_len, self.device)
+        x_BxT, y_BxT = self._first()
 
         def forward() -> list[Tensor]:
             return [part for part in losses(self.run, x_BxT, y_BxT, self.dtype) if part.requires_grad]
@@ -203,6 +201,11 @@ class Training:
         assert total is not None
         return total
 
+    def _first(self) -> tuple[Tensor, Tensor]:
+        """The first micro-batch of this process."""
+        rows = self._starts[0][: self.axes.batch // self.axes.accumulate]
+        return batch(self.text.train_N, share(self.place, rows), self.axes.seq_len, self.device)
+
     def state(self) -> dict[str, Any]:
         """All that the next step depends on, and those after it."""
         return {**self._weights(), "means": self.means, "finished": self.finished, "plateau": self.plateau}
@@ -221,18 +224,6 @@ class Training:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.done = int(state["done"])
-
-
-def ran_of(activation: Chosen, axes: FilledAxes, device: str, dtype: str, size: int = 1) -> Ran:
-    """What an activation alone runs for a micro-batch of one of `size` processes, of the shape that its block has."""
-    branches, wide = activation.branches, torch.float64 if dtype == "float64" else torch.float32
-    module = activation.module().to(device=device, dtype=wide)
-    executed = Executed(module, activation.executed(module), branches * axes.shape.width(branches))
-    sequences = axes.batch // axes.accumulate // size
-    # So that nothing is compiled for this alone; a mixture sorts its tokens by expert.
-    rows = (sequences * axes.seq_len * axes.top_k,) if axes.experts else (sequences, axes.seq_len)
-    with torch.autocast(device, torch.bfloat16, enabled=dtype == "bfloat16"):
-        return ran_alone(executed, rows, getattr(torch, dtype), device)
 
 
 def losses(run: Callable[..., Any], x_BxT: Tensor, y_BxT: Tensor, dtype: str) -> tuple[Tensor, Tensor]:

@@ -6,8 +6,7 @@ arXiv:2404.06395.
 
 from __future__ import annotations
 
-import math
-
+from polybench.measure.annealing import annealed
 from polybench.measure.training_axes import FilledAxes
 
 FLOOR = 0.1  # of the peak rate, where a cosine ends
@@ -16,9 +15,6 @@ FLOOR = 0.1  # of the peak rate, where a cosine ends
 def schedule(step: int, axes: FilledAxes, budget: int | None = None) -> float:
     """Share of the peak learning rate at a step of a training that ends at `budget`, by default at all steps."""
     warm, budget = axes.warm_steps, budget or axes.steps
-    if step < warm:
-        return (step + 1) / warm
-    if axes.schedule == "wsd":
+    if axes.schedule == "wsd" and step >= warm:
         return min(1.0, (budget - step) / (budget - axes.fork(budget)))
-    progress = (step - warm) / max(1, axes.steps - warm)
-    return FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * progress))
+    return annealed(step, axes.steps, warm, FLOOR)

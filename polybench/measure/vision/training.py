@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from polybench.errors import Diverged, Unsupported
+from polybench.measure.annealing import annealed
 from polybench.measure.instruments.timer import clock_of
 from polybench.measure.model.build import Chosen, generator
 from polybench.measure.model.optimizer import adamw, update
@@ -91,10 +92,11 @@ class Training:
     def run(self) -> Iterator[float]:
         """Take every step; its loss in nats an image. Raises Diverged when that is no finite number."""
         clock = clock_of(self._device.type, torch.get_num_threads())
+        warm_steps = max(1, round(self.axes.warm_up * self.steps)) if self.axes.warm_up else 0
         for done, rows_B in enumerate(self._batches()):
             started = clock()
             for group in self._optimizer.param_groups:
-                group["lr"] = self.rate * self._schedule(done)
+                group["lr"] = self.rate * annealed(done, self.steps, warm_steps)
             self.model.train()
             loss = loss_of(self.model, *self._batch(self._train, rows_B))
             torch.autograd.backward(loss)
@@ -121,13 +123,6 @@ class Training:
         for _ in range(self.axes.epochs):
             order_N = torch.randperm(len(self._train), generator=self._order).to(self._device)
             yield from order_N[: self.steps_an_epoch * self.axes.batch].split(self.axes.batch)
-
-    def _schedule(self, step: int) -> float:
-        """Share of the peak rate: a linear warm-up, then a cosine to nothing."""
-        warm = max(1, round(self.axes.warm_up * self.steps)) if self.axes.warm_up else 0
-        if step < warm:
-            return (step + 1) / warm
-        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, self.steps - warm)))
 
     def _batch(self, side: Loaded, rows: Tensor | slice) -> tuple[Tensor, Tensor]:
         """Images and their classes; pixels less the mean of what is trained on, over its standard deviation."""
