@@ -12,6 +12,7 @@ import triton.language as tl
 
 from polybench.kernels.gpu.curves import positive
 from polybench.kernels.gpu.pointwise import load, store
+from polybench.kernels.gpu.powers import gradient_of, shares_of, slopes_of, terms_of, value_of
 from polybench.kernels.gpu.sums import added, nothing, packed, zeros
 
 # x is (rows, G*width), y and dy (rows, width); weight holds a_r first. k is a power of two that scales a row, z = k x;
@@ -43,32 +44,6 @@ def _over(dy, value, clamp, GATED: tl.constexpr, CLAMPED: tl.constexpr):
 
 
 @triton.jit
-def _held(z, power, P: tl.constexpr, PIECEWISE: tl.constexpr):
-    """`power`, for odd P above 1 where z is positive alone if PIECEWISE."""
-    if PIECEWISE and P > 1 and P % 2 == 1:
-        power = tl.where(z < 0, 0.0 * power, power)
-    return power
-
-
-@triton.jit
-def _terms(z, over, ORDER: tl.constexpr, PIECEWISE: tl.constexpr, BACKWARD: tl.constexpr):
-    """z^2, z^4, .. z^2r, and with BACKWARD over z, .. over z^r, over."""
-    power = z
-    terms = (z * z,)
-    for _ in tl.static_range(ORDER - 1):
-        power = power * z
-        terms = terms + (power * power,)
-    if BACKWARD:
-        power = z
-        terms = terms + (over * z,)
-        for p in tl.static_range(2, ORDER + 1):
-            power = power * z
-            terms = terms + (over * _held(z, power, p, PIECEWISE),)
-        terms = terms + (over,)
-    return terms
-
-
-@triton.jit
 def _largest(
     x_ptr, x, width, clamp, CLAMPED: tl.constexpr, RELU: tl.constexpr, BLOCK: tl.constexpr, WHOLE: tl.constexpr
 ):
@@ -97,10 +72,10 @@ def _sums(
     ORDER: tl.constexpr, GATED: tl.constexpr, CLAMPED: tl.constexpr, RELU: tl.constexpr, PIECEWISE: tl.constexpr,
     BACKWARD: tl.constexpr, BLOCK: tl.constexpr, VECTOR: tl.constexpr, WHOLE: tl.constexpr,
 ):  # fmt: skip
-    """The sums of `_terms` along a row, which is x where it is WHOLE."""
+    """The sums of `terms_of` along a row, which is x where it is WHOLE."""
     COUNT: tl.constexpr = 2 * ORDER + 1 if BACKWARD else ORDER
     if WHOLE:
-        sums = packed(_terms(k * x, over, ORDER, PIECEWISE, BACKWARD), COUNT)
+        sums = packed(terms_of(k * x, over, ORDER, PIECEWISE, BACKWARD), COUNT)
     else:
         parts = zeros(COUNT, BLOCK // VECTOR)
         for start in range(0, width, BLOCK):
@@ -112,56 +87,9 @@ def _sums(
                 part = _over(
                     load(dy_ptr + at, mask), load(value_ptr + at, mask) if GATED else 0.0, clamp, GATED, CLAMPED
                 )
-            parts = added(parts, _terms(z, part, ORDER, PIECEWISE, BACKWARD), COUNT, VECTOR)
+            parts = added(parts, terms_of(z, part, ORDER, PIECEWISE, BACKWARD), COUNT, VECTOR)
         sums = packed(parts, COUNT)
     return sums
-
-
-@triton.jit
-def _slopes(weight_ptr, sums, k, share, eps, ORDER: tl.constexpr):
-    """r_p and a_p r_p for p = 1..r, behind each other."""
-    scale = k * k
-    r = (tl.rsqrt(sums[0] * share + eps * scale),)
-    a = (r[0] * tl.load(weight_ptr + ORDER - 1).to(tl.float32),)
-    for p in tl.static_range(1, ORDER):
-        scale = scale * k * k
-        r = r + (tl.rsqrt(sums[p] * share + eps * scale),)
-        a = a + (r[p] * tl.load(weight_ptr + ORDER - 1 - p).to(tl.float32),)
-    return r + a
-
-
-@triton.jit
-def _value(z, bias, slopes, ORDER: tl.constexpr, PIECEWISE: tl.constexpr):
-    """sum of a_p r_p z^p + bias."""
-    power = z
-    y = bias + slopes[ORDER] * z
-    for p in tl.static_range(2, ORDER + 1):
-        power = power * z
-        y += slopes[ORDER + p - 1] * _held(z, power, p, PIECEWISE)
-    return y
-
-
-@triton.jit
-def _gradient(z, over, k, share, slopes, sums, ORDER: tl.constexpr, PIECEWISE: tl.constexpr):
-    """sum of a_p p r_p z^(p-1) k (over - u_p mean(over u_p))."""
-    dx = k * slopes[ORDER] * (over - slopes[0] * z * (slopes[0] * sums[ORDER] * share))
-    below = z
-    for p in tl.static_range(2, ORDER + 1):
-        mean = slopes[p - 1] * sums[ORDER + p - 1] * share
-        dx += (
-            (k * p * slopes[ORDER + p - 1]) * below * (_held(z, over, p, PIECEWISE) - slopes[p - 1] * below * z * mean)
-        )
-        below = below * z
-    return dx
-
-
-@triton.jit
-def _shares(partials, slopes, sums, ORDER: tl.constexpr):
-    """`partials` and what a row adds to them: sum(over u_p) for p = r..1, and sum(over)."""
-    found = (partials[0] + slopes[ORDER - 1] * sums[2 * ORDER - 1],)
-    for i in tl.static_range(1, ORDER):
-        found = found + (partials[i] + slopes[ORDER - 1 - i] * sums[2 * ORDER - 1 - i],)
-    return found + (partials[ORDER] + sums[2 * ORDER],)
 
 
 @triton.jit(do_not_specialize=("rows", "units"))
@@ -192,12 +120,12 @@ def forward(
                 x_at, value_at, y_ptr, held, held, k, width, clamp,
                 ORDER, GATED, CLAMPED, RELU, PIECEWISE, False, BLOCK, VECTOR, WHOLE,
             )  # fmt: skip
-        slopes = _slopes(weight_ptr, sums, k, share, eps, ORDER)
+        slopes = slopes_of(weight_ptr, sums, k, share, eps, ORDER)
         for start in range(0, 1 if WHOLE else width, BLOCK):
             at = start + tl.arange(0, BLOCK)
             mask = at < width
             z = k * _within(_kept(x, x_at + at, mask, WHOLE), clamp, CLAMPED, RELU)
-            y = _value(z, bias, slopes, ORDER, PIECEWISE)
+            y = value_of(z, bias, slopes, ORDER, PIECEWISE)
             if GATED:
                 y *= _within(_kept(value, value_at + at, mask, WHOLE), clamp, CLAMPED, False)
             store(y_ptr + start_y + at, y, mask)
@@ -233,8 +161,8 @@ def backward(
                 x_at, value_at, dy_at, held, _over(dy, value, clamp, GATED, CLAMPED), k,
                 width, clamp, ORDER, GATED, CLAMPED, RELU, PIECEWISE, True, BLOCK, VECTOR, WHOLE,
             )  # fmt: skip
-        slopes = _slopes(weight_ptr, sums, k, share, eps, ORDER)
-        partials = _shares(partials, slopes, sums, ORDER)
+        slopes = slopes_of(weight_ptr, sums, k, share, eps, ORDER)
+        partials = shares_of(partials, slopes, sums, ORDER)
         for start in range(0, 1 if WHOLE else width, BLOCK):
             at = start + tl.arange(0, BLOCK)
             mask = at < width
@@ -242,12 +170,12 @@ def backward(
             z = k * _within(raw, clamp, CLAMPED, RELU)
             if GATED:
                 factor = _kept(value, value_at + at, mask, WHOLE)
-                dvalue = over * _value(z, bias, slopes, ORDER, PIECEWISE)
+                dvalue = over * value_of(z, bias, slopes, ORDER, PIECEWISE)
                 if CLAMPED:
                     dvalue = tl.where(tl.abs(factor) <= clamp, dvalue, 0.0)
                 store(dx_ptr + start_x + width + at, dvalue, mask)
                 over = _over(over, factor, clamp, GATED, CLAMPED)
-            dx = _gradient(z, over, k, share, slopes, sums, ORDER, PIECEWISE)
+            dx = gradient_of(z, over, k, share, slopes, sums, ORDER, PIECEWISE)
             if RELU:
                 dx = tl.where(raw <= 0, 0.0, dx)
             if CLAMPED:
