@@ -74,8 +74,9 @@ def _clamped_backward(dy_NxF: Tensor, x_Nx2F: Tensor, alpha: float, limit: float
     held_NxF = gate_NxF.clamp(max=limit)
     sigmoid_NxF = torch.sigmoid(alpha * held_NxF)
     slope_NxF = sigmoid_NxF * (1 + alpha * held_NxF * torch.sigmoid(-alpha * held_NxF))
-    dgate_NxF = dy_NxF * (value_NxF.clamp(-limit, limit) + shift) * slope_NxF * (gate_NxF <= limit)
-    dvalue_NxF = dy_NxF * held_NxF * sigmoid_NxF * (value_NxF.abs() <= limit)
+    dgate_NxF = dy_NxF * (value_NxF.clamp(-limit, limit) + shift) * slope_NxF
+    dgate_NxF = torch.where(gate_NxF <= limit, dgate_NxF, 0.0)
+    dvalue_NxF = torch.where(value_NxF.abs() <= limit, dy_NxF * held_NxF * sigmoid_NxF, 0.0)
     return (torch.cat([dgate_NxF, dvalue_NxF], dim=-1),)
 
 
@@ -91,7 +92,7 @@ def _xielu_backward(
     a_p_1, a_n_1 = functional.softplus(alpha_p_1), beta + functional.softplus(alpha_n_1)
     curved_NxF = torch.expm1(x_NxF.clamp(max=0))
     dx_NxF = dy_NxF * (torch.where(x_NxF > 0, 2 * a_p_1 * x_NxF, a_n_1 * curved_NxF) + beta)
-    da_p = torch.where(x_NxF > 0, dy_NxF * x_NxF.square(), 0.0).sum()
+    da_p = torch.where(x_NxF <= 0, 0.0, dy_NxF * x_NxF.square()).sum()
     da_n = torch.where(x_NxF > 0, 0.0, dy_NxF * (curved_NxF - x_NxF)).sum()
     return dx_NxF, da_p * torch.sigmoid(alpha_p_1), da_n * torch.sigmoid(alpha_n_1)
 

@@ -11,12 +11,12 @@ from polybench.kernels.kernel import Kernel
 
 
 def _value_and_slope(z_NxF: Tensor, weight_r: Tensor) -> tuple[Tensor, Tensor]:
-    """sum of a_i z^i for i = 1..r and its derivative to z; `weight_r` holds a_r first."""
-    inner_NxF, slope_NxF = torch.zeros_like(z_NxF), torch.zeros_like(z_NxF)
-    for weight in weight_r:
-        slope_NxF = slope_NxF * z_NxF + inner_NxF
+    """sum of a_i z^i for i = 1..r and its derivative to z; `weight_r` holds a_r first. No infinite z meets a zero."""
+    inner_NxF, slope_NxF = weight_r[0].expand_as(z_NxF), len(weight_r) * weight_r[0].expand_as(z_NxF)
+    for below, weight in zip(range(len(weight_r) - 1, 0, -1), weight_r[1:], strict=True):
         inner_NxF = inner_NxF * z_NxF + weight
-    return inner_NxF * z_NxF, slope_NxF * z_NxF + inner_NxF
+        slope_NxF = slope_NxF * z_NxF + below * weight
+    return inner_NxF * z_NxF, slope_NxF
 
 
 def _moments(dy_NxF: Tensor, z_NxF: Tensor, order: int) -> Tensor:
@@ -34,7 +34,7 @@ def _polyrelu(x_NxF: Tensor, weight_r: Tensor, bias_1: Tensor) -> Tensor:
 
 def _polyrelu_backward(dy_NxF: Tensor, x_NxF: Tensor, weight_r: Tensor, bias_1: Tensor) -> tuple[Tensor, ...]:
     z_NxF = torch.relu(x_NxF)
-    dx_NxF = torch.where(x_NxF > 0, dy_NxF * _value_and_slope(z_NxF, weight_r)[1], 0.0)
+    dx_NxF = torch.where(x_NxF <= 0, 0.0, dy_NxF * _value_and_slope(z_NxF, weight_r)[1])
     return dx_NxF, _moments(dy_NxF, z_NxF, len(weight_r)), dy_NxF.sum().reshape(1)
 
 

@@ -76,7 +76,7 @@ def _polynorm_backward(
     if not relu:
         return _sum_backward(dy_NxF, x_NxF, weight_r, eps, l2, piecewise)
     dx_NxF, *others = _sum_backward(dy_NxF, torch.relu(x_NxF), weight_r, eps, l2, piecewise)
-    return dx_NxF * (x_NxF > 0), *others
+    return torch.where(x_NxF <= 0, 0.0, dx_NxF), *others
 
 
 def _gated(x_Nx2F: Tensor, weight_r: Tensor, bias_1: Tensor, eps: float, l2: float, clamp: float) -> Tensor:
@@ -90,7 +90,7 @@ def _gated_backward(
     gate_NxF, value_NxF = (x_Nx2F.clamp(-clamp, clamp) if clamp else x_Nx2F).chunk(2, dim=-1)
     dgate_NxF, *others = _sum_backward(dy_NxF * value_NxF, gate_NxF, weight_r, eps, l2, 0.0)
     dx_Nx2F = torch.cat([dgate_NxF, dy_NxF * _sum(gate_NxF, weight_r, bias_1, eps, l2, 0.0)], dim=-1)
-    return dx_Nx2F * (x_Nx2F.abs() <= clamp) if clamp else dx_Nx2F, *others
+    return torch.where(x_Nx2F.abs() <= clamp, dx_Nx2F, 0.0) if clamp else dx_Nx2F, *others
 
 
 # `piecewise`: odd powers above the first are left out where x is negative; `relu`: of relu(x).

@@ -167,6 +167,24 @@ def test_what_is_no_usual_number_is_as_eager_has_it(spec: str, dtype: torch.dtyp
         torch.testing.assert_close(ours, theirs, rtol=narrow, atol=narrow, equal_nan=True)
 
 
+@pytest.mark.parametrize("value", [-0.0, math.nan, math.inf, -math.inf], ids=str)
+@pytest.mark.parametrize("spec", SPECS)
+def test_in_chunks_too_what_is_no_usual_number_is_as_eager_has_it(
+    spec: str, value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float64, which no library serves."""
+    x, dy = drawn(spec, 4, 21)
+    x[1, 5], x[2] = value, value
+    module, x, dy = module_of(spec, torch.float64), x.double(), dy.double()
+    fused = chosen(spec, "fused").executed(module)
+    for ours, theirs in zip(
+        forward_backward(fused, module.parameters(), x, dy),
+        forward_backward(module, module.parameters(), x, dy),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12, equal_nan=True)
+
+
 @pytest.mark.parametrize("spec", ["polynorm", "polyprelu", "swiglu"])
 def test_threads_change_no_more_than_the_order_of_sums(spec: str, threads: Callable[[int], None]) -> None:
     """And the same number of them gives the same bits."""
