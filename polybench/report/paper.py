@@ -77,26 +77,18 @@ def gaps(model: str) -> list[Series]:
 
     Where SwiGLU has no point at the same tokens, its line between two points counts.
     """
+    import numpy as np
+
     curves: dict[str, dict[float, float]] = defaultdict(dict)
     with _CURVES.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             if row["model"] == model:
                 curves[row["activation"]][float(row["tokens_1e9"])] = float(row["train_loss"])
-    reference = curves.pop(_REFERENCE)
-    end = max(max(reference), *(max(c) for c in curves.values()))
+    at, losses = np.array(sorted(curves.pop(_REFERENCE).items())).T
+    end = max(at[-1], *(max(curve) for curve in curves.values()))
     found = []
     for name, curve in curves.items():
-        apart = {x: y - at for x, y in sorted(curve.items()) if (at := _between(reference, x)) is not None}
-        found.append(Series(f"{name}, {PAPER}", tuple(100 * x / end for x in apart), tuple(apart.values())))
+        x, y = np.array([point for point in sorted(curve.items()) if at[0] <= point[0] <= at[-1]]).T
+        apart = y - np.interp(x, at, losses)
+        found.append(Series(f"{name}, {PAPER}", tuple((100 * x / end).tolist()), tuple(apart.tolist())))
     return found
-
-
-def _between(curve: dict[float, float], x: float) -> float | None:
-    """The value at x on the line between the points beside it; None beyond the ends."""
-    before = max((k for k in curve if k <= x), default=None)
-    after = min((k for k in curve if k >= x), default=None)
-    if before is None or after is None:
-        return None
-    if before == after:
-        return curve[before]
-    return curve[before] + (curve[after] - curve[before]) * (x - before) / (after - before)
