@@ -12,7 +12,7 @@ from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import PARAMETERS, of_seeds
 from polybench.document import Column, Document, Entry, Figure, Finding, Table, together
 from polybench.plan.sentence import Sentence
-from polybench.report import claims
+from polybench.report import claims, provenance
 from polybench.report.gaps import gaps
 from polybench.report.paper import PAPER, ROWS, Row
 from polybench.report.paper import gaps as gaps_of_paper
@@ -59,6 +59,7 @@ def document(runs: Sequence[Run]) -> Document:
         ),
         figures=tuple(_figures(compared)),
         facts=tuple((c.stored.name, f"{c.stored.path}, {c.stored.header.get('started_at', '')}") for c in compared),
+        notes=tuple(f"{c.stored.name}: {note}" for c in compared for note in provenance.section(c).notes),
         data={"values": together([values_of(r).of(r.name) for r in runs])},
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from builders import losses, run, suite
+from builders import changed, losses, run, suite
 
 from polybench.document import Document
 from polybench.plan.check import load_suite
@@ -50,6 +50,12 @@ def test_a_claim_stands_in_the_row_whose_source_it_names_and_others_below() -> N
     assert "more seeds" in column(made, "what would settle it")[3]
     assert made.tables[0].notes == ("Of a notebook: val_loss: polynorm < swiglu: supported.",)
     assert ": 1 supported, 1 not resolved. " in made.findings[2].text and not made.findings[2].resolved
+
+
+def test_what_is_missing_of_a_run_is_said_with_its_name() -> None:
+    one = run(losses({"swiglu": BASE, "polynorm": NEAR}), suite(activations=["polynorm", "swiglu"]))
+    (note,) = document([changed(one, one.records, planned=len(one.records) + 3)]).notes
+    assert note.startswith(f"{one.name}: The run is not complete: 12 of 15 trials")
 
 
 def test_an_order_has_a_line_a_pair() -> None:
