@@ -41,6 +41,13 @@ def benchmarks(path: Path) -> list[dict[str, str]]:
     return found
 
 
+@pytest.mark.parametrize("path", sorted(Path("suites/paper/gpu").glob("*.yaml")), ids=lambda p: p.stem)
+def test_on_a_gpu_a_suite_asks_the_same_of_the_same(path: Path) -> None:
+    there, here = (load_suite(p).suite for p in (path, path.parent.parent / path.name))
+    assert (there.claims, there.activations, there.seeds) == (here.claims, here.activations, here.seeds)
+    assert len(plan(there, "cuda").trials) > 0 and there.device == "cuda"
+
+
 @pytest.mark.parametrize("path", PAPER, ids=lambda p: p.stem)
 def test_a_suite_of_the_paper_runs_shrunken(path: Path, tmp_path: Path) -> None:
     parts, images = benchmarks(path), idx_folder(tmp_path)
