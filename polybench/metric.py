@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 VariesWith = Literal["sample", "seed", "nothing"]
 Better = Literal["lower", "higher", "neither"]
+Along = Literal["step", "layer", "pair", "corpus"]
 
 # Prefixes by unit: seconds step by 1000 down to nanoseconds, bytes by 1024, rates and counts by 1000.
 _PREFIXES: dict[str, tuple[tuple[float, str], ...]] = {
@@ -66,7 +67,7 @@ class Metric:
     source: str = ""
     version: int = 1
     curve: bool = False
-    along: Literal["step", "layer", "corpus"] = "step"
+    along: Along = "step"
     asked: Question | None = field(default=None, compare=False)
     header: str = field(default="", compare=False)
     title: str = field(default="", compare=False)

@@ -83,6 +83,7 @@ _RANK = "Effective rank exp(entropy of the singular values over their sum)"
 _RANK_SOURCE = "Roy and Vetterli, EUSIPCO 2007"
 _KURTOSIS = "fourth central moment over the squared variance, 3 for a normal distribution"
 _COSINE = "Cosine of the residual stream before and after a layer, mean over tokens of one held-out batch"
+_AT_TWO = "Cosine of the residual stream at two depths"
 _ACTIVATED = "the activation's output on one held-out batch"
 
 
@@ -101,6 +102,10 @@ RANK_KEPT = _scalar(
     "effective_rank_kept", "1", "Effective rank after training over that at the first look, mean over the FFN matrices."
 )
 NEIGHBOUR_COSINE = _scalar("neighbour_cosine", "cosine", f"{_COSINE} and over layers.")
+DISTANT_COSINE = _scalar(
+    "distant_cosine", "cosine",
+    f"{_AT_TWO}, mean over tokens of one held-out batch and over all pairs that are two layers apart or more.",
+)  # fmt: skip
 RMS = _scalar("activation_rms", "1", f"Root mean square of {_ACTIVATED}, mean over layers.")
 KURTOSIS = _scalar("activation_kurtosis", "1", f"Kurtosis of {_ACTIVATED} ({_KURTOSIS}), mean over layers.")
 
@@ -110,8 +115,19 @@ W_IN_RANK = _by_layer(
 )  # fmt: skip
 W_OUT_RANK = _by_layer("w_out_rank", "1", f"{_RANK} of w_out after training.", _RANK_SOURCE)
 LAYER_COSINE = _by_layer("layer_cosine", "cosine", f"{_COSINE}.")
+PAIR_COSINE = Metric(
+    "pair_cosine", "cosine", "neither", "seed",
+    f"{_AT_TWO}, mean over tokens of one held-out batch. State 0 is before the first layer, state k after layer k; "
+    "pairs are numbered by the later and then by the earlier state: (0, 1), (0, 2), (1, 2), (0, 3) and so on.",
+    curve=True, along="pair",
+)  # fmt: skip
 LAYER_RMS = _by_layer("layer_rms", "1", f"Root mean square of {_ACTIVATED}.")
 LAYER_KURTOSIS = _by_layer("layer_kurtosis", "1", f"Kurtosis of {_ACTIVATED}: {_KURTOSIS}.")
+
+
+def pairs_of(states: int) -> list[tuple[int, int]]:
+    """Earlier and later state of each value of `pair_cosine`, in its order, which is that of any depth."""
+    return [(i, k) for k in range(states) for i in range(k)]
 
 
 def _learned(number: int) -> str:
@@ -128,9 +144,9 @@ LAYER_COEFFICIENTS = tuple(
     _by_layer(f"layer_coefficient_{i}", "1", f"{_learned(i)}, after training.") for i in range(HIGHEST + 1)
 )
 
-SCALARS = (EFFECTIVE_RANK, RANK_KEPT, NEIGHBOUR_COSINE, RMS, KURTOSIS)
+SCALARS = (EFFECTIVE_RANK, RANK_KEPT, NEIGHBOUR_COSINE, DISTANT_COSINE, RMS, KURTOSIS)
 BY_LAYER = (W_IN_RANK, W_OUT_RANK, LAYER_COSINE, LAYER_RMS, LAYER_KURTOSIS)
 DYNAMICS = (
-    *SCALARS, *BY_LAYER, *COEFFICIENTS, *LAYER_COEFFICIENTS,
+    *SCALARS, *BY_LAYER, PAIR_COSINE, *COEFFICIENTS, *LAYER_COEFFICIENTS,
     *(metric for r in RANGES for metric in (r.scalar, r.by_layer, r.by_step)),
 )  # fmt: skip

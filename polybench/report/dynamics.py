@@ -75,7 +75,8 @@ def _observed(comparisons: Comparisons) -> dict[str, Rows]:
 
 def _tables(comparisons: Comparisons, name: str, rows: Rows) -> Iterator[Table]:
     inside = "What goes on inside after training, where no direction is better"
-    yield _compared(comparisons, f"{name}-dynamics", f"Dynamics: {name}", [inside], SCALARS, rows)
+    known = [m for m in SCALARS if any(m in of and of[m].value is not None for of in rows.values())]
+    yield _compared(comparisons, f"{name}-dynamics", f"Dynamics: {name}", [inside], known, rows)
     if measured := [r.scalar for r in RANGES if all(r.scalar in of for of in rows.values())]:
         nothing = [m for m in measured if m.unit == "share" and not any(of[m].value for of in rows.values())]
         told = [

@@ -19,7 +19,7 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
-from polybench.metric import Better, VariesWith
+from polybench.metric import Along, Better, VariesWith
 from polybench.plan.suite import Seconds
 from polybench.record import ARTIFACT, Status
 
@@ -91,7 +91,7 @@ class _Metric(_Stored):
     source: str = ""
     version: Whole = 1
     curve: bool = False
-    along: Literal["step", "layer", "corpus"] = "step"
+    along: Literal[get_args(Along)] = "step"  # type: ignore[valid-type]
 
 
 class _Protocol(_Stored):

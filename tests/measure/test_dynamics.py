@@ -14,13 +14,20 @@ from polybench.corpora.corpus import Tokens
 from polybench.measure.model.build import activation, chosen, generator
 from polybench.measure.model.decoder import Decoder
 from polybench.measure.range_metrics import FORMATS, RANGES
-from polybench.measure.training.dynamics import Observer, coefficients, effective_rank, matrices, statistics
+from polybench.measure.training.dynamics import (
+    Observer,
+    coefficients,
+    effective_rank,
+    matrices,
+    pair_cosines,
+    statistics,
+)
 from polybench.measure.training.evaluation import sample
 from polybench.measure.training.listening import overheard
 from polybench.measure.training.loop import Training, set_up
 from polybench.measure.training.magnitudes import magnitudes
 from polybench.measure.training_axes import TrainingAxes
-from polybench.measure.training_metrics import BY_LAYER, DYNAMICS, HIGHEST, SCALARS
+from polybench.measure.training_metrics import BY_LAYER, DYNAMICS, HIGHEST, PAIR_COSINE, SCALARS, pairs_of
 from polybench.record import Measurement
 from polybench.registry import activations
 
@@ -121,7 +128,7 @@ def test_every_activation_has_every_measurement_once(name: str, text: Tokens) ->
     values = list(observer.measurements())
     names = [m.metric for m in values]
     learned = sum(p.numel() for p in activation(name).parameters())
-    assert len(set(names)) == len(names) == len(SCALARS) + len(BY_LAYER) + 2 * learned + 3 * len(RANGES)
+    assert len(set(names)) == len(names) == len(SCALARS) + len(BY_LAYER) + 2 * learned + 3 * len(RANGES) + 1
     assert set(names) <= {m.name for m in DYNAMICS}
     for m in values:
         assert all(map(math.isfinite, m.values)), m
@@ -133,11 +140,52 @@ def test_every_activation_has_every_measurement_once(name: str, text: Tokens) ->
     ranks = [r for layer in model.layers for w in matrices(layer) for r in effective_rank(w).tolist()]
     assert by_name["effective_rank"][0] == pytest.approx(fmean(ranks) / 16)
     assert by_name["effective_rank_kept"][0] == pytest.approx(1)
+    cosines = by_name[PAIR_COSINE.name]
+    assert by_name["distant_cosine"][0] == pytest.approx(fmean(cosines[i] for i in (1, 3, 4)))  # (0, 2), (0, 3), (1, 3)
     for scalar, layered in (("neighbour_cosine", "layer_cosine"), ("activation_kurtosis", "layer_kurtosis")):
         assert by_name[scalar][0] == pytest.approx(fmean(by_name[layered]))
     for r in RANGES:  # nothing was trained since the look
         over = max if r.highest else fmean
         assert by_name[r.scalar.name] == by_name[r.by_step.name] == (over(by_name[r.by_layer.name]),)
+
+
+def test_cosines_of_states_made_by_hand() -> None:
+    x, y = torch.eye(6, dtype=torch.float64).mul(3).unflatten(0, (2, 3)).expand(2, 3, 6), normal(2, 3, 6)
+    turned = x.roll(1, -1)  # at every token orthogonal to x
+    assert pair_cosines([x, 2 * x, -x, turned]) == {(0, 1): 1, (0, 2): -1, (1, 2): -1, (0, 3): 0, (1, 3): 0, (2, 3): 0}
+    half = torch.stack([x[0], turned[0]])  # of which one sequence of two is like x
+    assert pair_cosines([x, half]) == {(0, 1): 0.5}
+    assert pair_cosines([x, torch.zeros_like(x)]) == {(0, 1): 0}
+    assert pair_cosines([x, y])[0, 1] == pytest.approx(pair_cosines([y, x])[0, 1])
+    assert pair_cosines([y.float(), y])[0, 1] == pytest.approx(1, abs=1e-12)
+    assert pair_cosines([x]) == {}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_cosines_are_those_of_the_residual_stream_at_every_pair_of_depths(dtype: str, text: Tokens) -> None:
+    model, observer = observed(text, "polynorm", dtype=dtype)
+    values = found(observer)
+    stream: list[torch.Tensor] = []
+    hooks = [layer.register_forward_hook(lambda m, x, y: stream.extend([x[0], y[0]])) for layer in model.layers]
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16"):
+        model.eval()(observer.tokens_BxT)
+    for hook in hooks:
+        hook.remove()
+    states = [stream[0], *stream[1::2]]
+    wanted = [
+        nn.functional.cosine_similarity(states[i].double(), states[k].double(), dim=-1).mean().item()
+        for i, k in pairs_of(LAYERS + 1)
+    ]
+    pairs = values[PAIR_COSINE.name]
+    assert pairs.values == pytest.approx(wanted, abs=1e-12)
+    assert pairs.steps == (1, 2, 3, 4, 5, 6)
+    neighbours = [n for n, (i, k) in enumerate(pairs_of(LAYERS + 1)) if k == i + 1]
+    assert values["layer_cosine"].values == tuple(pairs.values[n] for n in neighbours)
+
+
+def test_one_layer_has_no_distant_states(text: Tokens) -> None:
+    values = found(observed(text, "relu", layers=1)[1])
+    assert "distant_cosine" not in values and len(values[PAIR_COSINE.name].values) == 1
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -179,7 +227,7 @@ def test_layers_that_add_nothing_have_cosine_1(text: Tokens) -> None:
             layer.attention.w_out.weight.zero_()
             layer.ffn.w_out.weight.zero_()
     values = found(observer)
-    assert values["layer_cosine"].values == pytest.approx([1.0] * LAYERS)
+    assert values["pair_cosine"].values == pytest.approx([1.0] * 6)
     assert values["w_out_rank"].values == (0.0,) * LAYERS
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, TypeVar
@@ -23,7 +23,7 @@ from polybench.record import Measurement
 Told = TypeVar("Told")
 
 # Dimension key: B batch, T time, D model width, F hidden width, G branches of the activation, E experts (1 if dense),
-# N matrices of M rows and I columns, R singular values, V values of a tensor.
+# N matrices of M rows and I columns, R singular values, V values of a tensor, S states of the residual stream.
 
 
 class Observer:
@@ -74,9 +74,14 @@ class Observer:
             kept = [now / first for now, first in zip(ranks, self.looks["first_ranks"], strict=True) if first]
             yield Measurement(metrics.RANK_KEPT.name, (fmean(kept) if kept else math.nan,))
 
-        states = self._heard(State.of)
+        layers = self._heard(lambda layer: (State.of(layer), layer.before_BxTxD, layer.after_BxTxD))
+        states = [state for state, _, _ in layers]
+        likeness = pair_cosines([layers[0][1], *(after_BxTxD for _, _, after_BxTxD in layers)])
+        yield Measurement(metrics.PAIR_COSINE.name, tuple(likeness.values()), tuple(range(1, len(likeness) + 1)))
+        if distant := [cosine for (i, k), cosine in likeness.items() if k - i > 1]:
+            yield Measurement(metrics.DISTANT_COSINE.name, (fmean(distant),))
         for layered, scalar, values in (
-            (metrics.LAYER_COSINE, metrics.NEIGHBOUR_COSINE, [s.cosine for s in states]),
+            (metrics.LAYER_COSINE, metrics.NEIGHBOUR_COSINE, [likeness[i, i + 1] for i in range(len(states))]),
             (metrics.LAYER_RMS, metrics.RMS, [s.rms for s in states]),
             (metrics.LAYER_KURTOSIS, metrics.KURTOSIS, [s.kurtosis for s in states]),
         ):
@@ -98,18 +103,30 @@ class Observer:
 
 @dataclass(frozen=True)
 class State:
-    """Of one layer: cosine of its input and output, rms and kurtosis of its activation's output, and the ranges."""
+    """Of one layer: rms and kurtosis of its activation's output, and the ranges."""
 
-    cosine: float
     rms: float
     kurtosis: float
     ranges: Ranges
 
     @classmethod
     def of(cls, layer: Heard) -> State:
-        before_BxTxD, after_BxTxD = layer.before_BxTxD.double(), layer.after_BxTxD.double()
-        cosine_BxT = functional.cosine_similarity(before_BxTxD, after_BxTxD, dim=-1)
-        return cls(float(cosine_BxT.mean()), *statistics(layer.output_V), layer.magnitudes())
+        return cls(*statistics(layer.output_V), layer.magnitudes())
+
+
+def pair_cosines(states_BxTxD: Sequence[Tensor]) -> dict[tuple[int, int], float]:
+    """Mean over tokens of the cosine of each pair of states, in the order of `pairs_of`.
+
+    Computed in float64, a sequence at a time, so that wide copies of a batch are never held. A state of
+    zeros has cosine 0 with any other.
+    """
+    S, tokens = len(states_BxTxD), states_BxTxD[0].shape[:2].numel()
+    sum_SxS = states_BxTxD[0].new_zeros((S, S), dtype=torch.float64)
+    for sequence in zip(*states_BxTxD, strict=True):
+        unit_SxTD = functional.normalize(torch.stack(sequence).double(), dim=-1).flatten(1)
+        sum_SxS += unit_SxTD @ unit_SxTD.mT
+    mean_SxS = (sum_SxS / tokens).tolist()
+    return {(i, k): mean_SxS[i][k] for i, k in metrics.pairs_of(S)}
 
 
 def effective_rank(w_NxMxI: Tensor) -> Tensor:
