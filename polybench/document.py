@@ -86,24 +86,49 @@ class Mark:
     text: str
 
 
+Square = tuple[tuple[float, ...], ...]  # rows of numbers, NaN where there is none
+
+
+@dataclass(frozen=True)
+class Map:
+    """A square of numbers, and the ends of its scale of colours, which pictures that are seen together share.
+
+    Those that are `signed` are differences; low and high are empty where these have no interval.
+    """
+
+    label: str
+    rows: Square
+    scale: tuple[float, float]
+    signed: bool = False
+    low: Square = ()
+    high: Square = ()
+
+
 @dataclass(frozen=True)
 class Figure:
     """Data of one picture. `bars` have their labels as categories; `pareto` has the best corner at low x, low y.
 
     `history` is small: its series run along sessions, of which `ticks` name some, and `marks` are what changed.
+    `matrix` has `maps` in place of series, whose rows and columns count from 0.
     """
 
     key: str
-    kind: Literal["curves", "bars", "pareto", "history"]
+    kind: Literal["curves", "bars", "pareto", "history", "matrix"]
     title: str
     caption: str
     x_label: str
     y_label: str
-    series: tuple[Series, ...]
+    series: tuple[Series, ...] = ()
     baseline: float | None = None  # a line across, such as the reference's 1.00; in `pareto` also one upwards
     logarithmic: Literal["", "x", "both"] = ""  # axes of curves whose values are then above zero
     ticks: tuple[tuple[float, str], ...] = ()  # places across, and what stands below them
     marks: tuple[Mark, ...] = ()
+    maps: tuple[Map, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Whose lines, points or maps it shows."""
+        return *(s.label for s in self.series), *(m.label for m in self.maps)
 
 
 @dataclass(frozen=True)

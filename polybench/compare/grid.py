@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from polybench.compare.points import Group, Point, by_place, machines
 from polybench.compare.seeds import Looks
 from polybench.medians import Launches
 from polybench.metric import Metric
 from polybench.plan.suite import Benchmark, Suite
-from polybench.record import block_ratios
+from polybench.record import Measurement, block_ratios
 from polybench.stats import MANY_LAUNCHES, Estimate, launch_excess, of_launches
 from polybench.trial import Cell
 
@@ -120,19 +120,24 @@ def seed_differences(point: Point, other: Point, metric: Metric) -> dict[int, fl
 
     Beside a value of exactly 0 a log-ratio is infinite, unless both are 0 and so equal.
     """
-    by_seed = {r.trial.seed: r for r in other.ok()}
     differences: dict[int, float] = {}
+    for seed, mine, theirs in seed_pairs(point, other, metric):
+        a, b = statistics.fmean(mine.values), statistics.fmean(theirs.values)
+        if metric.effect == "ratio" and 0 < a < math.inf and 0 < b < math.inf:
+            differences[seed] = math.log(a) - math.log(b)  # a / b may be out of range
+        elif metric.effect == "ratio" and a != b and 0 in (a, b):
+            differences[seed] = math.copysign(math.inf, a - b)
+        else:
+            differences[seed] = a - b
+    return differences
+
+
+def seed_pairs(point: Point, other: Point, metric: Metric) -> Iterator[tuple[int, Measurement, Measurement]]:
+    """Each seed with what both measured: of all that both finished on the same data, times on one machine."""
+    by_seed = {r.trial.seed: r for r in other.ok()}
     for record in point.ok():
-        seed = record.trial.seed
-        twin = by_seed.get(seed)
+        twin = by_seed.get(record.trial.seed)
         mine, theirs = record.get(metric.name), twin.get(metric.name) if twin else None
         other_machine = metric.of_time and twin and len(machines([twin, record])) > 1
         if twin and mine and theirs and not other_machine and dict(twin.facts) == dict(record.facts):
-            a, b = statistics.fmean(mine.values), statistics.fmean(theirs.values)
-            if metric.effect == "ratio" and 0 < a < math.inf and 0 < b < math.inf:
-                differences[seed] = math.log(a) - math.log(b)  # a / b may be out of range
-            elif metric.effect == "ratio" and a != b and 0 in (a, b):
-                differences[seed] = math.copysign(math.inf, a - b)
-            else:
-                differences[seed] = a - b
-    return differences
+            yield record.trial.seed, mine, theirs

@@ -19,6 +19,7 @@ from polybench.report import (
     figures,
     fits,
     invariance,
+    likeness,
     limits,
     losses,
     overview,
@@ -39,7 +40,7 @@ from polybench.run.store import Run
 
 SECTIONS = (
     provenance, claims, answer, overview, figures, cost_picture, accuracy, constructions, fits, losses, invariance, way,
-    scaling, rates, spread, tables, dynamics, limits, selfcheck, ran, profiles, readings,
+    scaling, rates, spread, tables, dynamics, likeness, limits, selfcheck, ran, profiles, readings,
 )  # fmt: skip
 
 

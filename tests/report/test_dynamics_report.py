@@ -13,7 +13,7 @@ from builders import changed, items, losses, record, run, suite
 from polybench.document import Document, Figure
 from polybench.kind import Progress
 from polybench.measure.range_metrics import RANGES
-from polybench.measure.training_metrics import BY_LAYER, DYNAMICS, SCALARS
+from polybench.measure.training_metrics import BY_LAYER, DYNAMICS, PAIR_COSINE, SCALARS, pairs_of
 from polybench.metric import Metric
 from polybench.plan.jobs import plan
 from polybench.record import Measurement, Record
@@ -33,6 +33,7 @@ def observed(name: str, seed: int) -> Record:
         some = r.scalar.unit == "1" or (name == "relu" and r.scalar.name == "activation_zeros")
         values[r.scalar.name] = [RANK[name] + shift if some else 0.0]
         values |= {m.name: 3 * values[r.scalar.name] for m in (r.by_layer, r.by_step)}
+    values[PAIR_COSINE.name] = [RANK[name] + shift**2, 0.5 + shift, 0.4]  # of (0, 1), (0, 2), (1, 2)
     if name == "polynorm":
         values |= {"coefficient_3": [1 / 3, 0.2, 0.1 + shift], "layer_coefficient_3": [0.0, 0.1 + shift, 0.2 + shift]}
     return record("pretrain", name, {"val_loss": [3 + shift], **values}, seed=seed, steps=[1, 2, 3])
@@ -45,6 +46,11 @@ DOCUMENT = compose(run(RECORDS))
 def picture(document: Document, metric: str) -> Figure:
     (found,) = [f for f in document.figures if f"dynamics-{metric.replace('_', '-')}-pretrain" in f.key]
     return found
+
+
+def maps(document: Document) -> dict[str, Figure]:
+    """The pictures of likeness by what stands in brackets at the end of their titles."""
+    return {f.title.partition(" (")[2].rstrip(")"): f for f in document.figures if f.kind == "matrix"}
 
 
 def test_a_metric_of_an_older_run_runs_along_its_steps() -> None:
@@ -85,12 +91,14 @@ def test_ranges_have_a_table_without_the_shares_that_are_0_everywhere() -> None:
 
 def test_a_run_from_before_the_ranges_has_the_rest() -> None:
     before = {m.name for m in (*SCALARS, *BY_LAYER)} | {"activation_zeros", "layer_zeros", "val_loss"}
+    before -= {"distant_cosine"}
     old = run([replace(r, measurements=tuple(m for m in r.measurements if m.metric in before)) for r in RECORDS])
     known = {kind: [m for m in some if m["name"] in before] for kind, some in old.header["metrics"].items()}
     document = compose(replace(old, header={**old.header, "metrics": known}))
     assert not [n for n in document.notes if "could not be made" in n]
     keys = {t.key: [c.name for c in t.columns] for t in document.tables}
-    assert "pretrain-dynamics" in keys
+    assert "neighbour_cosine" in keys["pretrain-dynamics"] and "distant_cosine" not in keys["pretrain-dynamics"]
+    assert not maps(document)
     assert "activation_zeros" in keys["pretrain-ranges"] and "activation_crest" not in keys["pretrain-ranges"]
 
 
@@ -100,6 +108,51 @@ def test_ranges_are_drawn_where_there_is_something_to_see() -> None:
         assert any(name in key for key in keys), name
     assert not [key for key in keys if "beyond" in key or "crest" in key]
     assert not [f for f in DOCUMENT.figures if f.key.startswith("curve") and "activation" in f.key]
+
+
+def test_likeness_has_a_map_an_activation_and_its_difference_by_seed() -> None:
+    pictures = maps(DOCUMENT)
+    assert list(pictures) == list(RANK) and len({f.key for f in pictures.values()}) == len(RANK)
+    assert len(pictures["swiglu"].maps) == 1
+    own, less = pictures["relu"].maps
+    assert (own.label, less.label) == ("relu", "relu less swiglu")
+    for square, same in ((own.rows, 1), (less.rows, 0), (less.low, 0), (less.high, 0)):
+        assert [square[i][i] for i in range(3)] == [same] * 3
+        assert all(square[i][k] == square[k][i] for i, k in pairs_of(3))
+    mean = 0.9 + 5e-4 / 3
+    assert own.rows[1][0] == pytest.approx(mean) and own.rows[2] == (pytest.approx(0.51), pytest.approx(0.4), 1)
+    assert less.rows[1][0] == pytest.approx(0.1) and less.low[1][0] == pytest.approx(0.1)  # paired, shifts drop out
+    assert less.rows[2][0] == less.low[2][0] == less.high[2][0] == 0
+    assert {m.scale for f in pictures.values() for m in f.maps[:1]} == {(0.0, 1.0)}
+    widest = max(abs(v) for f in pictures.values() for m in f.maps[1:] for row in m.rows for v in row)
+    assert {m.scale for f in pictures.values() for m in f.maps[1:]} == {(-widest, widest)}
+    assert "of 6 such intervals chance alone would frame 0.3" in pictures["relu"].caption
+
+
+def test_maps_are_drawn_with_their_numbers_and_frames() -> None:
+    own, less = maps(DOCUMENT)["relu"].maps
+    for size, numbers in ((3, True), (12, False)):
+        grown = [replace(m, rows=((0.25,) * size,) * size, low=(), high=()) for m in (own, less)]
+        plain = svg(replace(maps(DOCUMENT)["relu"], maps=tuple(grown)))
+        assert plain.count(">.25<") == numbers * size**2 and plain.count(">+.25<") == numbers * size**2
+        low = ((0.1, -0.1, *[math.nan] * (size - 2)), *((-0.1,) * size,) * (size - 1))
+        framed = replace(grown[1], low=low, high=((0.4,) * size,) * size)
+        marked = svg(replace(maps(DOCUMENT)["relu"], maps=(grown[0], framed)))
+        assert marked.count("<path") == plain.count("<path") + 1
+    assert 'aria-label="Cosine of the residual stream between layers (relu): relu, relu less swiglu"' in plain
+    assert svg(maps(DOCUMENT)["swiglu"])
+
+
+def test_likeness_of_one_seed_has_no_frame_and_of_a_broken_one_a_gap() -> None:
+    alone = maps(compose(run([observed(name, 0) for name in RANK])))["relu"]
+    assert alone.maps[1].low == () and "Framed" not in alone.caption and "one seed" in alone.caption
+    bad = record("pretrain", "relu", {PAIR_COSINE.name: [math.nan, -0.5, 1.0]}, seed=0, steps=[1, 2, 3])
+    broken = maps(compose(run([bad, *RECORDS[1:]])))["relu"]
+    assert math.isnan(broken.maps[0].rows[0][1]) and broken.maps[0].rows[1][2] == pytest.approx(0.6)
+    assert broken.maps[0].scale[0] == 0 and svg(broken)
+    below = maps(compose(changed(run([bad]))))["relu"]
+    assert below.maps[0].scale == (-0.5, 1.0) and len(below.maps) == 1 and svg(below)
+    assert not below.maps[0].signed and alone.maps[1].signed
 
 
 def test_coefficients_are_told_of_those_that_learn_some() -> None:

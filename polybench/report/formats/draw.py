@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from polybench.document import Figure
 from polybench.metric import power_of_ten, significant
-from polybench.report.formats import timeline
+from polybench.report.formats import heat, timeline
 from polybench.report.formats.labels import SMALL, Look, Spot, label_ends, label_spots
 
 if TYPE_CHECKING:
@@ -84,9 +84,13 @@ def _draw(figure: Figure, palette: Mapping[str, str]) -> Canvas:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
 
-    size = WIDTH, _FRAME + _BAR * len(figure.series) if figure.kind == "bars" else HEIGHT
-    canvas = Canvas(figsize=timeline.SIZE if figure.kind == "history" else size, dpi=72, layout="constrained")
+    height = _FRAME + _BAR * len(figure.series) if figure.kind == "bars" else HEIGHT
+    size = {"history": timeline.SIZE, "matrix": heat.SIZE}.get(figure.kind, (WIDTH, height))
+    canvas = Canvas(figsize=size, dpi=72, layout="constrained")
     FigureCanvasAgg(canvas)  # measures text; at 72 dots an inch a pixel is a point
+    if figure.kind == "matrix":
+        heat.draw(canvas, figure)
+        return canvas
     axes = canvas.add_subplot()
     axes.set_xlabel(figure.x_label)
     axes.set_ylabel(figure.y_label)
@@ -202,7 +206,7 @@ def _inline(text: str, figure: Figure) -> str:
     used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', text))
     text = re.sub(r' id="([^"]*)"', lambda m: f' id="{figure.key}-{m[1]}"' if m[1] in used else "", text)
     text = re.sub(r'(href="#|url\(#)', rf"\g<1>{figure.key}-", text)
-    told = html.escape(f"{figure.title}: {', '.join(s.label for s in figure.series)}")
+    told = html.escape(f"{figure.title}: {', '.join(figure.labels)}")
     spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
     look = f'font-family="sans-serif" stroke-linejoin="round" stroke-linecap="butt" role="img" aria-label="{told}"'
     text = re.sub(r'^<svg[^>]*?(viewBox="[^"]*")[^>]*>', lambda m: f"<svg {spaces} {m[1]} {look}>", text)
