@@ -91,6 +91,11 @@ class Metric:
         return "difference" if self.unit in _DIFFERENCE_UNITS else "ratio"
 
     @property
+    def claimable(self) -> bool:
+        """Whether a claim may be about it: a number, or losses on several texts, of which each is judged."""
+        return not self.curve or self.along == "corpus"
+
+    @property
     def in_nats(self) -> bool:
         """Whether it is a loss that the suite's `loss_margin` is about: in nats, a token or an image."""
         return self.unit in _NATS

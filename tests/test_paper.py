@@ -20,7 +20,7 @@ PAPER = [path for path in sorted(Path("suites/paper").glob("*.yaml")) if path.st
 SMALL = {
     "pretrain": ("layers=1", "d_model=32", "heads=2", "seq_len=16", "batch=2", "steps=8", "tokenizer=bytes",
                  "include=[]", "eval_tokens=64", "compile=false", "corpus=text:docs/*.md", "finish_at=",
-                 "eval_corpora="),
+                 "eval_corpora=text:docs/*.md"),
     "speed": ("tokens=128", "d_model=32", "compile=false"),
     "memory": ("tokens=16", "d_model=32"),
     "accuracy": ("width=64",),

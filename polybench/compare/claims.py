@@ -14,6 +14,7 @@ from typing import Literal
 
 from polybench.compare.comparison import exp, of_losses
 from polybench.compare.comparisons import Comparisons
+from polybench.compare.derive import on_texts
 from polybench.compare.evidence import Evidence, More, OfLaunches, OfSeeds, exact
 from polybench.compare.grid import Grid, seed_differences
 from polybench.compare.points import TIMELESS, Point, lost, matches, stopped, typical
@@ -120,15 +121,18 @@ def _text(comparisons: Comparisons, claim: Claim) -> str:
 
 
 def _cases(comparisons: Comparisons, claim: Claim, labels: Labels) -> Iterator[Case]:
-    """Every cell that the claim speaks of and that was measured of both activations, or was to be."""
+    """Every cell that the claim speaks of and that was measured of both activations, or was to be; of losses on
+    several texts each of them."""
     for subject, other in claim.pairs(comparisons.reference):
         for point in comparisons.points():
-            metric = comparisons.run.metrics[point.cell.kind].get(claim.metric)
+            known = comparisons.run.metrics[point.cell.kind].get(claim.metric)
             twin = comparisons.grid.twin(point, other)
             about = point.cell.activation == subject and matches(point, claim.where)
-            if metric and not metric.curve and twin and about:
-                region = _region(comparisons.grid, claim, point.benchmark, metric)
-                yield Case(point, twin, labels.of_cell(point.records[0].trial), metric, region)
+            if known and known.claimable and twin and about:
+                label = labels.of_cell(point.records[0].trial)
+                for metric in on_texts(point.cell) if known.curve else (known,):
+                    where = f"{label}, {metric.name}" if known.curve else label
+                    yield Case(point, twin, where, metric, _region(comparisons.grid, claim, point.benchmark, metric))
 
 
 def _region(grid: Grid, claim: Claim, benchmark: str, metric: Metric) -> Region:

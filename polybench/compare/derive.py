@@ -20,8 +20,7 @@ from polybench.measure.training_metrics import DERIVED, EQUAL_FLOPS, EQUAL_TIME,
 from polybench.metric import Metric
 from polybench.record import Measurement, Record, Status
 from polybench.run.store import Run
-
-NAMED = "loss on "  # how the name of such a metric begins
+from polybench.trial import Cell
 
 
 def with_derived(run: Run) -> Run:
@@ -197,19 +196,22 @@ def _with_named_losses(run: Run) -> Run:
     added = {r.trial.id: _named(r) for r in run.records if r.get(OTHER_LOSSES.name)}
     names: dict[str, dict[str, Metric]] = defaultdict(dict)
     for record in run.records:
-        for measurement in added.get(record.trial.id, ()):
-            names[record.trial.cell.kind].setdefault(measurement.metric, _metric(measurement.metric))
+        if added.get(record.trial.id):
+            names[record.trial.cell.kind] |= {metric.name: metric for metric in on_texts(record.trial.cell)}
     return _extended(run, added, {kind: tuple(metrics.values()) for kind, metrics in names.items()})
 
 
 def _named(record: Record) -> list[Measurement]:
-    losses = record.get(OTHER_LOSSES.name)
-    corpora = corpora_of(str(dict(record.trial.cell.axes).get("eval_corpora", "")))
-    if losses is None or len(corpora) != len(losses.values):
+    losses, metrics = record.get(OTHER_LOSSES.name), on_texts(record.trial.cell)
+    if losses is None or len(metrics) != len(losses.values):
         return []
-    return [Measurement(f"{NAMED}{name}", (loss,)) for name, loss in zip(corpora, losses.values, strict=True)]
+    return [Measurement(metric.name, (loss,)) for metric, loss in zip(metrics, losses.values, strict=True)]
 
 
-def _metric(name: str) -> Metric:
-    definition = f"Held-out {name} after the last step."
-    return Metric(name, "nat/token", "lower", "seed", definition, title=name, by_seed=True)
+def on_texts(cell: Cell) -> list[Metric]:
+    """The metric of each further corpus that the models of a cell are evaluated on."""
+    names = [f"loss on {corpus}" for corpus in corpora_of(str(dict(cell.axes).get("eval_corpora", "")))]
+    return [
+        Metric(name, "nat/token", "lower", "seed", f"Held-out {name} after the last step.", title=name, by_seed=True)
+        for name in names
+    ]

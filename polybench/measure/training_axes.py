@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, Posit
 from polybench.corpora.tokenizer_name import Tokenizer
 from polybench.errors import did_you_mean
 from polybench.kind import Axes, HeapProtocol
-from polybench.measure.axis_types import Corpora, Corpus, Shares, tokenized
+from polybench.measure.axis_types import Corpora, Corpus, Shares, corpora_of, tokenized
 from polybench.measure.presets import PRESETS, recipe, shape_of_depth
 from polybench.measure.shape import Shape
 from polybench.spec import Scalar
@@ -230,7 +230,8 @@ def training_seconds(declared: TrainingAxes, protocol: TrainingProtocol | None =
     looked_at = 0.0
     if protocol:
         glances = min(GLANCE, axes.evaluated) * (protocol.evaluations + 1)
-        looked_at = (glances + axes.evaluated * len(axes.budgets)) / 3
+        whole = len(axes.budgets) + len(corpora_of(axes.eval_corpora))
+        looked_at = (glances + axes.evaluated * whole) / 3
     trained = axes.steps_taken * axes.tokens_per_step
     compiling = _COMPILING_S if axes.compile else 0
     return 1 + compiling + overhead + 6 * weights * (trained + looked_at) / _FLOPS_PER_CORE

@@ -63,7 +63,7 @@ def _said(text: str, metrics: Mapping[str, Metric], where: str) -> dict[str, Any
     """A line as a suite says it. Raises UsageError on a metric that is not there, or is drawn and not compared."""
     said = Sentence.parse(text)
     metric = metrics.get(said.metric)
-    scalars = [name for name, known in metrics.items() if not known.curve]
-    if metric is None or metric.curve:
-        raise UsageError(f"--claim {text}: {where} measures no {said.metric!r}, {did_you_mean(said.metric, scalars)}")
+    known = [name for name, one in metrics.items() if one.claimable]
+    if metric is None or not metric.claimable:
+        raise UsageError(f"--claim {text}: {where} measures no {said.metric!r}, {did_you_mean(said.metric, known)}")
     return said.to_claim(metric)

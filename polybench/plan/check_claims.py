@@ -19,11 +19,12 @@ CELL_FIELDS = ("benchmark", "kind", "activation", "backend", "device", "dtype")
 
 def check_claims(collector: Collector, data: dict[str, Any], activations: list[str], kinds: list[Kind]) -> None:
     """Add to `collector` what no cell of the suite could ever answer."""
-    metrics = {m.name: m for k in reversed(kinds) for m in k.named.values() if not m.curve}
+    claimable = {m.name: m for k in reversed(kinds) for m in k.named.values() if m.claimable}
+    gated = {name: m for name, m in claimable.items() if not m.curve}
     unjudged = {m.name for k in kinds for m in k.metrics if m.better == "neither" and m.varies_with == "sample"}
     axes = {a for k in kinds for a in k.axes.model_fields} | set(CELL_FIELDS)
     planned = None if collector.problems else _planned(data)
-    for key, model in (("claims", Claim), ("gate", Rule)):
+    for key, model, metrics in (("claims", Claim, claimable), ("gate", Rule, gated)):
         parts = data.get(key)
         for index, part in enumerate(parts if isinstance(parts, list) else []):
             if not isinstance(part, dict):
@@ -38,6 +39,8 @@ def check_claims(collector: Collector, data: dict[str, Any], activations: list[s
             if isinstance(metric, str) and metric not in metrics:
                 near = did_you_mean(metric, metrics)
                 collector.add((*route, "metric"), f"no benchmark of this suite measures {in_short(metric)}, {near}")
+            if known and known.curve and planned and "eval_corpora" not in planned:
+                collector.add((*route, "metric"), f"{metric!r} needs texts to be judged on; name them as eval_corpora")
             if model is Claim:
                 for where, message in claim_problems(part, metrics, activations, data.get("reference")):
                     collector.add((*route, *where), message)

@@ -64,6 +64,7 @@ def _grounds(one: Judgement) -> str:
     first, several = one.cases[0], len(one.cases) > 1
     pair = one.claim.order is not None and len(one.claim.order) > 2
     which = f"{first.point.cell.activation} beside {first.other.cell.activation} " if pair else ""
+    which += f"{first.metric.name} " if first.metric.name != one.claim.metric else ""
     count = sum(c.ruling == "supported" for c in one.cases)
     share = f"supported in {count} of {len(one.cases)} {'pairs' if pair else 'cells'}" if several else ""
     troubles = dict.fromkeys(c.note for c in one.cases if c.note)

@@ -32,6 +32,7 @@ from polybench.report import (
     selfcheck,
     spread,
     tables,
+    texts,
     way,
 )
 from polybench.report.section import Section
@@ -39,8 +40,8 @@ from polybench.run.frame import values_of
 from polybench.run.store import Run
 
 SECTIONS = (
-    provenance, claims, answer, overview, figures, cost_picture, accuracy, constructions, fits, losses, invariance, way,
-    scaling, rates, spread, tables, dynamics, likeness, limits, selfcheck, ran, profiles, readings,
+    provenance, claims, answer, overview, figures, cost_picture, accuracy, constructions, fits, texts, losses,
+    invariance, way, scaling, rates, spread, tables, dynamics, likeness, limits, selfcheck, ran, profiles, readings,
 )  # fmt: skip
 
 

@@ -85,6 +85,7 @@ PLANTED = [
     ("suite: demo", "suite: a/b", "1:8", "suite", "it becomes the name of a folder"),
     ("reference: swiglu", "reference: relu2", "3:12", "reference", "'relu2' is not among the activations"),
     ("better_than: relu", "better_than: relu2", "16:52", "claims[0].better_than", "not among the activations, did"),
+    ("metric: val_loss", "metric: other_losses", "16:14", "claims[0].metric", "needs texts to be judged on; name them"),
     ("better_than: relu", "better_than: gelu", "16:52", "claims[0].better_than", "'gelu' is held against itself"),
     ("gelu, better_than: relu", "swiglu", "16:33", "claims[0].subject", "'swiglu' is the reference; say what it is"),
     ("better_than: relu", "better_than: relu, same_as: swiglu", "16:5", "claims[0]", "say one of better_than and same"),

@@ -6,14 +6,15 @@ import re
 from typing import Any
 
 import pytest
-from builders import LAWS, losses, run, section, suite, times
+from builders import LAWS, losses, record, run, section, suite, times
 from hypothesis import given
 from hypothesis import strategies as st
 
 from polybench import corrections, stats
 from polybench.document import Finding
 from polybench.looks import FIRST
-from polybench.report import claims
+from polybench.record import Record, Status
+from polybench.report import claims, texts
 
 BASE = [3.0, 3.4, 3.2, 3.1, 3.3]
 NAMES = ("relu", "gelu", "polynorm")
@@ -91,3 +92,55 @@ def test_a_claim_of_times_whose_interval_holds_the_margin_says_so() -> None:
     one = run(times({"relu": 0.8, "swiglu": 1.0}), suite(claims=[claim("relu", metric="total_time")]))
     (found,) = [f for f in section(claims, one).findings if f.question == "Claim"]
     assert "supported" in found.text
+
+
+def on_texts(*shifts: float) -> list[Record]:
+    """Losses of relu less swiglu's on as many texts, each a little uneven over seeds."""
+    wobble = [2e-3, -1e-3, 1e-3, -2e-3, 0.0]
+    corpora = "+".join(("stdlib", "manual", "sotu")[: len(shifts)])
+    values = {"swiglu": [[b + k for k in range(len(shifts))] for b in BASE]}
+    values["relu"] = [
+        [v + s + w * (k + 1) for k, (v, s) in enumerate(zip(own, shifts, strict=True))]
+        for own, w in zip(values["swiglu"], wobble, strict=True)
+    ]
+    return [
+        record("pretrain", name, {"other_losses": own, "val_loss": [own[0]]}, seed=seed, eval_corpora=corpora)
+        for name, every in values.items()
+        for seed, own in enumerate(every)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shifts", "verdict", "decides", "count"),
+    [
+        ((-0.2, -0.1, -0.3), "supported", "loss on manual", 3),
+        ((-0.2, 0.0, -0.3), "not resolved", "loss on manual", 2),
+        ((-0.2, -0.1, 0.3), "refuted", "loss on sotu", 2),
+        ((-0.2,), "supported", "loss on stdlib", 0),
+    ],
+)
+def test_a_claim_on_several_texts_holds_where_it_holds_on_each(
+    shifts: tuple[float, ...], verdict: str, decides: str, count: int
+) -> None:
+    one = run(on_texts(*shifts), suite(claims=[claim("relu", metric="other_losses")]))
+    (found,) = section(claims, one).findings
+    assert found.text.startswith(f"relu has a better other_losses than swiglu: {verdict} ({decides} ")
+    assert (f"supported in {count} of {len(shifts)} cells" in found.text) == (len(shifts) > 1)
+    assert float(re.findall(r"Holm p ([\d.e-]+)", found.text)[0]) <= stats.ALPHA or verdict == "not resolved"
+
+
+def test_a_claim_on_several_texts_of_which_some_seeds_have_none_is_not_supported() -> None:
+    first, *others = on_texts(-0.2, -0.1)
+    lost = record("pretrain", first.trial.cell.activation, status=Status.DIVERGED, eval_corpora="stdlib+manual")
+    one = run([lost, *others], suite(claims=[claim("relu", metric="other_losses")]))
+    (found,) = section(claims, one).findings
+    assert "1 of 5 diverged" in found.text and not found.resolved
+
+
+def test_losses_on_every_text_stand_side_by_side_each_with_its_own_verdict() -> None:
+    (table,) = section(texts, run(on_texts(-0.2, 0.0, 0.3), suite())).tables
+    assert [c.name for c in table.columns] == ["activation", "sotu, held out", "stdlib", "manual", "sotu"]
+    rows = {row[0].text: row[1:] for row in table.rows}
+    assert [e.outcome for e in rows["relu"]] == ["better", "better", "same", "worse"]
+    assert [e.text for e in rows["swiglu"]] == ["3.2000", "3.2000", "4.2000", "5.2000"]
+    assert not section(texts, run(losses({"relu": BASE, "swiglu": BASE}), suite())).tables
