@@ -10,6 +10,7 @@ from pathlib import Path
 
 from polybench.compare.selfcheck import KIND
 from polybench.document import Document
+from polybench.report import ledger
 from polybench.report.compose import compose
 from polybench.report.formats.draw import palette_of, png
 from polybench.report.formats.markdown import markdown, md_table
@@ -19,6 +20,7 @@ ROOT = Path(__file__).parent.parent
 RUN = ROOT / "results" / "published" / "quick"
 PICTURE = RUN / "loss-against-time.png"
 CHECK = ROOT / "results" / "published" / "selfcheck"
+PAPER = ROOT / "results" / "published" / "paper"
 END = "<!-- end -->"
 
 
@@ -56,6 +58,12 @@ def rules(report: Document) -> str:
     return f"{rows}\n\n{table.caption}\n"
 
 
+def in_ten_lines() -> str:
+    """What the paper claims beside what the published runs of `suites/paper` found."""
+    made = ledger.document([load(path.parent) for path in sorted(PAPER.glob("*/run.json"))])
+    return "\n".join(md_table(made.tables[0])) + "\n"
+
+
 def placed(page: str, text: str, run: Path = RUN) -> str:
     """The page with the section between the markers of the run."""
     begin = f"<!-- from {run.relative_to(ROOT)} -->\n"
@@ -66,7 +74,8 @@ def placed(page: str, text: str, run: Path = RUN) -> str:
 def main() -> None:
     report = document()
     readme = ROOT / "README.md"
-    readme.write_text(placed(readme.read_text(encoding="utf-8"), section(report)), encoding="utf-8")
+    written = placed(readme.read_text(encoding="utf-8"), section(report))
+    readme.write_text(placed(written, in_ten_lines(), PAPER), encoding="utf-8")
     figure = next(f for f in report.figures if f.kind == "pareto")
     png(figure, PICTURE, palette_of(s.label for s in figure.series))
     checked, page = selfchecked(), ROOT / "docs" / "measuring.md"

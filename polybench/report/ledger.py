@@ -31,7 +31,15 @@ _COLUMNS = (
     Column("verdict", numeric=False),
     Column("what would settle it", numeric=False),
 )
+_SHORT = (
+    Column("claim", numeric=False),
+    Column("the paper", numeric=False),
+    Column("found here", note="What became of each sentence that was judged.", numeric=False),
+    Column("of these, the one that decides", note="Its sentence and its change with its interval.", numeric=False),
+    Column("asked by", note="The suite, which `polybench run` takes.", numeric=False),
+)
 _SAME = Entry("")  # as in the row above
+_WORST_FIRST = ("refuted", "not resolved", "supported")
 _PICTURES = (("dense-1b", "dense", 1, "1.3 B parameters, 250 B tokens"),
              ("moe-1b-7b", "a mixture of experts", 3, "7 B parameters of which 1 B a token, 200 B tokens"))  # fmt: skip
 
@@ -46,6 +54,15 @@ def document(runs: Sequence[Run]) -> Document:
         description=f"What {PAPER} claims, and what was found here: {', '.join(r.name for r in runs)}.",
         findings=tuple(_finding(row, judged) for row in ROWS),
         tables=(
+            Table(
+                key="ledger-in-short",
+                title=f"{PAPER} in ten lines",
+                caption="What is supported or refuted here is so at the size of model that was trained, which the next "
+                "table has beside each; not resolved is what neither is. Of several sentences the one decides that was "
+                "refuted, or else is not resolved.",
+                columns=_SHORT,
+                rows=tuple(_in_short(row, judged, compared) for row in ROWS),
+            ),
             Table(
                 key="ledger",
                 title=f"The claims of {PAPER}",
@@ -67,6 +84,25 @@ def document(runs: Sequence[Run]) -> Document:
 def _theirs(row: Row, judged: dict[str, list[Judgement]]) -> list[tuple[str, Judgement]]:
     """The judgements that belong to a row, with the name of their run."""
     return [(name, one) for name, found in judged.items() for one in found if one.claim.source == row.source]
+
+
+def _in_short(row: Row, judged: dict[str, list[Judgement]], compared: Sequence[Comparisons]) -> tuple[Entry, ...]:
+    """A line a row: what became of all that was asked, and the sentence on which that hangs."""
+    reference = {c.stored.name: c.reference for c in compared}
+    asked = [(n, one, cases) for n, one in _theirs(row, judged) for cases in _pairs(one) if cases]
+    asked.sort(key=lambda found: _WORST_FIRST.index(found[2][0].ruling))
+    decides = ABSENT
+    if asked:
+        name, one, cases = asked[0]
+        decides = f"{_sentence(one, cases[0], reference[name])}: {claims.grounds(cases[0])}"
+    told = (f"{row.number}. {row.says}", row.reported, _told(row, judged), decides, f"suites/{row.suite}.yaml")
+    return tuple(Entry(text) for text in told)
+
+
+def _told(row: Row, judged: dict[str, list[Judgement]]) -> str:
+    """How many sentences of a row came to which verdict."""
+    count = Counter(_verdict(cases) for _, one in _theirs(row, judged) for cases in _pairs(one))
+    return ", ".join(f"{n} {word}" if n > 1 or len(count) > 1 else word for word, n in count.most_common()) or "not run"
 
 
 def _of_row(
@@ -144,10 +180,8 @@ def _finding(row: Row, judged: dict[str, list[Judgement]]) -> Finding:
     command = f"polybench run suites/{row.suite}.yaml"
     if not mine:
         return Finding(f"Claim {row.number}", f"{row.says}: not run. {command}", False)
-    count = Counter(_verdict(cases) for one in mine for cases in _pairs(one))
-    told = ", ".join(f"{n} {word}" if n > 1 or len(count) > 1 else word for word, n in count.most_common())
     decided = all(claims.resolved(one) for one in mine if one.cases)
-    return Finding(f"Claim {row.number}", f"{row.says}: {told}. {command}", decided)
+    return Finding(f"Claim {row.number}", f"{row.says}: {_told(row, judged)}. {command}", decided)
 
 
 def _notes(judged: dict[str, list[Judgement]]) -> tuple[str, ...]:

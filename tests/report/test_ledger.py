@@ -28,7 +28,7 @@ def better(subject: str, source: str, **more: Any) -> dict[str, Any]:
 
 
 def column(made: Document, name: str) -> list[str]:
-    (table,) = made.tables
+    table = made.tables[1]
     at = [c.name for c in table.columns].index(name)
     return [row[at].text for row in table.rows]
 
@@ -48,8 +48,19 @@ def test_a_claim_stands_in_the_row_whose_source_it_names_and_others_below() -> N
     assert (len(verdicts), verdicts[2:4], verdicts.count("not run")) == (11, ["supported", "not resolved"], 9)
     assert column(made, "theirs")[2] == "lower on 11 of 11" and column(made, "theirs")[3] == ROWS[2].reported
     assert "more seeds" in column(made, "what would settle it")[3]
-    assert made.tables[0].notes == ("Of a notebook: val_loss: polynorm < swiglu: supported.",)
+    assert made.tables[1].notes == ("Of a notebook: val_loss: polynorm < swiglu: supported.",)
     assert ": 1 supported, 1 not resolved. " in made.findings[2].text and not made.findings[2].resolved
+
+
+def test_in_ten_lines_the_sentence_that_fails_decides() -> None:
+    source = ROWS[2].source
+    claims = (better("polynorm", source), {"metric": "val_loss", "subject": "swiglu", "better_than": "polynorm"})
+    made = ledger(claims[0], claims[1] | {"source": source}, better("gelu", source))
+    lines = [[entry.text for entry in line] for line in made.tables[0].rows]
+    assert [line[-1] for line in lines] == [f"suites/{row.suite}.yaml" for row in ROWS]
+    assert {line[2] for i, line in enumerate(lines) if i != 2} == {"not run"}
+    assert sorted(lines[2][2].split(", ")) == ["1 not resolved", "1 refuted", "1 supported"]
+    assert lines[2][3].startswith("val_loss: swiglu < polynorm: +0.02")
 
 
 def test_what_is_missing_of_a_run_is_said_with_its_name() -> None:
