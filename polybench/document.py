@@ -65,7 +65,8 @@ class Table:
 class Series:
     """One activation's line, band, bar or point; low and high are empty where there is no interval.
 
-    `x_low`, `x_high` are the interval across, used in pictures of one value against another.
+    `x_low`, `x_high` are the interval across, used in pictures of one value against another. What is `fitted`
+    is a law and was not measured: its points have no markers and no ticks.
     """
 
     label: str
@@ -75,6 +76,7 @@ class Series:
     high: tuple[float, ...] = ()
     x_low: tuple[float, ...] = ()
     x_high: tuple[float, ...] = ()
+    fitted: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,7 @@ def _draw(figure: Figure, palette: Mapping[str, str]) -> Canvas:
     axes.set_ylabel(figure.y_label)
     places = {label: i for i, label in enumerate(palette)}
     looks = [_look(palette.get(s.label, INK), places.get(s.label, len(places))) for s in figure.series]
+    looks = [{**look, "marker": ""} if s.fitted else look for s, look in zip(figure.series, looks, strict=True)]
     if figure.baseline is not None and figure.kind != "bars":
         axes.axhline(figure.baseline, color=INK, linewidth=0.9)
     if figure.baseline is not None and figure.kind in ("bars", "pareto"):
@@ -118,7 +119,7 @@ def _curves(canvas: Canvas, axes: Axes, figure: Figure, looks: Sequence[Look]) -
     if figure.logarithmic == "both":
         _by_decades(axes)
     elif figure.logarithmic == "x":
-        _by_values(axes, sorted({x for s in figure.series for x in s.x}))
+        _by_values(axes, sorted({x for s in figure.series if not s.fitted for x in s.x}))
     else:
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 50k, 1.5M
         axes.locator_params(axis="x", integer=True)  # steps, tokens, layers
