@@ -38,7 +38,7 @@ def with_derived(run: Run) -> Run:
         clocks.note(group, timed)
         added |= _side_by_side(records, run.suite.reference, timed)
     kinds = {r.trial.cell.kind for r in run.records if r.trial.id in added}
-    return _with_named_losses(_extended(run, added, {kind: clocks.told(kind, DERIVED) for kind in kinds}))
+    return _with_named_losses(extended(run, added, {kind: clocks.told(kind, DERIVED) for kind in kinds}))
 
 
 def _side_by_side(records: Sequence[Record], reference: str, timed: Timed | None) -> dict[str, list[Measurement]]:
@@ -138,9 +138,9 @@ def reading(metric: Metric, records: Iterable[Record]) -> str:
     return "along one schedule" if derived and not all(map(has_finished, trained)) else ""
 
 
-def _extended(run: Run, added: Mapping[str, Sequence[Measurement]], metrics: Mapping[str, Sequence[Metric]]) -> Run:
+def extended(run: Run, added: Mapping[str, Sequence[Measurement]], metrics: Mapping[str, Sequence[Metric]]) -> Run:
     """The run with further measurements by trial, and their metrics by kind."""
-    if not added:
+    if not metrics:
         return run
     records = tuple(replace(r, measurements=(*r.measurements, *added.get(r.trial.id, ()))) for r in run.records)
     kinds = dict.fromkeys([*run.derived, *metrics])
@@ -198,7 +198,7 @@ def _with_named_losses(run: Run) -> Run:
     for record in run.records:
         if added.get(record.trial.id):
             names[record.trial.cell.kind] |= {metric.name: metric for metric in on_texts(record.trial.cell)}
-    return _extended(run, added, {kind: tuple(metrics.values()) for kind, metrics in names.items()})
+    return extended(run, added, {kind: tuple(metrics.values()) for kind, metrics in names.items()})
 
 
 def _named(record: Record) -> list[Measurement]:

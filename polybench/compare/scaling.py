@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from polybench.compare.comparisons import Comparisons
 from polybench.compare.grid import seed_differences
+from polybench.compare.law import straight
 from polybench.compare.points import PARAMETERS, Group, Point, of_seeds
 from polybench.measure.kinds.pretrain import VAL_LOSS
 from polybench.stats import CONFIDENCE_SEED, Estimate, t_quantile
@@ -36,10 +36,10 @@ class Ladder:
         return [max(of_seeds(p, PARAMETERS)) for p in self.rungs]
 
 
-def ladders(comparisons: Comparisons) -> dict[Family, list[Ladder]]:
-    """Families that hold at least three sizes of the reference and of another activation."""
+def ladders(points: Iterable[Point], reference: str) -> dict[Family, list[Ladder]]:
+    """Families of these points that hold at least three sizes of the reference and of another activation."""
     families: dict[Family, list[Point]] = defaultdict(list)
-    for point in comparisons.points():
+    for point in points:
         if of_seeds(point, LOSS) and of_seeds(point, PARAMETERS):
             families[point.benchmark, _without(point.cell, (*SIZE_AXES, *_ALONG))].append(point)
     whole: dict[Family, list[Ladder]] = {}
@@ -53,7 +53,6 @@ def ladders(comparisons: Comparisons) -> dict[Family, list[Ladder]]:
                     same = [p for p in members if _without(p.cell, SIZE_AXES) == apart[1]]
                     whole[apart] = _ladders(same) if _one_each(same) else []
     tall = {f: [x for x in steps if len(x.rungs) >= LEAST_SIZES] for f, steps in whole.items()}
-    reference = comparisons.reference
     return {f: kept for f, kept in tall.items() if len(kept) > 1 and any(x.activation == reference for x in kept)}
 
 
@@ -92,31 +91,27 @@ def line(xs: Sequence[float], ys: Sequence[float], confidence: float = CONFIDENC
     Raises:
         ValueError: fewer than two different x.
     """
-    middle, n = fmean(xs), len(xs)
-    squares = math.fsum((x - middle) ** 2 for x in xs)
-    if not squares:
-        raise ValueError("a line needs two different x")
-    slope = math.fsum((x - middle) * y for x, y in zip(xs, ys, strict=True)) / squares
+    (slope, base), middle, n = straight(xs, ys), fmean(xs), len(xs)
     if n < 3:
         return Estimate(slope, -math.inf, math.inf, n)
-    base = fmean(ys) - slope * middle
+    squares = math.fsum((x - middle) ** 2 for x in xs)
     rest = math.fsum((y - base - slope * x) ** 2 for x, y in zip(xs, ys, strict=True))
     half = t_quantile(n - 2, confidence) * math.sqrt(rest / (n - 2) / squares)
     return Estimate(slope, slope - half, slope + half, n)
 
 
-def trends(comparisons: Comparisons, ladder: Ladder, reference: Ladder) -> dict[int, float]:
+def trends(ladder: Ladder, reference: Ladder) -> dict[int, float]:
     """Slope of the paired difference of losses per tenfold parameters, by seed: of all that have all sizes of both."""
-    by_step = {_step(p): p for p in reference.rungs}
-    pairs = [(p, by_step[_step(p)]) for p in ladder.rungs if _step(p) in by_step]
+    pairs = beside(ladder, reference)
     if len(pairs) < LEAST_SIZES:
         return {}
-    metric = comparisons.run.metrics[ladder.rungs[0].cell.kind][LOSS]
     xs = [math.log10(max(of_seeds(p, PARAMETERS))) for p, _ in pairs]
-    by_size = [seed_differences(point, other, metric) for point, other in pairs]
+    by_size = [seed_differences(point, other, VAL_LOSS) for point, other in pairs]
     whole = sorted(set.intersection(*map(set, by_size)))
     return {seed: line(xs, [differences[seed] for differences in by_size]).value for seed in whole}
 
 
-def _step(point: Point) -> Cell:
-    return point.cell.place
+def beside(ladder: Ladder, reference: Ladder) -> list[tuple[Point, Point]]:
+    """The sizes of an activation that the reference has too, each with the reference there."""
+    by_place = {p.cell.place: p for p in reference.rungs}
+    return [(p, by_place[p.cell.place]) for p in ladder.rungs if p.cell.place in by_place]

@@ -42,7 +42,12 @@ TIME_TO = Metric(
     "Training time until the held-out loss reaches the reference's final one of the same seed, on the same line as "
     "equal_time_loss, whose first point is the least; inf if it never does.",
 )  # fmt: skip
-DERIVED = (EQUAL_TIME, EQUAL_FLOPS, STEPS_TO, TOKENS_TO, TIME_TO)
+DERIVED = (EQUAL_TIME, EQUAL_FLOPS, STEPS_TO, TOKENS_TO, TIME_TO)  # of the curves of one training
+SPEED_UP = Metric(
+    "effective_speed_up", "1", "higher", "seed",
+    "FLOPs at which the reference's law over model sizes, of the same seed, reaches the held-out loss, over those that "
+    "the training spent, and beside the reference over its own reading there; inf if the law never reaches it.",
+)  # fmt: skip
 
 TRAIN_LOSS = Metric(
     "train_loss", "nat/token", "lower", "seed", "Training loss of every step, before its update.", curve=True,

@@ -30,6 +30,7 @@ from polybench.report import (
     readings,
     scaling,
     selfcheck,
+    speed_up,
     spread,
     tables,
     texts,
@@ -41,7 +42,8 @@ from polybench.run.store import Run
 
 SECTIONS = (
     provenance, claims, answer, overview, figures, cost_picture, accuracy, constructions, fits, texts, losses,
-    invariance, way, scaling, rates, spread, tables, dynamics, likeness, limits, selfcheck, ran, profiles, readings,
+    invariance, way, scaling, speed_up, rates, spread, tables, dynamics, likeness, limits, selfcheck, ran, profiles,
+    readings,
 )  # fmt: skip
 
 

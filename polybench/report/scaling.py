@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 
@@ -10,9 +11,11 @@ from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import Point, lost, of_seeds
 from polybench.compare.scaling import LOSS, Family, Ladder, exponent, ladders, trends
 from polybench.compare.seeds import p_over_looks
+from polybench.compare.speed_up import flops, reference
 from polybench.corrections import holm_of
 from polybench.document import Column, Entry, Figure, Series, Table
 from polybench.report import bands
+from polybench.report.law import line
 from polybench.report.section import Section
 from polybench.report.wording import (
     MINUS,
@@ -34,7 +37,7 @@ Families = Mapping[Family, Sequence[Ladder]]
 
 def section(comparisons: Comparisons) -> Section:
     """Two tables and a picture a family: every size, and what follows from all of them."""
-    families = ladders(comparisons)
+    families = ladders(comparisons.points(), comparisons.reference)
     tables = [table for family in families for table in _tables(comparisons, family, families)]
     return Section(tables=tuple(tables), figures=tuple(_figure(comparisons, family, families) for family in families))
 
@@ -59,7 +62,7 @@ def _tables(comparisons: Comparisons, family: Family, families: Families) -> Ite
         notes=tuple(f"{x.activation}, {size:,.0f} parameters: {p.trouble()}" for x in steps
                     for size, p in zip(x.sizes, x.rungs, strict=True) if p.trouble()),
     )  # fmt: skip
-    slopes = {x.activation: trends(comparisons, x, own) for x in steps if x is not own}
+    slopes = {x.activation: trends(x, own) for x in steps if x is not own}
     looks, gone = comparisons.grid.looks(family[0]), {x.activation: _diverged(x, own) for x in steps}
     ps = holm_of({
         name: 1.0 if gone[name] else p_over_looks(values, looks) for name, values in slopes.items() if len(values) > 1
@@ -68,10 +71,10 @@ def _tables(comparisons: Comparisons, family: Family, families: Families) -> Ite
         key=key_of("table", "exponents", family, families),
         title=title_of("How loss falls with parameters", family, families),
         caption=f"loss = c N^{MINUS}a: a from least squares of log mean loss on log parameters, its "
-        f"{CONFIDENCE_SEED:.0%} t interval from how far the sizes lie from that line; {len(own.rungs)} sizes show no "
-        f"irreducible loss. Trend: by how much the difference from {reference} grows with every tenfold of parameters "
-        "(negative: to the good of the activation), a line a seed, t interval over the seeds; it is told from 0 where "
-        f"its p is at most {ALPHA:.0%} after Holm over the activations.",
+        f"{CONFIDENCE_SEED:.0%} t interval from how far the sizes lie from that line, which has no irreducible loss. "
+        f"Trend: by how much the difference from {reference} grows with every tenfold of parameters (negative: to the "
+        "good of the activation), a line a seed, t interval over the seeds; it is told from 0 where its p is at most "
+        f"{ALPHA:.0%} after Holm over the activations.",
         columns=(
             Column("activation", numeric=False), Column("sizes"), Column("exponent a"),
             Column("trend of the difference", f"{metric.unit} a tenfold"), Column("t p (Holm)"), Column("n"),
@@ -115,27 +118,34 @@ def _trend(slopes: Mapping[int, float] | None, p: float | None, gone: str) -> tu
 
 
 def _figure(comparisons: Comparisons, family: Family, families: Families) -> Figure:
-    """Loss against parameters, a line an activation."""
+    """Loss against training FLOPs with the reference's law, else against parameters; a line an activation."""
+    own = next(x for x in families[family] if x.activation == comparisons.reference)
+    known, counted = reference(own, flops), all(flops(p) < math.inf for x in families[family] for p in x.rungs)
+    stands = known is not None and counted and not known.trouble
     members = [p for x in families[family] for p in x.rungs]
     counts = [len(of_seeds(p, LOSS)) for p in members]
     metric = comparisons.run.metrics[family[1].kind][LOSS]
     return Figure(
         key=key_of("scaling", LOSS, family, families),
         kind="curves",
-        title=title_of("Loss against parameters", family, families),
+        title=title_of(f"Loss against {'training FLOPs' if stands else 'parameters'}", family, families),
         caption=sentences(
             metric.definition,
+            f"The line without markers is {own.activation}'s law over its sizes" if stands else "",
             bands.told(counts, min(counts) > 1),
             held_constant(comparisons, family, ()),
             troubles(members),
         ),
-        x_label="Trained parameters",
+        x_label="Training FLOPs" if stands else "Trained parameters",
         y_label=f"{metric.heading}, {metric.unit}",
-        series=tuple(_line(x, bands.few(counts)) for x in families[family]),
+        series=(
+            *(_line(x, bands.few(counts), list(map(flops, x.rungs)) if stands else x.sizes) for x in families[family]),
+            *([line(own.activation, known, bands.few(counts))] if known and stands else []),
+        ),
         logarithmic="x",
     )
 
 
-def _line(ladder: Ladder, few: bool) -> Series:
-    losses = {size: of_seeds(p, LOSS) for size, p in zip(ladder.sizes, ladder.rungs, strict=True)}
+def _line(ladder: Ladder, few: bool, across: Sequence[float]) -> Series:
+    losses = {x: of_seeds(p, LOSS) for x, p in zip(across, ladder.rungs, strict=True)}
     return bands.line(ladder.activation, losses, few, all(len(v) > 1 for v in losses.values()))

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polybench.compare.comparisons import Comparisons
-from polybench.compare.scaling import exponent, ladders, line, trends
+from polybench.compare.scaling import Family, Ladder, exponent, ladders, line, trends
 from polybench.record import Status
 from polybench.report import scaling
 from polybench.report.compose import compose
@@ -20,6 +20,10 @@ from polybench.stats import paired, t_test
 
 LAWS = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 SIZES = [2e4, 1e5, 4e5, 2e6]
+
+
+def of_run(one: Comparisons) -> dict[Family, list[Ladder]]:
+    return ladders(one.points(), one.reference)
 
 
 @LAWS
@@ -53,9 +57,9 @@ def test_a_power_law_gives_back_its_exponent(a: float, c: float) -> None:
 @pytest.mark.parametrize("trend", [0.05, -0.03, 0.0])
 def test_the_trend_is_what_was_put_in_a_line_a_seed(trend: float) -> None:
     one = Comparisons.of(studies.study(studies.sized(trend=trend)))
-    ((_, steps),) = ladders(one).items()
+    ((_, steps),) = of_run(one).items()
     of = {x.activation: x for x in steps}
-    found = list(trends(one, of["relu"], of["swiglu"]).values())
+    found = list(trends(of["relu"], of["swiglu"]).values())
     estimate = paired(found)
     assert len(found) == 5
     assert estimate.low <= trend <= estimate.high
@@ -80,12 +84,12 @@ def test_tables_and_picture_hold_every_size_of_every_activation() -> None:
 def test_fewer_than_three_sizes_are_no_scaling() -> None:
     for records in (studies.sized((32, 64)), studies.compared()):
         one = Comparisons.of(studies.study(records))
-        assert ladders(one) == {} and scaling.section(one) == Section()
+        assert of_run(one) == {} and scaling.section(one) == Section()
 
 
 def test_words_and_lengths_that_do_not_follow_the_size_are_families_of_their_own() -> None:
     def families(records: list[studies.Record]) -> int:
-        return len(ladders(Comparisons.of(studies.study(records))))
+        return len(of_run(Comparisons.of(studies.study(records))))
 
     def moved(**axes: object) -> list[studies.Record]:
         return [studies.placed(r, "sizes", **axes) for r in studies.sized(seeds=2)]
@@ -102,9 +106,9 @@ def test_a_seed_that_was_lost_at_one_size_has_no_trend() -> None:
     axes = {k: v for k, v in records[at].trial.cell.axes if k in ("d_model", "layers")}
     records[at] = studies.lost("sizes", "relu", 3, Status.DIVERGED, **axes)
     one = Comparisons.of(studies.study(records))
-    ((_, steps),) = ladders(one).items()
+    ((_, steps),) = of_run(one).items()
     of = {x.activation: x for x in steps}
-    assert len(trends(one, of["relu"], of["swiglu"])) == 4
+    assert len(trends(of["relu"], of["swiglu"])) == 4
     assert math.isfinite(exponent(of["relu"].sizes, [3.0, 2.9, 2.8, 2.7]).value)
     sizes, law = scaling.section(one).tables
     assert "diverged" in sizes.notes[0]

@@ -22,6 +22,7 @@ from polybench.measure.training_metrics import (
     PRODUCT_RATE,
     SHARED,
     SIDES,
+    SPEED_UP,
     UTILISATION,
 )
 from polybench.metric import Metric, Price, Question
@@ -93,7 +94,7 @@ EVALUATED = Metric(
     repeats="seeds",
     seconds=training_seconds,
     objective="val_loss",
-    derived=DERIVED,
+    derived=(*DERIVED, SPEED_UP),
 )  # fmt: skip
 def pretrain(trials: Sequence[Trial], axes: TrainingAxes, protocol: TrainingProtocol) -> Iterator[tuple[int, Item]]:
     """Held-out loss in nats and bits per byte, tokens/s and peak memory of a small decoder's training."""
