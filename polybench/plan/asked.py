@@ -49,7 +49,7 @@ def of_run(suite: Suite, name: str, metrics: Mapping[str, Metric], texts: Sequen
 
 def _claim(text: str, suite: Suite, name: str, metrics: Mapping[str, Metric]) -> Claim:
     data = _said(text, metrics, name)
-    problems = [what for _, what in claim_problems(data, metrics, suite.activations, suite.reference)]
+    problems = [what for _, what in claim_problems(data, metrics, suite.every_activation, suite.reference)]
     try:
         claim = Claim.model_validate(data)
     except ValidationError as failure:

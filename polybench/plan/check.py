@@ -97,17 +97,21 @@ class _Check(Collector):
                     ("reference",), f"{in_short(reference)} is not among the activations, {did_you_mean(name, known)}"
                 )
         kinds: list[Kind] = []
+        every = dict.fromkeys(known)
         items = data.get("benchmarks")
         for index, item in enumerate(items if isinstance(items, list) else []):
             if isinstance(item, dict):
-                kinds += self._benchmark(item, ("benchmarks", index), reference, known, data.get("seeds"))
+                route: Route = ("benchmarks", index)
+                own = self.activations(item.get("activations"), (*route, "activations"))
+                every |= dict.fromkeys(own)
+                kinds += self._benchmark(item, route, reference, known, own, data.get("seeds"))
         if isinstance(items, list):
             names = [b.get("name") for b in items if isinstance(b, dict) and isinstance(b.get("name"), str)]
             for index, item in enumerate(items):
                 if isinstance(item, dict) and names.count(item.get("name")) > 1:
                     self.add(("benchmarks", index, "name"), f"two benchmarks are called {in_short(item['name'])}")
         if kinds:
-            check_claims(self, data, known, kinds)
+            check_claims(self, data, [*every], kinds)
         if suite is None or self.problems:
             return None
         for index, (item, kind) in enumerate(zip(items or (), kinds, strict=True)):
@@ -156,9 +160,8 @@ class _Check(Collector):
             self.add(route, f"these are {trials:,} trials, and more than {MOST_TRIALS:,} never end; measure fewer")
 
     def _benchmark(
-        self, item: dict[str, Any], route: Route, reference: Any, known: list[str], seeds: Any
+        self, item: dict[str, Any], route: Route, reference: Any, known: list[str], own: list[str], seeds: Any
     ) -> list[Kind]:
-        own = self.activations(item.get("activations"), (*route, "activations"))
         if own and isinstance(reference, str):
             try:
                 wanted = str(canonical(reference))

@@ -186,6 +186,11 @@ class Suite(_Part):
         """Whether a learning rate is found before it is used."""
         return any(b.tune for b in self.benchmarks)
 
+    @property
+    def every_activation(self) -> list[str]:
+        """Its own, and those that a benchmark has instead of them."""
+        return [*dict.fromkeys([*self.activations, *(n for b in self.benchmarks for n in b.activations or ())])]
+
     def activations_of(self, benchmark: Benchmark) -> list[str]:
         return benchmark.activations or self.activations
 

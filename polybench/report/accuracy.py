@@ -13,9 +13,19 @@ from polybench.document import Column, Entry, Figure, Series, Table
 from polybench.measure.kinds import accuracy as kind
 from polybench.measure.kinds.accuracy import FORWARD_CURVE, GRADIENT_CURVE, ROUNDOFF, SOUND
 from polybench.metric import Metric, power_of_ten, significant
+from polybench.plan.suite import DTYPES
 from polybench.record import Record
 from polybench.report.section import Section
-from polybench.report.wording import held_constant, key_of, sentences, status_word, title_of, troubles
+from polybench.report.wording import (
+    ABSENT,
+    head_columns,
+    held_constant,
+    key_of,
+    sentences,
+    status_word,
+    title_of,
+    troubles,
+)
 
 KIND = "accuracy"
 _PICTURES = ((FORWARD_CURVE, "Error of the output"), (GRADIENT_CURVE, "Error of the gradient to the input"))
@@ -37,12 +47,41 @@ def section(comparisons: Comparisons) -> Section:
 
 
 def _tables(comparisons: Comparisons, points: Sequence[Point]) -> Iterator[Table]:
-    """For each accuracy benchmark a row an activation, backend and type."""
+    """For each accuracy benchmark the errors, and the largest inputs that are survived."""
     benchmarks: dict[str, list[Point]] = defaultdict(list)
     for point in points:
         benchmarks[point.benchmark].append(point)
     for name, members in benchmarks.items():
         yield _errors(comparisons, name, members)
+        if any(p.values(kind.LARGEST_INPUT.name) for p in members):
+            yield _survives(comparisons, name, members)
+
+
+def _survives(comparisons: Comparisons, name: str, members: Sequence[Point]) -> Table:
+    """A row an activation, a column a type and backend; the least of several row lengths."""
+    cells: dict[str, dict[tuple[str, str], list[Point]]] = defaultdict(lambda: defaultdict(list))
+    for point in members:
+        cells[point.cell.activation][point.cell.dtype, point.cell.backend].append(point)
+    ways = list(dict.fromkeys((p.cell.dtype, p.cell.backend) for p in members if p.cell.dtype != kind.EXACT))
+    ways.sort(key=lambda way: DTYPES.index(way[0]))
+    return Table(
+        key=f"{name}-survives",
+        title=f"The largest input that is survived: {name}",
+        caption=sentences(
+            f"{kind.LARGEST_INPUT.definition} On {comparisons.run.device}; exact, the same on every run of one machine",
+            "All: whatever number the type has. Nowhere: not even 1",
+        ),
+        columns=(*head_columns(()), *(Column(f"{dtype} {backend}") for dtype, backend in ways)),
+        rows=tuple((Entry(name), *(_survived(of.get(way, ())) for way in ways)) for name, of in cells.items()),
+    )
+
+
+def _survived(points: Sequence[Point]) -> Entry:
+    if not any(p.ok() for p in points):
+        return Entry(status_word(points[0]) if points else ABSENT)
+    values = [min(p.values(kind.LARGEST_INPUT.name), default=0.0) for p in points if p.ok()]
+    least, most = min(values), kind.LARGEST[points[0].cell.dtype]
+    return Entry("all" if least == most else f"{least:.9g}" if least else "nowhere", least)
 
 
 def _errors(comparisons: Comparisons, name: str, members: Sequence[Point]) -> Table:

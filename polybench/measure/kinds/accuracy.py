@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import Field, PositiveInt
 
-from polybench.kind import Axes, Item, Progress, Protocol
+from polybench.kind import Axes, Item, Note, Progress, Protocol
 from polybench.metric import Metric
 from polybench.record import Measurement
 from polybench.registry import kinds
@@ -16,6 +16,11 @@ ELEMENTS = 2**17  # of the output at every width: enough for the tails of N(0, 1
 DECADES = range(-4, 5)  # log10 of the scales of the input
 # u of each type: the largest relative error of rounding to nearest (IEEE 754; bfloat16 has 8 bits).
 ROUNDOFF = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float32": 2.0**-24, "float64": 2.0**-53}
+LARGEST = {
+    dtype: (2 - 2 * ROUNDOFF[dtype]) * 2.0**emax  # finite number, by IEEE 754; bfloat16 has float32's exponents
+    for dtype, emax in {"float16": 15, "bfloat16": 127, "float32": 127, "float64": 1023}.items()
+}
+EXACT = "float64"  # the type that others are judged by
 SOUND = 8  # unit roundoffs; one rounding makes one at most, a dozen in a row about three, eight are three bits lost
 
 
@@ -50,6 +55,13 @@ SOUND_FROM = Metric(
     f"{SOUND} u or {SOUND} sqrt(n) u of the type that adds them.",
 )  # fmt: skip
 SOUND_TO = Metric("sound_to", "1", "higher", "seed", "Largest scale of the input up to which, from 1, all is sound.")
+LARGEST_INPUT = Metric(
+    "largest_input", "1", "higher", "nothing",
+    "Largest number of the type such that, from 1 up to it, one value of a row may be as large, positive or negative "
+    "and in every branch, the others being 0: output and gradients to input and parameters are finite for an upstream "
+    "gradient of 1, and the output there is within an eighth of float64's. By bisection; float64 has none.",
+    hidden=True,
+)  # fmt: skip
 FORWARD_CURVE = Metric(
     "forward_error_curve", "1", "lower", "seed", f"Error of the output where {_SCALES}: {_NORM}.", curve=True
 )
@@ -86,6 +98,7 @@ def _seconds(axes: AccuracyAxes, protocol: Protocol) -> float:
     protocol=Protocol,
     metrics=(
         FORWARD_ULP, FORWARD_WORST, FORWARD, GRADIENT_ULP, GRADIENT_WORST, GRADIENT, PARAMETER, SOUND_FROM, SOUND_TO,
+        LARGEST_INPUT,
         FORWARD_CURVE, GRADIENT_CURVE, PARAMETER_CURVE, FORWARD_ULP_CURVE, GRADIENT_ULP_CURVE, NOT_FINITE,
     ),
     version=1,
@@ -99,6 +112,7 @@ def accuracy(trials: Sequence[Trial], axes: AccuracyAxes, protocol: Protocol) ->
 
     import torch
 
+    from polybench.measure.instruments.edge import Outlier, edge
     from polybench.measure.instruments.precision import forward_backward, middle, not_finite, relative_error, ulps
     from polybench.measure.instruments.watching import ran_alone
     from polybench.measure.model.build import Executed, chosen, generator
@@ -145,6 +159,16 @@ def accuracy(trials: Sequence[Trial], axes: AccuracyAxes, protocol: Protocol) ->
     for metric, value in (worst | at_one(curves) | sound(curves, cell.dtype)).items():
         if math.isfinite(value):  # what is not finite at scale 1 has no such number; the curves say so
             yield 0, Measurement(metric.name, (value,))
+    if cell.dtype == EXACT:
+        return
+    # Compiled code is asked in the shape that it was compiled for.
+    rows, parameters = N if activation.compiles else 1, tuple(module.parameters())
+    outlier = Outlier(call, exactly, parameters, activation.branches, F, rows, dtype, cell.device)
+    found_edge = edge(outlier.survives, dtype)
+    if found_edge:
+        yield 0, Measurement(LARGEST_INPUT.name, (found_edge.largest,))
+    if found_edge and found_edge.again:
+        yield 0, Note(f"beyond {found_edge.largest:g} it survives again at {found_edge.again:g}")
 
 
 Curves = Mapping[Metric, Sequence[float]]
