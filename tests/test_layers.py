@@ -16,6 +16,7 @@ MAY = {
     **dict.fromkeys(("", "activations", "kernels/gpu", "machine", "plan", "report/formats", "report/loggers"), ""),
     "kernels": "kernels/gpu",
     "corpora": "machine",
+    "tasks": "corpora",
     "measure": "corpora",
     "measure/model": "measure",
     "measure/backends": "measure/model activations kernels",
