@@ -19,9 +19,9 @@ _PREFIXES: dict[str, tuple[tuple[float, str], ...]] = {
     "token": ((1e9, "G token"), (1e6, "M token"), (1e3, "k token"), (1.0, "token")),
 }
 # Losses and decades live on a logarithmic scale already, so activations are compared by difference, not by ratio.
-# Cosines and shares may be 0, to which there is no ratio.
+# Cosines, shares and scores may be 0, to which there is no ratio.
 _NATS = {"nat/token", "nat"}
-_DIFFERENCE_UNITS = _NATS | {"bit/byte", "decade", "cosine", "share"}
+_DIFFERENCE_UNITS = _NATS | {"bit/byte", "decade", "cosine", "share", "score"}
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Price:
 class Metric:
     """One measured quantity.
 
-    `unit` is an SI base unit or one of B, token/s, nat/token, nat, bit/byte, decade, cosine, share, 1. `varies_with`
-    picks the statistic: *sample* for times, *seed* for losses, *nothing* for exact counts. A `curve` has
-    one value a step, or what else it runs `along`, and is drawn, not compared.
+    `unit` is an SI base unit or one of B, token/s, nat/token, nat, bit/byte, decade, cosine, share, score, 1.
+    `varies_with` picks the statistic: *sample* for times, *seed* for losses, *nothing* for exact counts. A `curve`
+    has one value a step, or what else it runs `along`, and is drawn, not compared.
 
     The rest says how a report speaks of it, and is no part of its definition: the question it `asked`s
     the answer to tell, its `header` in the overview, its `title` in words (by default its name), whether

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,35 +17,37 @@ from polybench.errors import ResultsError, TrialError, UsageError
 
 if TYPE_CHECKING:
     from polybench.document import Table
-    from polybench.report.scores import ScoredModel
     from polybench.run.store import Run
+    from polybench.score import Score
+    from polybench.trial import Trial
 
 KEPT = "*.model.pt"
 
 
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="CHECKPOINT|RUN", help="a *.model.pt, or a run that kept some")],
-    tasks: Annotated[str, typer.Option(metavar="A,B", help="names, glob patterns or YAML files")] = "",
+    tasks: Annotated[
+        str, typer.Option(metavar="A,B", help="names, glob patterns or YAML files; what polybench brings if left out")
+    ] = "polybench",
     include_path: Annotated[Path | None, typer.Option(metavar="DIR", help="a folder with tasks of your own")] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="documents a task; all if left out")] = None,
     num_fewshot: Annotated[int | None, typer.Option(metavar="N", min=0, help="examples before the question")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="keep the scores here, not beside the model")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="keep the scores here, not in the run")] = None,
     device: DeviceOption = None,
     as_json: Json = False,
 ) -> None:
     """Put tasks of lm-evaluation-harness to models that were kept.
 
-    CHECKPOINT is one of them, RUN stands for all that a run kept.
+    CHECKPOINT is one of them, RUN stands for all that a run kept. The report of a run shows what its models scored.
 
     Ends with 2 where a task or the model cannot be had, and with 3 where evaluating itself failed.
     """
-    from polybench.compare.comparisons import Comparisons
     from polybench.files import make_folder
     from polybench.machine.environment import choose_device
     from polybench.measure.tasks import Tasks
     from polybench.record import Status
-    from polybench.report.scores import ScoredModel, side_by_side, table_of
-    from polybench.run.scores import SUFFIX, keep, path_of
+    from polybench.report.scores import table_of
+    from polybench.run.scores import SCORES_FILE, keep, read
     from polybench.run.store import find, load
 
     if not sys.stderr.isatty():
@@ -56,11 +58,12 @@ def evaluate(
     paths, notes = [Path(model)] if run is None else _models(run), []
     ended = {r.trial.id: r for r in run.records} if run else {}
     asked = Tasks([name.strip() for name in tasks.split(",") if name.strip()], include_path)
-    if out:
-        make_folder(out)
+    folder = out or (run.path if run else _home(paths[0]))
+    make_folder(folder)
+    read(folder)  # that scores can be added there is known before any is made
     from polybench.measure.training.harness import KeptModel
 
-    scored: list[ScoredModel] = []
+    scored: list[tuple[Trial, list[Score]]] = []
     for path in paths:
         try:
             kept = KeptModel(path, chosen)
@@ -72,24 +75,39 @@ def evaluate(
                 raise
             notes.append(f"Left out: {problem}.")
             continue
-        scores = tuple(asked.put_to(kept, limit, num_fewshot))
-        keep(path_of(path, out), kept.trial, [{**asdict(s), "limit": limit} for s in scores])
+        scores = asked.put_to(kept, limit, num_fewshot)
+        keep(folder, kept.trial, scores)
         if kept.cut:
             notes.append(f"{kept.cut} requests of a model were longer than {kept.max_length} tokens: cut on the left.")
-        scored.append(ScoredModel(kept.trial, scores))
+        scored.append((kept.trial, scores))
     notes = list(dict.fromkeys(notes))
     if not scored:
         raise ResultsError(f"no model of {model} could be asked; {notes[0]}")
-    if run is None:
-        made: tuple[Table, ...] = (table_of(scored[0].trial, scored[0].scores),)
-    else:
-        made = side_by_side(scored, run.suite.reference, Comparisons.of(run).grid)
+    made = _side_by_side(run, scored) if run else [table_of(*scored[0])]
     if as_json:
-        values = [{"trial": s.trial.to_json(), "scores": [asdict(v) for v in s.scores]} for s in scored]
+        values = [{"trial": trial.to_json(), "scores": [s.to_json() for s in scores]} for trial, scores in scored]
         print(json.dumps({"models": values, "tables": [asdict(t) for t in made], "notes": notes}, indent=1))
     else:
         print(_text(model, made, notes))
-        print(f"scores: {out or paths[0].parent}/*{SUFFIX}")
+        print(f"scores: {folder / SCORES_FILE}")
+
+
+def _home(model: Path) -> Path:
+    """Where the scores of a model belong: to the run that kept it, else beside it."""
+    from polybench.record import CHECKPOINT_FOLDER
+    from polybench.run.store import RUN_FILE
+
+    folder = model.parent
+    return folder.parent if folder.name == CHECKPOINT_FOLDER and (folder.parent / RUN_FILE).is_file() else folder
+
+
+def _side_by_side(run: Run, scored: Sequence[tuple[Trial, Sequence[Score]]]) -> list[Table]:
+    """What was asked now, of the models that were asked now."""
+    from polybench.compare.comparisons import Comparisons
+    from polybench.report.scores import side_by_side
+
+    fresh = {trial.id: tuple(scores) for trial, scores in scored}
+    return [*side_by_side(Comparisons.of(replace(run, scores=fresh)))]
 
 
 def _models(run: Run) -> list[Path]:

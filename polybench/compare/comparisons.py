@@ -11,6 +11,7 @@ from polybench.compare.derive import with_derived
 from polybench.compare.family import corrected
 from polybench.compare.grid import Grid
 from polybench.compare.points import Point, compared, points
+from polybench.compare.scored import with_scores
 from polybench.compare.speed_up import with_speed_up
 from polybench.compare.step_time import StepTimes, Timed
 from polybench.metric import Metric
@@ -35,7 +36,7 @@ class Comparisons:
     @classmethod
     def of(cls, run: Run) -> Comparisons:
         """Every point is made once, whoever looks at it later."""
-        ready = with_speed_up(with_derived(compared(run)))
+        ready = with_scores(with_speed_up(with_derived(compared(run))))
         chosen = {r.trial.id for r in ready.records}
         others = tuple(r for r in run.records if r.trial.id not in chosen)
         every = points(replace(ready, records=(*ready.records, *others)))

@@ -5,20 +5,25 @@ lm-eval is imported inside, since it is an extra; torch comes with it.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import json
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from polybench.errors import EvaluationFailed, PolybenchError, UsageError, did_you_mean, first_line
+from polybench.score import Score
 
+OURS = "polybench"  # all of the tasks that polybench brings
+_FOLDER = Path(__file__).parents[1] / "tasks"
 _LISTED = "`lm-eval ls tasks` lists them, --include-path names a folder of your own"
 
 
 class Tasks:
-    """The tasks of these names, glob patterns or YAML files; `include` is a folder with further ones.
+    """The tasks of these names, glob patterns or YAML files; `include` is a folder beside that of polybench.
 
     Raises:
         UsageError: lm-eval is not installed, or a name or the folder is unknown.
@@ -35,9 +40,10 @@ class Tasks:
 
         logging.getLogger("lm_eval").setLevel(logging.ERROR)  # what it fills in stands in the table
         # Reading all that lm-eval brings takes seconds, and a task of one's own can do without.
-        self._manager = TaskManager(include_path=include, include_defaults=False)
-        if not set(names) <= set(self._manager.all_subtasks):
-            self._manager = TaskManager(include_path=include)
+        folders: list[str | Path] = [_FOLDER, *([include] if include else [])]
+        self._manager = TaskManager(include_path=folders, include_defaults=False)
+        if not set(names) <= {OURS, *self._manager.all_subtasks}:
+            self._manager = TaskManager(include_path=folders)
         self.names = [found for name in names for found in self._matching(name)]
 
     def _matching(self, name: str) -> list[str]:
@@ -77,7 +83,8 @@ class Tasks:
             raise
         except Exception as problem:  # tasks are programs of others
             raise EvaluationFailed(f"{', '.join(self.names)} failed, {_first(problem)}") from problem
-        return of_results(results)
+        asked = {**loaded["tasks"], **loaded.get("groups", {})}
+        return of_results(results, {name: _told(one, limit) for name, one in asked.items()})
 
     def _load(self, name: str) -> list[Any]:
         """The group of this name, or its tasks."""
@@ -108,26 +115,33 @@ def _first(problem: Exception) -> str:
     return f"{type(problem).__name__}: {first_line(problem)}"
 
 
-@dataclass(frozen=True)
-class Score:
-    """One metric of a task over `n` documents; `stderr` is lm-eval's own, None where it gives none."""
-
-    task: str
-    metric: str
-    value: float
-    stderr: float | None
-    n: int | None
-    better: Literal["higher", "lower", "neither"]
-    shots: int = 0
-    version: str = ""
-
-    @property
-    def column(self) -> str:
-        return f"{self.task} {self.metric}"
+def _told(asked: Any, limit: int | None) -> dict[str, Any]:
+    """What a task, or a group of them, says of itself beside its results."""
+    is_group = hasattr(asked, "get_all_tasks")
+    metadata = asked.metadata if is_group else asked.get_config("metadata")
+    chance = metadata.get("chance") if isinstance(metadata, Mapping) else None
+    tasks = asked.get_all_tasks() if is_group else [asked]
+    digests = [_digest([*islice(task.eval_docs, limit)]) for task in tasks]
+    return {
+        "chance": float(chance) if isinstance(chance, int | float) else None,
+        "limit": limit,
+        "data": digests[0] if len(digests) == 1 else _digest(digests) if all(digests) else "",
+    }
 
 
-def of_results(results: dict[str, Any]) -> list[Score]:
-    """What `lm_eval.simple_evaluate` returned, a score each; a metric's filter is named where there is one."""
+def _digest(data: Any) -> str:
+    try:
+        text = json.dumps(data, sort_keys=True)
+    except TypeError:  # such as images
+        return ""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def of_results(results: dict[str, Any], told: Mapping[str, Mapping[str, Any]]) -> list[Score]:
+    """What `lm_eval.simple_evaluate` returned, a score each; a metric's filter is named where there is one.
+
+    `told` are further fields by task.
+    """
     found = []
     for task, values in results["results"].items():
         for key, value in values.items():
@@ -146,6 +160,7 @@ def of_results(results: dict[str, Any]) -> list[Score]:
                     better="neither" if higher is None else "higher" if higher else "lower",
                     shots=int(results["n-shot"].get(task) or 0),
                     version=str(results["versions"].get(task, "")),
+                    **told.get(task, {}),
                 )
             )
     return found

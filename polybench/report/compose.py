@@ -29,6 +29,7 @@ from polybench.report import (
     rates,
     readings,
     scaling,
+    scores,
     selfcheck,
     speed_up,
     spread,
@@ -42,8 +43,8 @@ from polybench.run.store import Run
 
 SECTIONS = (
     provenance, claims, answer, overview, figures, cost_picture, accuracy, constructions, fits, texts, losses,
-    invariance, way, scaling, speed_up, rates, spread, tables, dynamics, likeness, limits, selfcheck, ran, profiles,
-    readings,
+    invariance, way, scores, scaling, speed_up, rates, spread, tables, dynamics, likeness, limits, selfcheck, ran,
+    profiles, readings,
 )  # fmt: skip
 
 

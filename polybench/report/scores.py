@@ -1,43 +1,31 @@
-"""Scores of trained models on tasks: of one model, and of activations side by side."""
+"""Scores of trained models on tasks: of one model, and of all activations side by side."""
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
-from polybench.compare.grid import Grid
-from polybench.compare.points import by_place, lost
-from polybench.compare.seeds import Looks, look_of, p_over_looks
-from polybench.corrections import holm_of, resolves
+from polybench.compare.comparison import Comparison
+from polybench.compare.comparisons import Comparisons
+from polybench.compare.points import Point, of_seeds
+from polybench.compare.scored import asked_last, scores_of
 from polybench.document import Column, Entry, Table
-from polybench.measure.tasks import Score
-from polybench.plan.suite import Suite
-from polybench.report.wording import remedies, show, varying_axes
+from polybench.report.section import Section
+from polybench.report.wording import change_entry, head_columns, head_entries, name_of, remedies, show, varying_axes
+from polybench.score import Score
 from polybench.stats import ALPHA, CONFIDENCE_SEED, paired
-from polybench.stopping import MOST_SEEDS, more_seeds
-from polybench.trial import Cell, Trial
+from polybench.trial import Trial
+
+KEY = "scores"  # how such a table is called, behind its benchmark
 
 
-@dataclass(frozen=True)
-class ScoredModel:
-    """A model of a run, and what it scored."""
-
-    trial: Trial
-    scores: tuple[Score, ...]
-
-    @property
-    def benchmark(self) -> str:
-        return self.trial.benchmark
-
-    @property
-    def cell(self) -> Cell:
-        return self.trial.cell
+def section(comparisons: Comparisons) -> Section:
+    """A table for each benchmark whose models were asked anything."""
+    return Section(tables=tuple(side_by_side(comparisons)), metrics=frozenset(asked_last(comparisons.run)))
 
 
 def table_of(trial: Trial, scores: Sequence[Score]) -> Table:
     """One model's scores, a row each."""
-    names = ("value", "stderr", "n")
+    names = ("value", "stderr", "chance", "n")
     columns = (Column("task", numeric=False), Column("metric", numeric=False), *map(Column, names))
     rows = tuple(
         (
@@ -45,97 +33,93 @@ def table_of(trial: Trial, scores: Sequence[Score]) -> Table:
             Entry(s.metric),
             Entry(_number(s.value), s.value),
             Entry("–" if s.stderr is None else _number(s.stderr), s.stderr),
+            _chance(s),
             Entry("–" if s.n is None else str(s.n), s.n),
         )
         for s in scores
     )
     title = f"{trial.cell.activation}, seed {trial.seed} of {trial.benchmark}"
-    return Table("scores", title, _shots(scores), columns, rows)
+    return Table(KEY, title, _asked(scores), columns, rows)
 
 
-def side_by_side(scored: Sequence[ScoredModel], reference: str, grid: Grid | None = None) -> tuple[Table, ...]:
-    """A table for all models that differ by activation and seed alone, with paired differences to the reference.
+def side_by_side(comparisons: Comparisons) -> Iterator[Table]:
+    """A table a benchmark: every task that was asked, and every activation beside the reference."""
+    asked = asked_last(comparisons.run)
+    for benchmark in comparisons.run.suite.benchmarks:
+        cells = {
+            name: {p: c for p, c in comparisons.to_reference(name).items() if p.benchmark == benchmark.name}
+            for name in asked
+        }
+        cells = {name: of for name, of in cells.items() if any(c.value is not None for c in of.values())}
+        if cells:
+            yield _table(comparisons, benchmark.name, {asked[name]: [*of.values()] for name, of in cells.items()})
 
-    Of the run that kept them, the `grid` knows its looks, and which trainings diverged and so left no model.
-    """
-    groups = by_place(scored)
-    cells = [cell for _, cell in groups]
-    varying = varying_axes(cells)[0]
-    grid = grid or Grid((), Suite.model_construct(benchmarks=[]))
-    return tuple(_scores(name, cell, models, reference, varying, grid) for (name, cell), models in groups.items())
 
-
-def _scores(
-    name: str, cell: Cell, group: Sequence[ScoredModel], reference: str, varying: Sequence[str], grid: Grid
-) -> Table:
-    activations = list(dict.fromkeys(s.cell.activation for s in group))
-    points = {a: point for a in activations if (point := grid.cells.get((name, cell.of(a))))}
-    base = points.get(reference)
-    gone = {a: lost(p, base or p) for a, p in points.items()}
-    kinds = {s.column: s for one in group for s in one.scores}
-    columns, notes = [Column("activation", numeric=False), Column("seeds")], []
-    rows = [[Entry(a), Entry(str(len({s.trial.seed for s in group if s.cell.activation == a})))] for a in activations]
-    for column, kind in kinds.items():
-        values = {a: _by_seed(group, a, column) for a in activations}
-        columns += [Column(column), Column(f"{column} less {reference}'s")]
-        changes, settle = _changes(values, reference, kind, gone, grid.looks(name))
-        for row, activation in zip(rows, activations, strict=True):
-            own = values[activation].values()
-            row.append(Entry(_number(statistics.fmean(own)), statistics.fmean(own)) if own else Entry("–"))
-            row.append(changes.get(activation, Entry("–")))
-        notes += remedies({column: settle} if settle else {})
-    axes = {"backend": cell.backend, "dtype": cell.dtype, **dict(cell.axes)}
-    told = "".join(f", {axis} {axes[axis]}" for axis in varying if axis in axes)
-    caption = (
-        f"Means over seeds; differences are paired by seed, with {CONFIDENCE_SEED:.0%} t intervals. Their p counts the "
-        f"looks and survives Holm's correction ({ALPHA:.0%}) over their column, or they are not resolved. "
-        f"{_shots(list(kinds.values()))}"
+def _table(comparisons: Comparisons, benchmark: str, cells: dict[Score, list[Comparison]]) -> Table:
+    every = [c for of in cells.values() for c in of]
+    varying, _ = varying_axes([c.cell for c in every])
+    columns = (
+        Column("task", numeric=False),
+        *head_columns(varying),
+        Column("score"),
+        Column("chance"),
+        Column(f"less {comparisons.reference}'s"),
+        Column("seeds"),
     )
-    return Table(f"scores-{name}", f"{name}{told}", caption, tuple(columns), tuple(map(tuple, rows)), tuple(notes))
-
-
-def _by_seed(group: Sequence[ScoredModel], activation: str, column: str) -> dict[int, float]:
-    return {
-        one.trial.seed: s.value
-        for one in group
-        for s in one.scores
-        if one.cell.activation == activation and s.column == column
+    rows = []
+    for score, of in cells.items():
+        for c in of:
+            values = of_seeds(c.point, score.name, signed=True)
+            mean = paired(values) if values else None
+            rows.append((
+                Entry(score.name),
+                *head_entries(c.cell, varying),
+                Entry(show(mean), mean.value, mean.low, mean.high) if mean else Entry("–"),
+                _chance(score),
+                change_entry(c, comparisons.reference),
+                Entry(str(len(values)), len(values)),
+            ))  # fmt: skip
+    caption = (
+        f"Means over seeds, and differences paired by seed, with {CONFIDENCE_SEED:.0%} t intervals, which tell of "
+        f"other seeds, not of other questions. A difference is better or worse where its p, which counts the "
+        f"looks, survives Holm ({ALPHA:.0%}) over the activations of its task. {_asked([*cells])}"
+    )
+    settle = {
+        score.name: [(name_of(c.point, varying), c.settle) for c in of if c.outcome == "unresolved" and c.settle]
+        for score, of in cells.items()
     }
+    notes = [
+        *_left_out(comparisons, [c.point for c in every]),
+        *remedies({n: some for n, some in settle.items() if some}),
+    ]
+    return Table(f"{benchmark}-{KEY}", f"{benchmark}: scores on tasks", caption, columns, tuple(rows), tuple(notes))
 
 
-def _changes(
-    values: dict[str, dict[int, float]], reference: str, kind: Score, gone: dict[str, str], looks: Looks
-) -> tuple[dict[str, Entry], list[tuple[str, str]]]:
-    """Differences to the reference, and how many more seeds would settle those that are not."""
-    base = values.get(reference, {})
-    pairs = {a: {s: v - base[s] for s, v in own.items() if s in base} for a, own in values.items() if a != reference}
-    pairs = {a: differences for a, differences in pairs.items() if differences}
-    p_values = holm_of({a: 1.0 if gone.get(a) else p_over_looks(d, looks) for a, d in pairs.items()})
-    entries, settle = {reference: Entry("0", outcome=gone.get(reference, ""))} if base else {}, []
-    for activation, differences in pairs.items():
-        change = paired(list(differences.values()))
-        if gone.get(activation):
-            outcome = gone[activation]
-        elif change.low == change.high == 0:
-            outcome = "same"
-        elif not resolves(p_values[activation]):
-            outcome = "not resolved"
-            more = more_seeds(list(differences.values()), len(pairs), 0.0, look_of(differences, looks) + 1)
-            told = "2 more seeds at least" if change.n < 2 else str(more or f"over {MOST_SEEDS} more seeds")
-            settle.append((activation, told))
-        else:
-            outcome = "" if kind.better == "neither" else _word(change.value > 0, kind.better == "higher")
-        entries[activation] = Entry(show(change, signed=True), change.value, change.low, change.high, outcome=outcome)
-    return entries, settle
+def _left_out(comparisons: Comparisons, points: Sequence[Point]) -> Iterator[str]:
+    """Scores that nobody compares, since other questions were asked."""
+    run = comparisons.run
+    asked = asked_last(run)
+    records = {r.trial.id: r for p in points for r in p.records}.values()
+    others = [s for r in records for s in scores_of(run, r) if s.asked != asked[s.name].asked]
+    if others:
+        names = ", ".join(sorted({s.name for s in others}))
+        yield (
+            f"Left out: {len(others)} of {names}, asked otherwise than the model that was asked last (another version, "
+            "data, limit or number of examples); `polybench eval` on the run asks all alike."
+        )
 
 
-def _word(rose: bool, higher: bool) -> str:
-    return "better" if rose == higher else "worse"
+def _asked(scores: Sequence[Score]) -> str:
+    """How many documents a task has, and what stands before each."""
+    sizes = sorted({s.n for s in scores if s.n is not None})
+    told = " to ".join(map(str, sorted({sizes[0], sizes[-1]}))) if sizes else ""
+    shots = ", ".join(map(str, sorted({s.shots for s in scores})))
+    documents = f"Documents a task: {told}. " if told else ""
+    return f"{documents}Examples before the question: {shots}."
 
 
-def _shots(scores: Sequence[Score]) -> str:
-    shots = sorted({s.shots for s in scores})
-    return f"Examples before the question: {', '.join(map(str, shots))}." if scores else ""
+def _chance(score: Score) -> Entry:
+    return Entry("–" if score.chance is None else f"{score.chance:g}", score.chance)
 
 
 def _number(value: float) -> str:

@@ -15,7 +15,7 @@ from polybench.machine.environment import fingerprint
 from polybench.plan.labels import Labels
 from polybench.plan.suite import Suite
 from polybench.record import CHECKPOINT_FOLDER, Record
-from polybench.run import store
+from polybench.run import scores, store
 from polybench.run.batches import equal_but_for_seeds, looks_of, united
 from polybench.run.session import joined, planned
 from polybench.run.store import Run
@@ -153,12 +153,13 @@ def _counted(header: dict[str, Any], records: Sequence[Record]) -> dict[str, Any
     return {**header, "planned": len(whole.trials), "missing": absent}
 
 
-def _bring(run: Run, target: Path, records: Iterable[Record]) -> None:
-    """What the trials left behind, and what unfinished ones go on from; what is gone is told by the report."""
+def _bring(run: Run, target: Path, records: Sequence[Record]) -> None:
+    """What the trials left behind and scored, and what unfinished ones go on from; of what is gone the report tells."""
     for name in (a.name for r in records for a in r.artifacts):
         share(inside(run.path, name), inside(target, name))
     for name in (str(p.relative_to(run.path)) for p in (run.path / CHECKPOINT_FOLDER).glob("*.pt")):
         share(inside(run.path, name), inside(target, name), newer=True)
+    scores.bring(run.path, target, [r.trial for r in records])
 
 
 def missing(run: Run) -> list[str]:

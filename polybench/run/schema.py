@@ -22,6 +22,7 @@ from typing_extensions import TypedDict
 from polybench.metric import Along, Better, VariesWith
 from polybench.plan.suite import Seconds
 from polybench.record import ARTIFACT, Status
+from polybench.score import Score
 
 _STRICT = ConfigDict(strict=True)
 
@@ -80,6 +81,13 @@ class StoredRecord(TypedDict):
     notes: NotRequired[list[str]]
     machine: NotRequired[str]
     same_as: NotRequired[str]
+
+
+class StoredScores(TypedDict):
+    """One line of the scores of trained models."""
+
+    trial: _Trial
+    scores: list[Score]
 
 
 class _Metric(_Stored):

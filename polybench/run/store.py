@@ -16,8 +16,9 @@ from polybench.kind import registered
 from polybench.metric import Metric
 from polybench.plan.suite import KEPT_NAMES, Benchmark, Claim, Rule, Suite, duration
 from polybench.record import Record, Status
-from polybench.run import lines
+from polybench.run import lines, scores
 from polybench.run.faults import header_fault, parsed, record_fault
+from polybench.run.scores import Scored
 
 SCHEMA_VERSION = 1
 RUN_FILE, RECORDS_FILE = "run.json", "records.jsonl"
@@ -29,7 +30,8 @@ _MAPPINGS = ("suite", "environment", "metrics")  # that every run.json has
 class Run:
     """A folder that explains itself: environment, metric definitions, resolved suite, records.
 
-    `header` is as it is stored. `derived` are metrics, by kind, that records got when they were compared.
+    `header` is as it is stored, `scores` what its models scored on tasks, by the id of their trial. `derived` are
+    metrics, by kind, that records got when they were compared.
     """
 
     path: Path
@@ -37,6 +39,7 @@ class Run:
     records: tuple[Record, ...]
     notes: tuple[str, ...] = ()
     derived: Mapping[str, tuple[Metric, ...]] = field(default_factory=dict)
+    scores: Scored = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -170,7 +173,7 @@ def load(path: Path) -> Run:
         record = Record.from_json(data)
         latest.pop(record.trial.id, None)
         latest[record.trial.id] = record
-    return Run(path, header, tuple(latest.values()), tuple(notes))
+    return Run(path, header, tuple(latest.values()), tuple(notes), scores=scores.read(path))
 
 
 def find(text: str | None, root: Path = ROOT) -> Path:

@@ -21,6 +21,8 @@ from polybench.measure.model.decoder import Decoder
 from polybench.measure.training import checkpoint
 from polybench.measure.training_axes import TrainingAxes
 from polybench.plan.jobs import plan
+from polybench.run.scores import read
+from polybench.tasks import squares as questions
 from polybench.trial import CHECKPOINTS, Trial
 
 pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed: the extra lm-eval brings it")
@@ -185,10 +187,10 @@ def test_the_command_gives_the_accuracy_counted_by_hand(tmp_path: Path, capsys: 
     assert call("eval", *arguments, "--limit", "2", "--num-fewshot", "2") == 0
     shown = capsys.readouterr().out
     row = next(line.split() for line in shown.splitlines() if line.startswith("own"))
-    assert row[:2] == ["own", "acc"] and row[4] == "2" and "Examples before the question: 2." in shown
+    assert row[:2] == ["own", "acc"] and row[4:6] == ["–", "2"] and "Examples before the question: 2." in shown
     assert "were longer than 12 tokens: cut on the left" in shown
-    kept = json.loads((tmp_path / "a.eval.json").read_text())
-    assert [(s["task"], s["limit"], s["shots"]) for s in kept["scores"]] == [("own", 2, 2)]
+    ((kept,),) = read(tmp_path).values()
+    assert (kept.task, kept.limit, kept.shots, kept.n, kept.chance) == ("own", 2, 2, 2, None)
 
 
 def test_a_model_that_knows_the_next_byte_is_always_right(tmp_path: Path, capsys: Capture) -> None:
@@ -198,5 +200,29 @@ def test_a_model_that_knows_the_next_byte_is_always_right(tmp_path: Path, capsys
     for names in ("own", "said"):  # kept beside each other
         assert call("eval", path, "--tasks", names, "--include-path", tmp_path, "--out", tmp_path / "out") == 0
     assert "1.0000" in capsys.readouterr().out
-    scores = json.loads((tmp_path / "out" / "a.eval.json").read_text())["scores"]
-    assert [(s["task"], s["value"]) for s in scores] == [("own", 1.0), ("said", 1.0)]
+    (scores,) = read(tmp_path / "out").values()
+    assert [(s.task, s.value) for s in scores] == [("own", 1.0), ("said", 1.0)]
+    assert scores[0].data == scores[1].data != "" and not (tmp_path / "scores.jsonl").exists()
+
+
+def test_what_polybench_brings_is_asked_where_no_task_is_named(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i, word in enumerate(("small", "large", "new", "old", "good")):
+        line = (
+            f"The {word} law passed both Houses of Congress in this year of ours. It was signed by the {word} man here."
+        )
+        (tmp_path / f"{i}.txt").write_text(line, encoding="utf-8")
+    monkeypatch.setattr(questions, "_held_out", lambda: [p.read_text() for p in sorted(tmp_path.glob("*.txt"))])
+    questions.squares.cache_clear()
+    try:
+        path = keep(tmp_path / "a.model.pt", trial_of())
+        assert call("eval", path, "--limit", "4", "--json") == 0
+    finally:
+        questions.squares.cache_clear()
+    scores = json.loads(capsys.readouterr().out)["models"][0]["scores"]
+    names = {f"polybench_{name}" for name in (*questions.frames(), "cloze")}
+    assert {s["task"] for s in scores} == {"polybench", *names}
+    assert all(s["chance"] == 0.5 and s["data"] and s["better"] == "higher" for s in scores)
+    values = {s["task"]: s["value"] for s in scores}
+    assert values.pop("polybench") == pytest.approx(sum(values.values()) / len(values))

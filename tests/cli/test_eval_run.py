@@ -2,68 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from builders import LAWS, record, run, save, suite
+from builders import record, run, save, suite
 from commands import call
-from hypothesis import given
-from hypothesis import strategies as st
 from test_eval import GENERATES, _here, _offline, keep, successor, task, trial_of  # noqa: F401
 
-from polybench.corrections import holm
-from polybench.looks import over_looks
 from polybench.measure import tasks
-from polybench.measure.tasks import Score
 from polybench.measure.training import checkpoint
 from polybench.record import Status
-from polybench.report.scores import ScoredModel, side_by_side
-from polybench.stats import paired, t_test
-from polybench.trial import Trial
+from polybench.run.scores import SCORES_FILE, read
 
 Capture = pytest.CaptureFixture[str]
-CELL = trial_of().cell
-
-
-def scored(values: dict[str, Sequence[float]], better: Any = "higher") -> list[ScoredModel]:
-    return [
-        ScoredModel(Trial("p", replace(CELL, activation=name), seed), (Score("t", "acc", value, None, 9, better),))
-        for name, own in values.items()
-        for seed, value in enumerate(own)
-    ]
-
-
-@LAWS
-@given(st.data())
-def test_side_by_side_is_the_paired_interval_and_holm_over_the_column(data: st.DataObject) -> None:
-    floats = st.lists(st.floats(0, 1), min_size=4, max_size=4)
-    values = {name: data.draw(floats) for name in ("relu", "gelu", "swiglu")}
-    better = data.draw(st.sampled_from(["higher", "lower", "neither"]))
-    (table,) = side_by_side(scored(values, better), "swiglu")
-    rows = {row[0].text: row for row in table.rows}
-    pairs = {n: [v - b for v, b in zip(values[n], values["swiglu"], strict=True)] for n in ("relu", "gelu")}
-    p_values = dict(zip(pairs, holm([over_looks(t_test(d), 1) for d in pairs.values()]), strict=True))
-    assert rows["swiglu"][3].text == "0"
-    for name, differences in pairs.items():
-        (_, seeds, mean, change), wanted = rows[name], paired(differences)
-        assert seeds.text == "4" and mean.value == pytest.approx(sum(values[name]) / 4)
-        assert (change.value, change.low, change.high) == (wanted.value, wanted.low, wanted.high)
-        told = p_values[name] < 0.05 and any(differences)
-        good = (wanted.value > 0) == (better == "higher")
-        word = "" if better == "neither" else "better" if good else "worse"
-        assert change.outcome == (word if told else "not resolved" if any(differences) else "same")
-
-
-def test_without_the_reference_or_its_seeds_there_is_no_difference() -> None:
-    (table,) = side_by_side(scored({"relu": [0.1, 0.2], "gelu": [0.3]}), "swiglu")
-    assert [row[3].text for row in table.rows] == ["–", "–"]
-    (table,) = side_by_side(scored({"relu": [0.1], "swiglu": [0.3, 0.4]}), "swiglu")
-    assert "[no interval, n 1]" in table.rows[0][3].text and "2 more seeds at least (relu" in table.notes[0]
 
 
 def test_a_run_is_asked_model_by_model_and_what_cannot_be_asked_is_said(tmp_path: Path, capsys: Capture) -> None:
@@ -81,11 +35,17 @@ def test_a_run_is_asked_model_by_model_and_what_cannot_be_asked_is_said(tmp_path
     arguments = ("eval", folder, "--tasks", "own", "--include-path", task(tmp_path, doc_to_target="0"))
     assert call(*arguments) == 0
     shown = capsys.readouterr().out
-    relu, swiglu = (next(w.split() for w in shown.splitlines() if w.startswith(name)) for name in ("relu", "swiglu"))
-    assert relu[:3] == ["relu", "1", "1.0000"] and swiglu[:2] == ["swiglu", "1"]
+    relu, swiglu = (next(w.split() for w in shown.splitlines() if f" {name} " in w) for name in ("relu", "swiglu"))
+    assert relu[:4] == ["own", "acc", "relu", "1.00"] and swiglu[:3] == ["own", "acc", "swiglu"]
     assert "Left out: 1.model.pt, since its training ended as diverged: the loss became nan." in shown
     assert "3.model.pt cannot be read as a checkpoint" in shown
-    assert {p.name for p in (folder / "checkpoints").glob("*.json")} == {"0.eval.json", "2.eval.json"}
+    assert set(read(folder)) == {records[0].trial.id, records[2].trial.id}
+    assert call("report", folder, "--table", "pretrain-scores") == 0
+    assert relu == next(w.split() for w in capsys.readouterr().out.splitlines() if " relu " in w)
+    assert call("eval", folder / "checkpoints" / "0.model.pt", *arguments[2:], "--limit", "1") == 0
+    assert [s.n for s in read(folder)[records[0].trial.id]] == [1]
+    assert call("report", folder, "--table", "pretrain-scores") == 0
+    assert "Left out: 1 of own acc, asked otherwise than the model that was asked last" in capsys.readouterr().out
     for path in (folder / "checkpoints").glob("*.model.pt"):
         path.write_bytes(b"")
     assert call(*arguments) == 2 and "could be asked; Left out: " in capsys.readouterr().err
@@ -128,7 +88,7 @@ def test_a_task_that_cannot_be_asked_is_one_sentence(
     assert call("eval", path, "--tasks", names, "--include-path", tmp_path) == code
     err = capsys.readouterr().err
     last = err.rstrip("\n").rpartition("\n")[2]
-    assert last.startswith(sentence) and "Traceback" not in err and not list(tmp_path.glob("*.eval.json"))
+    assert last.startswith(sentence) and "Traceback" not in err and not (tmp_path / SCORES_FILE).exists()
 
 
 def _torn(path: Path) -> None:
@@ -179,9 +139,9 @@ def test_options_that_make_no_sense_are_one_sentence(
         assert sentence in capsys.readouterr().err
     assert call("eval", "nowhere", "--tasks", "own") == 2
     assert "there is no run 'nowhere'" in capsys.readouterr().err
-    (tmp_path / "a.eval.json").write_text("damaged")
-    assert call("eval", path, "--tasks", "own", "--include-path", tmp_path) == 0
-    assert len(json.loads((tmp_path / "a.eval.json").read_text())["scores"]) == 1
+    (tmp_path / SCORES_FILE).write_text("damaged")
+    assert call("eval", path, "--tasks", "own", "--include-path", tmp_path) == 2
+    assert "scores.jsonl:1: this line holds no scores: it is not JSON" in capsys.readouterr().err
     monkeypatch.setattr(tasks.importlib.util, "find_spec", lambda name: None)
     capsys.readouterr()
     assert call("eval", path, "--tasks", "own", "--include-path", tmp_path) == 2

@@ -6,6 +6,7 @@ The interface, and what is asked of windows, cuts and stop strings, are those of
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,8 +44,8 @@ class Wish:
 class KeptModel(TemplateLM):
     """The model of a checkpoint, on `device`, computed eagerly in the precision that it was trained in.
 
-    Progress is shown on a terminal only. A context longer than the model's sequence loses its beginning;
-    `cut` counts those.
+    As in its training one thread computes, unless OMP_NUM_THREADS says otherwise. Progress is shown on a terminal
+    only. A context longer than the model's sequence loses its beginning; `cut` counts those.
 
     Raises:
         TrialError: the file is no checkpoint of a whole model, or carries no tokenizer.
@@ -74,6 +75,8 @@ class KeptModel(TemplateLM):
         self.max_length = int(axes.seq_len)
         self.batch_size = int(axes.batch // axes.accumulate)
         self._device = torch.device(device)
+        if "OMP_NUM_THREADS" not in os.environ:  # else short questions make threads wait for each other
+            torch.set_num_threads(1)
 
     @property
     def eot_token_id(self) -> int:
