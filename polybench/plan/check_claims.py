@@ -36,8 +36,11 @@ def check_claims(collector: Collector, data: dict[str, Any], activations: list[s
             known = metrics.get(metric) if isinstance(metric, str) else None
             if model is Rule and known and known.unit != "s" and part.get("floor"):
                 collector.add((*route, "floor"), f"a floor is for times, and {metric!r} is none; leave it away")
-            if isinstance(metric, str) and metric not in metrics:
+            asked = model is Claim and isinstance(metric, str) and _of_task(metric) and _keeps_models(data)
+            if isinstance(metric, str) and metric not in metrics and not asked:
                 near = did_you_mean(metric, metrics)
+                if model is Claim and _of_task(metric):
+                    near = "and no model is kept to be asked that task; protocol: {save: true} does"
                 collector.add((*route, "metric"), f"no benchmark of this suite measures {in_short(metric)}, {near}")
             if known and known.curve and planned and "eval_corpora" not in planned:
                 collector.add((*route, "metric"), f"{metric!r} needs texts to be judged on; name them as eval_corpora")
@@ -55,6 +58,16 @@ def check_claims(collector: Collector, data: dict[str, Any], activations: list[s
                     _known(collector, value, here, _named(data, axis))
                 elif planned and axis != "device":
                     _known(collector, value, here, planned.get(axis, []))
+
+
+def _of_task(metric: str) -> bool:
+    """Whether it is the name of a score, such as `polybench_agreement acc`, which `polybench eval` finds later."""
+    return len(metric.split()) > 1
+
+
+def _keeps_models(data: dict[str, Any]) -> bool:
+    protocols = [b.get("protocol") for b in data["benchmarks"] if isinstance(b, dict)]
+    return any(isinstance(p, dict) and p.get("save") is True for p in protocols)
 
 
 def claim_problems(

@@ -25,7 +25,7 @@ def section(comparisons: Comparisons) -> Section:
 
 def table_of(trial: Trial, scores: Sequence[Score]) -> Table:
     """One model's scores, a row each."""
-    names = ("value", "stderr", "chance", "n")
+    names = ("value", "stderr", "chance", "documents")
     columns = (Column("task", numeric=False), Column("metric", numeric=False), *map(Column, names))
     rows = tuple(
         (
@@ -34,7 +34,7 @@ def table_of(trial: Trial, scores: Sequence[Score]) -> Table:
             Entry(_number(s.value), s.value),
             Entry("–" if s.stderr is None else _number(s.stderr), s.stderr),
             _chance(s),
-            Entry("–" if s.n is None else str(s.n), s.n),
+            _count(s),
         )
         for s in scores
     )
@@ -65,6 +65,7 @@ def _table(comparisons: Comparisons, benchmark: str, cells: dict[Score, list[Com
         Column("chance"),
         Column(f"less {comparisons.reference}'s"),
         Column("seeds"),
+        Column("documents"),
     )
     rows = []
     for score, of in cells.items():
@@ -78,6 +79,7 @@ def _table(comparisons: Comparisons, benchmark: str, cells: dict[Score, list[Com
                 _chance(score),
                 change_entry(c, comparisons.reference),
                 Entry(str(len(values)), len(values)),
+                _count(score),
             ))  # fmt: skip
     caption = (
         f"Means over seeds, and differences paired by seed, with {CONFIDENCE_SEED:.0%} t intervals, which tell of "
@@ -85,7 +87,11 @@ def _table(comparisons: Comparisons, benchmark: str, cells: dict[Score, list[Com
         f"looks, survives Holm ({ALPHA:.0%}) over the activations of its task. {_asked([*cells])}"
     )
     settle = {
-        score.name: [(name_of(c.point, varying), c.settle) for c in of if c.outcome == "unresolved" and c.settle]
+        score.name: [
+            (name_of(c.point, varying), c.settle)
+            for c in of
+            if c.outcome == "unresolved" and c.settle and not _equal(c)
+        ]
         for score, of in cells.items()
     }
     notes = [
@@ -93,6 +99,11 @@ def _table(comparisons: Comparisons, benchmark: str, cells: dict[Score, list[Com
         *remedies({n: some for n, some in settle.items() if some}),
     ]
     return Table(f"{benchmark}-{KEY}", f"{benchmark}: scores on tasks", caption, columns, tuple(rows), tuple(notes))
+
+
+def _equal(comparison: Comparison) -> bool:
+    """Whether both scored alike with every seed, as where a task is too hard, which no more seeds would settle."""
+    return comparison.change is not None and comparison.change.low == comparison.change.high == 0
 
 
 def _left_out(comparisons: Comparisons, points: Sequence[Point]) -> Iterator[str]:
@@ -110,12 +121,12 @@ def _left_out(comparisons: Comparisons, points: Sequence[Point]) -> Iterator[str
 
 
 def _asked(scores: Sequence[Score]) -> str:
-    """How many documents a task has, and what stands before each."""
-    sizes = sorted({s.n for s in scores if s.n is not None})
-    told = " to ".join(map(str, sorted({sizes[0], sizes[-1]}))) if sizes else ""
-    shots = ", ".join(map(str, sorted({s.shots for s in scores})))
-    documents = f"Documents a task: {told}. " if told else ""
-    return f"{documents}Examples before the question: {shots}."
+    """What stands before each question."""
+    return f"Examples before the question: {', '.join(map(str, sorted({s.shots for s in scores})))}."
+
+
+def _count(score: Score) -> Entry:
+    return Entry("–" if score.n is None else str(score.n), score.n)
 
 
 def _chance(score: Score) -> Entry:

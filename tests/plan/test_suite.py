@@ -84,6 +84,7 @@ PLANTED = [
     ("suite: demo\n", "", "1:1", "", "the key 'suite' is missing"),
     ("suite: demo", "suite: a/b", "1:8", "suite", "it becomes the name of a folder"),
     ("reference: swiglu", "reference: relu2", "3:12", "reference", "'relu2' is not among the activations"),
+    ("metric: val_loss", "metric: own acc", "16:14", "claims[0].metric", "no model is kept to be asked that task"),
     ("better_than: relu", "better_than: relu2", "16:52", "claims[0].better_than", "not among the activations, did"),
     ("metric: val_loss", "metric: other_losses", "16:14", "claims[0].metric", "needs texts to be judged on; name them"),
     ("better_than: relu", "better_than: gelu", "16:52", "claims[0].better_than", "'gelu' is held against itself"),
@@ -149,6 +150,11 @@ def loaded(folder: Path, text: str = SUITE, overrides: tuple[str, ...] = ()) -> 
 
 def test_the_suite_that_mistakes_are_planted_in_has_none(tmp_path: Path) -> None:
     assert loaded(tmp_path).suite.suite == "demo"
+
+
+def test_a_claim_may_be_about_a_task_that_kept_models_will_be_asked(tmp_path: Path) -> None:
+    asked = SUITE.replace("metric: val_loss", "metric: own acc").replace("evaluations: 2", "evaluations: 2, save: true")
+    assert loaded(tmp_path, asked).suite.claims[0].metric == "own acc"
 
 
 @pytest.mark.parametrize(("old", "new", "place", "path", "words"), PLANTED, ids=[f"{p[3]}: {p[4]}" for p in PLANTED])

@@ -52,8 +52,8 @@ def test_differences_have_the_paired_interval_and_holm_over_their_task(data: st.
     p_values = dict(zip(pairs, holm([over_looks(t_test(d), 1) for d in pairs.values()]), strict=True))
     assert rows(table)["swiglu"][4].text == "0"
     for name, differences in pairs.items():
-        (task, _, mean, chance, change, seeds), wanted = rows(table)[name], paired(differences)
-        assert (task.text, chance.value, seeds.value) == ("t acc", 0.5, 4)
+        (task, _, mean, chance, change, seeds, documents), wanted = rows(table)[name], paired(differences)
+        assert (task.text, chance.value, seeds.value, documents.value) == ("t acc", 0.5, 4, 9)
         own = paired(values[name])
         assert (mean.value, mean.low, mean.high) == (own.value, own.low, own.high)
         assert change.value == pytest.approx(wanted.value, abs=1e-12)
@@ -67,6 +67,11 @@ def test_without_the_reference_or_its_seeds_there_is_no_difference() -> None:
     assert [row[4].text for row in table.rows] == ["–", "–"]
     (table,) = section_of(scores, scored({"relu": [0.1], "swiglu": [0.3, 0.4]})).tables
     assert "[no interval, n 1]" in rows(table)["relu"][4].text and "2 more seeds at least" in table.notes[0]
+
+
+def test_no_seeds_are_advised_where_both_score_alike() -> None:
+    (table,) = section_of(scores, scored({"relu": [0.5, 0.6], "swiglu": [0.5, 0.6]})).tables
+    assert rows(table)["relu"][4].outcome == "not resolved" and not table.notes
 
 
 def test_what_diverged_is_not_judged_and_what_was_asked_otherwise_is_left_out() -> None:
