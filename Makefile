@@ -6,7 +6,7 @@ BIN := .venv/bin
 EXTRAS ?= all
 STAMP := .venv/.stamp-$(EXTRAS)
 
-.PHONY: run test check lint clean
+.PHONY: setup run test check lint clean
 
 run: $(STAMP)
 	$(BIN)/polybench run suites/quick.yaml
@@ -28,6 +28,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	touch $(STAMP)
+
+setup: $(STAMP)
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
