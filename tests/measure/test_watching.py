@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 from polybench.corpora.corpus import Tokens
 from polybench.errors import Unsupported
 from polybench.kind import axes_of, kind_of
+from polybench.measure.instruments.allocation import moved_bytes
+from polybench.measure.instruments.rounding import disturbed
 from polybench.measure.instruments.watching import Ran, ran_alone, watch
 from polybench.measure.kinds import speed
 from polybench.measure.model import compiled
@@ -188,6 +191,17 @@ def test_eager_code_is_never_taken_for_compiled() -> None:
     assert (found.frames, found.generated) == (0, 0)
     assert found.operators == len(found.outside) >= 4
     assert "compiled nothing" in found.lacking
+
+
+def test_watching_what_is_eager_loads_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which would be more than a second of every process that measures."""
+    monkeypatch.delitem(sys.modules, "torch._dynamo", raising=False)
+    module = Whole()
+    assert ran_alone(Executed(module, module, 8), (4,), torch.float32, "cpu").operators
+    assert moved_bytes(lambda: torch.ones(2) + 1)
+    with disturbed(torch.float32, "cpu", 8, 0):
+        torch.ones(2) + 1
+    assert "torch._dynamo" not in sys.modules
 
 
 def test_what_keeps_torch_from_compiling_is_said(settings_of_torch: Any) -> None:

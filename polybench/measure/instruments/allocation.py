@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from polybench.measure.instruments.dispatching import mode
 
 _NUMBER = 8  # bytes: a number of the formula, such as the 2 of x / 2, which autograd keeps and nobody counts
 _LET_GO_S = 0.01  # in which autograd's threads let go of what an earlier backward pass made
@@ -177,13 +178,12 @@ def moved_bytes(work: Callable[[], object]) -> int:
     What each would move if nothing stayed in a cache: the traffic of running operator by operator.
     Not for compiled calls, which a dispatch mode would run as eager ones.
     """
-    counter = _Traffic()
-    with counter:
+    with mode(_Traffic) as counter:
         work()
-    return counter.bytes
+    return int(counter.bytes)
 
 
-class _Traffic(TorchDispatchMode):
+class _Traffic:
     """Counts a tensor once for each operator that reads it and once for each that writes it."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from polybench.errors import Wrong
 from polybench.measure.instruments.precision import forward_backward, zeros_for_none
-from polybench.measure.instruments.rounding import Disturbed, unit_roundoff
+from polybench.measure.instruments.rounding import disturbed, unit_roundoff
 from polybench.measure.model.build import Executed, generator
 from polybench.registry import activations
 
@@ -90,7 +90,7 @@ def _near(reference: nn.Module, x_NxGF: Tensor, dy_NxF: Tensor, found: Sequence[
     dtype, x, dy = found[0].dtype, x_NxGF.double(), dy_NxF.double()
     runs = [forward_backward(reference, _trained(reference), x, dy)]
     for run in range(RUNS):
-        with Disturbed(dtype, str(x.device), x.numel(), run):
+        with disturbed(dtype, str(x.device), x.numel(), run):
             runs.append(forward_backward(reference, _trained(reference), x, dy))
     moved = KINK * unit_roundoff(dtype)
     runs += [forward_backward(reference, _trained(reference), x * (1 + way), dy) for way in (moved, -moved)]
@@ -145,7 +145,7 @@ def _is_derivative(reference: nn.Module, width: int, device: str, seed: int) -> 
     exact = forward_backward(reference, parameters, x_NxGF, dy_NxF)
     runs = []
     for run in range(RUNS):
-        with Disturbed(torch.float64, device, x_NxGF.numel(), run):
+        with disturbed(torch.float64, device, x_NxGF.numel(), run):
             runs.append(forward_backward(reference, parameters, x_NxGF, dy_NxF))
     blur = max(float((dy_NxF * (run[0] - exact[0])).norm()) for run in runs) / STEP
 

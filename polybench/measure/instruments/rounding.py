@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
+
+from polybench.measure.instruments.dispatching import mode
 
 
 def unit_roundoff(dtype: torch.dtype) -> float:
@@ -27,19 +28,22 @@ def summing_roundoff(dtype: torch.dtype) -> float:
     return min(unit_roundoff(dtype), unit_roundoff(torch.float32))
 
 
-class Disturbed(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Inside, every floating result is multiplied by 1 + u xi with xi from N(0, 1), backward passes included.
+def disturbed(dtype: torch.dtype, device: str, largest: int, seed: int) -> Any:
+    """Where this is entered, every floating result is multiplied by 1 + u xi with xi from N(0, 1), backward included.
 
     A result of fewer elements than its operand is a sum of n = operand / result terms, whose error grows as
     sqrt(n) in whatever order it is taken (Higham and Mary, SIAM J. Sci. Comput. 41(5), 2019): its terms and
     itself are disturbed by sqrt(n) times the roundoff of the accumulator. Views are no arithmetic and stay.
 
-    Only eager code belongs inside: a compiled function would stay eager afterwards.
+    Only eager code belongs inside: a compiled function would stay eager afterwards. `largest` is the number of
+    elements of the largest tensor, or about.
     """
+    return mode(_Disturbed, dtype, device, largest, seed)
 
+
+class _Disturbed:
     def __init__(self, dtype: torch.dtype, device: str, largest: int, seed: int):
-        """`largest` is the number of elements of the largest tensor, or about."""
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._unit = unit_roundoff(dtype)
         self._summing = summing_roundoff(dtype)
         self._places = random.Random(seed)

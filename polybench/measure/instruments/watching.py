@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from polybench.errors import Unsupported
 from polybench.measure.instruments.allocation import makes_nothing
+from polybench.measure.instruments.dispatching import mode
 from polybench.measure.model.build import Executed
 from polybench.measure.ran_metrics import BREAKS, FRAMES, GENERATED, OPERATORS
 from polybench.record import Measurement
@@ -76,16 +76,16 @@ def watch(forward: Callable[[], Sequence[Tensor]], backward: Callable[[Sequence[
 
     Both are to have been called before, or compiling would be watched too. What was compiled stays compiled.
     """
-    mode, hook, before = _Operators(), _Functions(), sys.getprofile()
-    with torch.autograd.set_multithreading_enabled(False), mode:  # the hook sees its own thread alone
+    operators, hook, before = mode(_Operators), _Functions(), sys.getprofile()
+    with torch.autograd.set_multithreading_enabled(False), operators:  # the hook sees its own thread alone
         sys.setprofile(hook)
         try:
             results = forward()
-            mode.backward = True
+            operators.backward = True
             backward(results)
         finally:
             sys.setprofile(before)
-    return Ran(hook.frames, hook.breaks, mode.count, hook.generated, tuple(mode.outside))
+    return Ran(hook.frames, hook.breaks, operators.count, hook.generated, tuple(operators.outside))
 
 
 def ran_alone(activation: Executed, rows: Sequence[int], dtype: torch.dtype, device: str) -> Ran:
@@ -102,11 +102,11 @@ def ran_alone(activation: Executed, rows: Sequence[int], dtype: torch.dtype, dev
     return watch(lambda: [activation.call(x_RxGF)], backward)
 
 
-class _Operators(TorchDispatchMode):
+class _Operators:
     """Counts the operators that compute, and tells those that no compiled code called."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.backward, self.count = False, 0
         self.outside: list[str] = []
 

@@ -186,7 +186,7 @@ def at_one(curves: Curves) -> dict[Metric, float]:
 def sound(curves: Curves, dtype: str) -> dict[Metric, float]:
     """From which to which scale, without a gap around 1, all is finite and no error above its limit; {} if nowhere."""
     single = SOUND * ROUNDOFF[dtype]
-    # Sums are accumulated in float32 at least; their error grows as sqrt(n), as rounding.Disturbed has it.
+    # Sums are accumulated in float32 at least; their error grows as sqrt(n), as rounding.disturbed has it.
     summed = max(single, SOUND * ELEMENTS**0.5 * min(ROUNDOFF[dtype], ROUNDOFF["float32"]))
     limits = {FORWARD_CURVE: single, GRADIENT_CURVE: single, PARAMETER_CURVE: summed}
     judged = [[value <= limit for value in curves[m]] for m, limit in limits.items() if m in curves]
