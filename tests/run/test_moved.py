@@ -31,28 +31,23 @@ def words(folder: Path, about: str) -> None:
         (folder / "words" / f"{i}.txt").write_text(f"document {i} on {about} " * 40, encoding="utf-8")
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """With a run of which the last trial is lost."""
-    toy_kind.install(tmp_path)
-    words(tmp_path, "rivers")
-    (tmp_path / "moved.yaml").write_text(SUITE, encoding="utf-8")
-    code, told = finish(tmp_path, "moved.yaml", "--out", "run")
+@pytest.mark.usefixtures("one_core")
+def test_it_starts_where_the_run_did_and_trains_on_another_text_only_if_forced(tmp_path: Path) -> None:
+    """A run of which the last trial is lost."""
+    folder = tmp_path
+    toy_kind.install(folder)
+    words(folder, "rivers")
+    (folder / "moved.yaml").write_text(SUITE, encoding="utf-8")
+    code, told = finish(folder, "moved.yaml", "--out", "run")
     assert code == 0, told
-    records = tmp_path / "run" / RECORDS_FILE
+    records = folder / "run" / RECORDS_FILE
     records.write_bytes(records.read_bytes().splitlines(keepends=True)[0])
-    return tmp_path
 
-
-def test_relative_paths_start_where_the_run_was_started(folder: Path) -> None:
     words(folder / "elsewhere", "mountains")
     code, told = finish(folder / "elsewhere", "--resume", str(folder / "run"))
     assert code == 2
     assert f"the folder that relative paths of the suite start from ({folder} / {folder / 'elsewhere'})" in told
-    assert finish(folder, "--resume", "run")[0] == 0
 
-
-def test_another_text_under_the_same_name_is_not_trained_on_unless_forced(folder: Path) -> None:
     shutil.rmtree(folder / "words")
     words(folder, "mountains")
     code, told = finish(folder, "--resume", "run")
