@@ -8,14 +8,18 @@ from pathlib import Path
 import pytest
 import torch
 from builders import items, suite
+from fakes import Fake
 from killing import finish, kill_after, start
 
 from polybench.errors import TrialError
 from polybench.files import replacing
 from polybench.kind import Fact, Item, Progress
 from polybench.measure.training import checkpoint
+from polybench.measure.worker import messages_of
+from polybench.message import Ending
 from polybench.plan.jobs import plan
 from polybench.record import Measurement
+from polybench.run.runner import records_of
 from polybench.run.store import load
 from polybench.trial import CHECKPOINTS, Trial
 
@@ -111,12 +115,18 @@ def test_killed_and_resumed_a_run_ends_like_unbroken_trainings(folder: Path, mon
     torch.set_deterministic_debug_mode("default")
 
 
-def test_a_budget_that_is_spent_is_an_outcome_with_its_curve(folder: Path) -> None:
-    short = ("-s", "pre.protocol.budget_s=1e-9", "-s", "pre.activations=[relu]")
-    code, words = finish(folder, "small.yaml", "--out", "short", *short)
-    assert code == 3 and "were spent at step 1 of 40" in words
-    (record,) = load(folder / "short").records
-    assert record.status == "timed_out"
+def test_a_budget_that_is_spent_is_an_outcome_with_its_curve(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYBENCH_CACHE", str(folder / "cache"))
+    matrix = {"corpus": f"text:{folder}/*.txt", "d_model": 8, "heads": 1, "layers": 1, "seq_len": 8, "batch": 2,
+              "steps": 40, "eval_tokens": 64}  # fmt: skip
+    pre = {"name": "pre", "kind": "pretrain", "matrix": matrix, "protocol": {"budget_s": 1e-9}}
+    (job, *_) = plan(suite(activations=["relu", "swiglu"], benchmarks=[pre]), "cpu").jobs
+    try:
+        messages = list(messages_of(job))
+    finally:
+        torch.set_deterministic_debug_mode("default")
+    (record,) = records_of(job, Fake(lambda _: (messages, Ending())))
+    assert record.status == "timed_out" and "were spent at step 1 of 40" in record.error
     assert len(record.get("train_loss").values) == 1  # type: ignore[union-attr]
 
 
