@@ -22,16 +22,16 @@ def theirs(trials, axes, protocol):
 
 {module}
 """
-FORMAT = """
-from polybench.registry import formats
-
-@formats.register("theirs", suffix=".theirs")
-def theirs(document):
+FORMAT_ENDINGS = ["sys.exit(1)", "raise KeyboardInterrupt", "raise GeneratorExit", "1 / 0"]
+FORMATS = "from polybench.registry import formats\n" + "".join(
+    f"""
+@formats.register("theirs{place}", suffix=".theirs{place}")
+def theirs{place}(document):
     "A format."
     {call}
-
-{module}
 """
+    for place, call in enumerate(FORMAT_ENDINGS)
+)
 SUITE = """
 suite: small
 activations: [relu]
@@ -65,12 +65,20 @@ def test_a_kind_that_ends_the_program_is_named(ending: str, tmp_path: Path) -> N
         assert "theirs" in done.stderr and "would end the program" in done.stderr
 
 
-@pytest.mark.parametrize("ending", ["sys.exit(1)", "raise KeyboardInterrupt", "raise GeneratorExit", "1 / 0"])
-def test_a_format_that_ends_the_program_spoils_no_other(ending: str, tmp_path: Path) -> None:
-    folder = save(run(exact({"relu": 1, "swiglu": 2})), tmp_path / "run")
-    done = polybench(tmp_path, FORMAT.format(call=ending, module=""), "report", "run")
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder with a run and what is said when it is reported where there is a format of each ending."""
+    folder = tmp_path_factory.mktemp("formats")
+    save(run(exact({"relu": 1, "swiglu": 2})), folder / "run")
+    done = polybench(folder, FORMATS, "report", "run")
     assert done.returncode == 0, done
-    assert "cannot be made into theirs" in done.stderr
-    assert {p.suffix for p in folder.glob("report.*")} == {".html", ".md", ".json", ".gz"}
-    asked = polybench(tmp_path, FORMAT.format(call=ending, module=""), "report", "run", "--format", "theirs")
+    return folder, done.stderr
+
+
+@pytest.mark.parametrize("place", range(len(FORMAT_ENDINGS)), ids=FORMAT_ENDINGS)
+def test_a_format_that_ends_the_program_spoils_no_other(place: int, reported: tuple[Path, str]) -> None:
+    folder, told = reported
+    assert f"cannot be made into theirs{place}" in told
+    assert {p.suffix for p in (folder / "run").glob("report.*")} == {".html", ".md", ".json", ".gz"}
+    asked = polybench(folder, FORMATS, "report", "run", "--format", f"theirs{place}")
     assert asked.returncode == 2, asked
