@@ -140,7 +140,7 @@ def test_a_copy_that_hangs_is_stopped_with_its_process_and_the_next_has_another(
 
 def test_a_process_with_threads_is_not_copied(executor: WorkerProcess) -> None:
     """Its copies would have none of them; what is measured has a process that starts from nothing."""
-    for launch in range(3):
+    for launch in range(2):
         (record,) = records_of(job("threaded", d_model=48, launch=launch), executor)
         assert (record.status, record.error) == (Status.OK, "")
 
