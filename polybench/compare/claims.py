@@ -164,7 +164,9 @@ def _weighed(grid: Grid, case: Case) -> Case:
         return replace(case, evidence=exact(metric, value, reference))
     if metric.varies_with == "sample":
         return _of_times(grid, case)
-    why = f"{metric.name} is not finite with every seed" if differences else "no seed of both was on the same data"
+    endless = sum(not math.isfinite(value) for value in differences.values())
+    why = f"{metric.name} is not finite with {endless} of {len(differences)} seeds"
+    why = why if differences else "no seed of both was on the same data"
     return replace(case, evidence=told) if known else replace(case, note=trouble or why)
 
 

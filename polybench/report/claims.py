@@ -20,7 +20,8 @@ def finding(one: Judgement, reference: str) -> Finding:
     """What was claimed, the verdict, and the case that decided it."""
     head = _claimed(one, reference)
     if not one.judged:
-        return Finding("Claim", f"{head}: not judged, this run has no such comparison.{_elsewhere(one)}", False)
+        why = next((c.note for c in one.cases if c.note), "this run has no such comparison")
+        return Finding("Claim", f"{head}: not judged, {why}.{_elsewhere(one)}", False)
     verdict = one.cases[0].diverged or one.ruling
     return Finding("Claim", f"{head}: {verdict} ({_grounds(one)}).{_remedy(one)}{_elsewhere(one)}", resolved(one))
 

@@ -94,7 +94,7 @@ def _in_short(row: Row, judged: dict[str, list[Judgement]], compared: Sequence[C
     decides = ABSENT
     if asked:
         name, one, cases = asked[0]
-        decides = f"{_sentence(one, cases[0], reference[name])}: {claims.grounds(cases[0])}"
+        decides = f"{_sentence(one, cases[0], reference[name])}: {claims.grounds(cases[0]) or cases[0].note}"
     told = (f"{row.number}. {row.says}", row.reported, _told(row, judged), decides, f"suites/{row.suite}.yaml")
     return tuple(Entry(text) for text in told)
 
@@ -130,7 +130,7 @@ def _of_row(
                 theirs,
                 Entry(f"{_sentence(one, first, reference[name])} ({name}{_least_sure(cases)})"),
                 _size(first),
-                Entry(claims.grounds(first) if first else ABSENT),
+                Entry((claims.grounds(first) or first.note) if first else ABSENT),
                 Entry(_verdict(cases)),
                 Entry(first.more.words if first and first.more else ABSENT),
             )
@@ -169,7 +169,7 @@ def _verdict(cases: Sequence[Case]) -> str:
     if not cases:
         return "not judged"
     first = cases[0]
-    word = first.diverged or first.note or first.ruling
+    word = first.diverged or (first.ruling if first.evidence else "not judged")
     count = sum(case.ruling == first.ruling for case in cases)
     return f"{word} in {count} of {len(cases)} cells" if len(cases) > 1 else word
 
