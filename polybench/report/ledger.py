@@ -16,7 +16,7 @@ from polybench.report import claims, provenance
 from polybench.report.gaps import gaps
 from polybench.report.paper import PAPER, ROWS, Row
 from polybench.report.paper import gaps as gaps_of_paper
-from polybench.report.wording import ABSENT, sentences
+from polybench.report.wording import ABSENT, sentences, title_of
 from polybench.run.frame import values_of
 from polybench.run.store import Run
 from polybench.stats import ALPHA
@@ -102,7 +102,9 @@ def _in_short(row: Row, judged: dict[str, list[Judgement]], compared: Sequence[C
 def _told(row: Row, judged: dict[str, list[Judgement]]) -> str:
     """How many sentences of a row came to which verdict."""
     count = Counter(_verdict(cases) for _, one in _theirs(row, judged) for cases in _pairs(one))
-    return ", ".join(f"{n} {word}" if n > 1 or len(count) > 1 else word for word, n in count.most_common()) or "not run"
+    alone = len(count) == 1
+    told = (word if n == 1 and (alone or " in " in word) else f"{n} {word}" for word, n in count.most_common())
+    return ", ".join(told) or "not run"
 
 
 def _of_row(
@@ -197,7 +199,10 @@ def _figures(compared: Sequence[Comparisons]) -> Iterator[Figure]:
         row = ROWS[number - 1]
         theirs = [c for c in compared if any(claim.source == row.source for claim in c.run.suite.claims)]
         ours = [(c, group, lines) for c in theirs for group, lines in gaps(c)]
-        series = [replace(s, label=f"{s.label}, {c.stored.name}") for c, _, lines in ours for s in lines]
+        series = [
+            replace(s, label=title_of(f"{s.label}, {c.stored.path.name}", group, [g for d, g, _ in ours if d is c]))
+            for c, group, lines in ours for s in lines
+        ]  # fmt: skip
         yield Figure(
             key=f"gap-{called.split()[-1]}",
             kind="curves",

@@ -90,5 +90,5 @@ def gaps(model: str) -> list[Series]:
     for name, curve in curves.items():
         x, y = np.array([point for point in sorted(curve.items()) if at[0] <= point[0] <= at[-1]]).T
         apart = y - np.interp(x, at, losses)
-        found.append(Series(f"{name}, {PAPER}", tuple((100 * x / end).tolist()), tuple(apart.tolist())))
+        found.append(Series(f"{name}, paper", tuple((100 * x / end).tolist()), tuple(apart.tolist())))
     return found

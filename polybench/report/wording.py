@@ -47,7 +47,8 @@ def apart(group: Group, groups: Iterable[Group]) -> str:
     """What sets a group apart from the others of its benchmark: `block, d_model 128`."""
     differing = _differing(tuple(groups))[group[0]]
     told = {k: v for k, v in _fields(group[1]).items() if k in differing}
-    return ", ".join(WORDS.get(v, v) if isinstance(v, str) else f"{k} {v}" for k, v in told.items())
+    words = {k: WORDS.get(v, v) if k == "lr" else v for k, v in told.items() if isinstance(v, str)}
+    return ", ".join(words.get(k, f"{k} {v}") for k, v in told.items())
 
 
 @lru_cache(maxsize=16)
