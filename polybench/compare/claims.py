@@ -111,7 +111,7 @@ def judgements(comparisons: Comparisons, claims: Sequence[Claim] | None = None) 
     weighed = [[_weighed(comparisons.grid, c) for c in _cases(comparisons, claim, labels)] for claim in asked]
     adjusted = holm_of({c.asks: p for cases in weighed for c in cases if (p := _p(c)) is not None})
     return [
-        Judgement(claim, _text(comparisons, claim), _decisive_first([_ruled(c, adjusted) for c in cases]))
+        Judgement(claim, _text(comparisons, claim), tuple(sorted((_ruled(c, adjusted) for c in cases), key=decisive)))
         for claim, cases in zip(asked, weighed, strict=True)
     ]
 
@@ -208,16 +208,13 @@ def _ruled(case: Case, adjusted: dict[Hashable, float]) -> Case:
     return replace(case, ruling="supported" if holds else "refuted")
 
 
-def _decisive_first(cases: Sequence[Case]) -> tuple[Case, ...]:
-    """What diverged, what is refuted, the surest first, and what is open or supported, the least sure first."""
-
-    def place(case: Case) -> tuple[int, float]:
-        p = case.p or 0.0
-        if case.diverged:
-            return 0, p
-        return {"refuted": (1, p), "not resolved": (2, -p), "supported": (3, -p)}[case.ruling]
-
-    return tuple(sorted(cases, key=place))
+def decisive(case: Case) -> tuple[int, float]:
+    """Sorts first what diverged, then what is refuted, the surest first, then the open, then the supported, the least
+    sure first."""
+    p = case.p or 0.0
+    if case.diverged:
+        return 0, p
+    return {"refuted": (1, p), "not resolved": (2, -p), "supported": (3, -p)}[case.ruling]
 
 
 def outcome(found: Sequence[Judgement]) -> tuple[int, str]:

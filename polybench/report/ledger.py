@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, pairwise
 
-from polybench.compare.claims import Case, Judgement, judgements
+from polybench.compare.claims import Case, Judgement, decisive, judgements
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import PARAMETERS, of_seeds
 from polybench.document import Column, Document, Entry, Figure, Finding, Table, together
@@ -36,10 +36,10 @@ _SHORT = (
     Column("the paper", numeric=False),
     Column("found here", note="What became of each sentence that was judged.", numeric=False),
     Column("of these, the one that decides", note="Its sentence and its change with its interval.", numeric=False),
+    Column("parameters", note="Of the models that decide."),
     Column("asked by", note="The suite, which `polybench run` takes.", numeric=False),
 )
 _SAME = Entry("")  # as in the row above
-_WORST_FIRST = ("refuted", "not resolved", "supported")
 _PICTURES = (("dense-1b", "dense", 1, "1.3 B parameters, 250 B tokens"),
              ("moe-1b-7b", "a mixture of experts", 3, "7 B parameters of which 1 B a token, 200 B tokens"))  # fmt: skip
 
@@ -90,13 +90,14 @@ def _in_short(row: Row, judged: dict[str, list[Judgement]], compared: Sequence[C
     """A line a row: what became of all that was asked, and the sentence on which that hangs."""
     reference = {c.stored.name: c.reference for c in compared}
     asked = [(n, one, cases) for n, one in _theirs(row, judged) for cases in _pairs(one) if cases]
-    asked.sort(key=lambda found: _WORST_FIRST.index(found[2][0].ruling))
-    decides = ABSENT
+    asked.sort(key=lambda found: decisive(found[2][0]))
+    decides, size = ABSENT, Entry(ABSENT)
     if asked:
         name, one, cases = asked[0]
         decides = f"{_sentence(one, cases[0], reference[name])}: {claims.grounds(cases[0]) or cases[0].note}"
-    told = (f"{row.number}. {row.says}", row.reported, _told(row, judged), decides, f"suites/{row.suite}.yaml")
-    return tuple(Entry(text) for text in told)
+        size = _size(cases[0])
+    told = map(Entry, (f"{row.number}. {row.says}", row.reported, _told(row, judged), decides))
+    return *told, size, Entry(f"suites/{row.suite}.yaml")
 
 
 def _told(row: Row, judged: dict[str, list[Judgement]]) -> str:
