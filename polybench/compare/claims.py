@@ -136,10 +136,14 @@ def _cases(comparisons: Comparisons, claim: Claim, labels: Labels) -> Iterator[C
 
 
 def _region(grid: Grid, claim: Claim, benchmark: str, metric: Metric) -> Region:
-    """By what the claim says, else by the least that matters: of times a ratio, of equal losses some nats."""
+    """By what the claim says, else by the least that matters: of times a ratio, of equal losses some nats.
+
+    Where neither direction is better, nobody said what matters, so that more is more by however little.
+    """
+    matters = metric.better != "neither" or claim.relation == "same"
     if claim.by is not None:
         margin = math.log1p(claim.by) if metric.effect == "ratio" else claim.by
-    elif metric.varies_with != "nothing" and metric.effect == "ratio":
+    elif metric.varies_with != "nothing" and metric.effect == "ratio" and matters:
         margin = math.log1p(grid.margin(benchmark))
     else:
         margin = grid.loss_margin(benchmark, metric) if claim.relation == "same" and of_losses(metric) else 0.0

@@ -91,6 +91,13 @@ def test_more_and_less_compare_numbers_whichever_is_better() -> None:
     assert judged(rate, claim("less_than", "step_throughput", by="5%"))[0].ruling == "supported"
 
 
+def test_where_no_direction_is_good_more_is_more_by_however_little() -> None:
+    ranks = losses({"relu": [0.909, 0.910, 0.911, 0.910], "swiglu": [0.9, 0.9, 0.9, 0.9]}, "effective_rank")
+    rulings = [judged(ranks, claim(form, "effective_rank"))[0].ruling for form in ("more_than", "less_than", "same_as")]
+    assert rulings == ["supported", "refuted", "supported"]
+    assert judged(ranks, claim("more_than", "effective_rank", by="2%"))[0].ruling == "refuted"
+
+
 @pytest.mark.parametrize(
     ("factor", "rulings"),
     [(0.9, ("supported", "refuted", "refuted")), (0.999, ("refuted", "refuted", "supported")),
