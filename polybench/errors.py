@@ -174,7 +174,7 @@ def cut(text: str, most: int = A_VALUE) -> str:
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:
     """The end of a sentence: the nearest known name, or all of them when none is near."""
-    names = sorted(known)
+    names = sorted(set(known))
     near = difflib.get_close_matches(str(word), names, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]!r}?"
