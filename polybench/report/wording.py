@@ -171,7 +171,12 @@ def show(change: Estimate, signed: bool = False) -> str:
 
 
 def _exact(value: float, equal: float, signed: bool) -> str:
-    """To three places, or as many as it takes to tell it from what stands for equal: no 1.000 is called worse."""
+    """To three places, or as many as it takes to tell it from what stands for equal: no 1.000 is called worse.
+
+    A ratio of thousands, and one below a hundredth, has four digits.
+    """
+    if not signed and value and not 0.01 <= abs(value) < 1000:
+        return significant(value, 4)
     places = next((n for n in range(3, 9) if value == equal or round(value, n) != equal), 3)
     return _number(value, places, signed)
 

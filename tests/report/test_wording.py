@@ -21,4 +21,5 @@ def test_what_differs_exactly_does_not_look_equal() -> None:
         return show(Estimate(value, value, value, 1), signed)
 
     assert [exact(v) for v in (1.0, 1.00004, 0.426)] == ["1.000", "1.00004", "0.426"]
+    assert [exact(v) for v in (2634353.498, 2.0**32, 1 / 1621.863)] == ["2,634,000", "4,295,000,000", "0.0006166"]
     assert [exact(v, signed=True) for v in (0.0, 0.0002)] == ["+0.000", "+0.0002"]
