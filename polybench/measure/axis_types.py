@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator
 
 from polybench.corpora.source import CorpusName
+from polybench.errors import in_short
 
 
 def _known_corpus(text: str) -> str:
@@ -22,7 +23,16 @@ def corpora_of(text: str) -> list[str]:
 
 
 def _known_corpora(text: str) -> str:
-    return "+".join(map(_known_corpus, corpora_of(text)))
+    names = []
+    for part in corpora_of(text):
+        try:
+            names.append(_known_corpus(part))
+        except ValueError as problem:
+            hint = "several are joined by +, as in stdlib+manual; " if re.search(r"[+,\s]", part) else ""
+            raise ValueError(f"{hint}{problem}") from None
+    if twice := next((name for name in names if names.count(name) > 1), ""):
+        raise ValueError(f"{in_short(twice)} stands in it twice")
+    return "+".join(names)
 
 
 def _known_shares(said: Any) -> str:
