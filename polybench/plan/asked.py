@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from polybench.errors import UsageError, did_you_mean
+from polybench.errors import UsageError, did_you_mean, in_short
 from polybench.kind import kind_of
 from polybench.metric import Metric
 from polybench.plan.check import canonical_claim, load_suite
-from polybench.plan.check_claims import claim_problems
+from polybench.plan.check_claims import CELL_FIELDS, claim_problems, lacking, textless
 from polybench.plan.sentence import Sentence
 from polybench.plan.suite import Claim, Suite
 
@@ -50,6 +50,7 @@ def of_run(suite: Suite, name: str, metrics: Mapping[str, Metric], texts: Sequen
 def _claim(text: str, suite: Suite, name: str, metrics: Mapping[str, Metric]) -> Claim:
     data = _said(text, metrics, name)
     problems = [what for _, what in claim_problems(data, metrics, suite.every_activation, suite.reference)]
+    problems += _nowhere(data, suite, metrics)
     try:
         claim = Claim.model_validate(data)
     except ValidationError as failure:
@@ -59,11 +60,21 @@ def _claim(text: str, suite: Suite, name: str, metrics: Mapping[str, Metric]) ->
     return canonical_claim(claim, suite.reference)
 
 
+def _nowhere(data: Mapping[str, Any], suite: Suite, metrics: Mapping[str, Metric]) -> list[str]:
+    """What no cell of a run has: an axis that a claim names, or texts."""
+    cells = [cell for b in suite.benchmarks for cell in (b.matrix, *b.matrix.get("include", ()))]
+    varied = {axis for cell in cells for axis, value in cell.items() if value != ""}
+    axes = {*varied, *CELL_FIELDS, *(a for b in suite.benchmarks for a in kind_of(b.kind).axes.model_fields)}
+    strange = [axis for axis in data.get("where", {}) if axis not in axes]
+    told = [f"no cell has {in_short(axis)}, {did_you_mean(axis, axes)}" for axis in strange]
+    return [*told, *filter(None, [textless(metrics[data["metric"]], varied)])]
+
+
 def _said(text: str, metrics: Mapping[str, Metric], where: str) -> dict[str, Any]:
     """A line as a suite says it. Raises UsageError on a metric that is not there, or is drawn and not compared."""
     said = Sentence.parse(text)
     metric = metrics.get(said.metric)
     known = [name for name, one in metrics.items() if one.claimable]
     if metric is None or not metric.claimable:
-        raise UsageError(f"--claim {text}: {where} measures no {said.metric!r}, {did_you_mean(said.metric, known)}")
+        raise UsageError(f"--claim {text}: {where} measures no {said.metric!r}, {lacking(said.metric, known)}")
     return said.to_claim(metric)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from polybench.errors import RegistryError, did_you_mean, in_short
@@ -15,6 +15,7 @@ from polybench.plan.suite import RELATIONS, Benchmark, Claim, Rule
 from polybench.spec import canonical
 
 CELL_FIELDS = ("benchmark", "kind", "activation", "backend", "device", "dtype")
+_ON_A_TEXT = "loss on "  # as comparing names them, once a run tells its texts
 
 
 def check_claims(collector: Collector, data: dict[str, Any], activations: list[str], kinds: list[Kind]) -> None:
@@ -38,12 +39,12 @@ def check_claims(collector: Collector, data: dict[str, Any], activations: list[s
                 collector.add((*route, "floor"), f"a floor is for times, and {metric!r} is none; leave it away")
             asked = model is Claim and isinstance(metric, str) and _of_task(metric) and _keeps_models(data)
             if isinstance(metric, str) and metric not in metrics and not asked:
-                near = did_you_mean(metric, metrics)
+                near = lacking(metric, metrics)
                 if model is Claim and _of_task(metric):
                     near = "and no model is kept to be asked that task; protocol: {save: true} does"
                 collector.add((*route, "metric"), f"no benchmark of this suite measures {in_short(metric)}, {near}")
-            if known and known.curve and planned and "eval_corpora" not in planned:
-                collector.add((*route, "metric"), f"{metric!r} needs texts to be judged on; name them as eval_corpora")
+            if known and planned and (told := textless(known, planned)):
+                collector.add((*route, "metric"), told)
             if model is Claim:
                 for where, message in claim_problems(part, metrics, activations, data.get("reference")):
                     collector.add((*route, *where), message)
@@ -62,7 +63,24 @@ def check_claims(collector: Collector, data: dict[str, Any], activations: list[s
 
 def _of_task(metric: str) -> bool:
     """Whether it is the name of a score, such as `polybench_agreement acc`, which `polybench eval` finds later."""
-    return len(metric.split()) > 1
+    return len(metric.split()) > 1 and not metric.startswith(_ON_A_TEXT)
+
+
+def lacking(metric: str, known: Iterable[str]) -> str:
+    """What to write in place of a metric that is not there: the end of a sentence."""
+    names = [*known]
+    if metric.startswith(_ON_A_TEXT) and not any(name.startswith(_ON_A_TEXT) for name in names):
+        return "claim other_losses, which asks every text of eval_corpora"
+    near = did_you_mean(metric, names)
+    if _of_task(metric) and near.startswith("known"):
+        return "and no model was asked such a task; `polybench eval RUN` asks those that a run kept"
+    return near
+
+
+def textless(metric: Metric, axes: Iterable[str]) -> str:
+    """Why nothing can be said of a loss a text, where no cell has further texts; empty where one has, or it is none."""
+    alone = metric.curve and "eval_corpora" not in axes
+    return f"{metric.name!r} needs texts to be judged on; name them as eval_corpora" if alone else ""
 
 
 def _keeps_models(data: dict[str, Any]) -> bool:

@@ -171,6 +171,10 @@ def test_it_ends_when_the_budget_is_spent_and_can_go_on(monkeypatch: pytest.Monk
         (["run", "--claim", "val_loss: relu < polynrm"], 2, "did you mean 'polynorm'?"),
         (["run", "--claim", "val_loss: relu < polynorm"], 2, "'polynorm' is not among the activations"),
         (["run", "--claim", "saved_bytes: relu < gelu"], 5, "nothing to judge 'saved_bytes: relu < gelu' by"),
+        (["run", "--claim", "val_loss where text=sotu: relu < gelu"], 2, "no cell has 'text', known: accumulate"),
+        (["run", "--claim", "other_losses: relu < gelu"], 2, "needs texts to be judged on; name them as eval_corpora"),
+        (["run", "--claim", "loss on sotu: relu < gelu"], 2, "claim other_losses, which asks every text"),
+        (["run", "--claim", "own acc: relu > gelu"], 2, "`polybench eval RUN` asks those that a run kept"),
         (["run", "--claim", "val_loss where d_model=7: relu < gelu"], 5, "nothing to judge"),
     ],
 )
