@@ -48,11 +48,13 @@ def evaluate(
     from polybench.record import Status
     from polybench.report.scores import table_of
     from polybench.run.scores import SCORES_FILE, keep, read
-    from polybench.run.store import find, load
+    from polybench.run.store import RUN_FILE, find, load
 
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")  # the bars of lm-eval and of datasets
     chosen = choose_device(device or "auto")
+    if Path(model).is_dir() and not (Path(model) / RUN_FILE).is_file() and (own := sorted(Path(model).glob(KEPT))):
+        raise UsageError(f"{model} is a folder of models; name one, such as {own[0]}, or their run")
     alone = Path(model).is_file() or model.endswith(".pt")
     run = None if alone else load(find(model))
     paths, notes = [Path(model)] if run is None else _models(run), []
@@ -116,6 +118,8 @@ def _models(run: Run) -> list[Path]:
 
     paths = [p for p in sorted(inside(run.path, CHECKPOINT_FOLDER).glob(KEPT)) if not p.is_symlink()]
     if not paths:
+        if any(b.protocol.get("save") for b in run.suite.benchmarks):
+            raise UsageError(f"{run.path} has no models beside its records; they are where they were trained, if kept")
         raise UsageError(f"{run.path} kept no model; `protocol: {{save: true}}` on a benchmark of kind pretrain does")
     return paths
 

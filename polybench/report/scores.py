@@ -11,6 +11,8 @@ from polybench.compare.scored import asked_last, scores_of
 from polybench.document import Column, Entry, Table
 from polybench.report.section import Section
 from polybench.report.wording import change_entry, head_columns, head_entries, name_of, remedies, show, varying_axes
+from polybench.run.scores import SCORES_FILE
+from polybench.run.store import Run
 from polybench.score import Score
 from polybench.stats import ALPHA, CONFIDENCE_SEED, paired
 from polybench.trial import Trial
@@ -20,7 +22,18 @@ KEY = "scores"  # how such a table is called, behind its benchmark
 
 def section(comparisons: Comparisons) -> Section:
     """A table for each benchmark whose models were asked anything."""
-    return Section(tables=tuple(side_by_side(comparisons)), metrics=frozenset(asked_last(comparisons.run)))
+    tables, metrics = tuple(side_by_side(comparisons)), frozenset(asked_last(comparisons.run))
+    return Section(tables=tables, metrics=metrics, notes=tuple(_strange(comparisons.stored)))
+
+
+def _strange(run: Run) -> Iterator[str]:
+    """Scores of models that the run did not train, as where the file is that of another one."""
+    trained = {id_ for r in run.records for id_ in (r.trial.id, r.same_as)}
+    if strange := sum(id_ not in trained for id_ in run.scores):
+        yield (
+            f"Left out: the scores of {strange} models in {run.path / SCORES_FILE} that this run did not train; take "
+            "their lines out, or ask its own by `polybench eval`."
+        )
 
 
 def table_of(trial: Trial, scores: Sequence[Score]) -> Table:

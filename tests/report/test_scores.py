@@ -88,6 +88,13 @@ def test_what_diverged_is_not_judged_and_what_was_asked_otherwise_is_left_out() 
     assert rows(table)["relu"][5].value == 2 and table.notes[0].startswith("Left out: 1 of t acc, asked otherwise")
 
 
+def test_scores_of_models_that_the_run_did_not_train_are_told_of() -> None:
+    one = scored({"relu": [0.1, 0.2], "swiglu": [0.4, 0.5]})
+    assert section_of(scores, one).notes == ()
+    (note,) = section_of(scores, replace(one, scores={**one.scores, "elsewhere": ()})).notes
+    assert note.startswith(f"Left out: the scores of 1 models in {one.path / 'scores.jsonl'} that this run did not")
+
+
 def test_a_training_that_served_two_cells_has_its_scores_in_both() -> None:
     one = scored({"relu": [0.1, 0.2], "swiglu": [0.4, 0.5]})
     (first, *others) = one.records
