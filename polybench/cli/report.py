@@ -60,7 +60,7 @@ def report(
 
     A terminal gets the answer, the overview and what went wrong; a pipe gets every table. With --format one format is
     printed, or with --out too written. `--format csv` has every value as plain text, which report.csv.gz holds packed.
-    With --ledger the runs are one page, written to results/ledger or --out.
+    With --ledger the runs are one page, written to results/ledger or --out; a folder stands for all runs in it.
     """
     from polybench.document import joined
     from polybench.files import make_folder
@@ -72,7 +72,8 @@ def report(
         raise UsageError("--table prints a table and writes nothing, so leave --out away")
     names = format or ([SCREEN] if table else formats.names())
     chosen = [one for one in map(formats.load, names) if format or not one.facts.get("on_request")]
-    wanted: list[str | None] = [*runs] if runs else [None]
+    named = [one for text in runs or () for one in (_each(text) if ledger else [text])]
+    wanted: list[str | None] = [*named] if named else [None]
     found = [(text, load(find(text))) for text in wanted]
     for _, run in found:
         if not run.records:
@@ -94,6 +95,14 @@ def report(
         if not format:
             emit(formats.load(SCREEN), short)
         _write([one for one in chosen if format or one.name != SCREEN], document, folder, wanted=bool(format or out))
+
+
+def _each(text: str) -> list[str]:
+    """The runs in a folder that is none itself, or else what was named."""
+    from polybench.run.store import RUN_FILE
+
+    inside = [] if (Path(text) / RUN_FILE).is_file() else sorted(Path(text).glob(f"*/{RUN_FILE}"))
+    return [str(file.parent) for file in inside] or [text]
 
 
 def _ledger(

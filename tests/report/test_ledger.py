@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import changed, losses, run, suite
+from builders import changed, losses, run, save, suite
+from commands import call
 
 from polybench.document import Document
 from polybench.plan.check import load_suite
@@ -61,6 +63,13 @@ def test_in_ten_lines_the_sentence_that_fails_decides() -> None:
     assert {line[2] for i, line in enumerate(lines) if i != 2} == {"not run"}
     assert sorted(lines[2][2].split(", ")) == ["1 not resolved", "1 refuted", "1 supported"]
     assert lines[2][3].startswith("val_loss: swiglu < polynorm: +0.02")
+
+
+def test_a_folder_stands_for_all_runs_in_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("one", "other"):
+        save(run(losses({"swiglu": BASE}), suite(suite=name)), tmp_path / name)
+    assert call("report", "--ledger", str(tmp_path), "--format", "markdown") == 0
+    assert "found here: one/one, other/other." in capsys.readouterr().out
 
 
 def test_what_is_missing_of_a_run_is_said_with_its_name() -> None:
