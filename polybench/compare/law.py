@@ -72,11 +72,6 @@ class Fit:
     without: tuple[Law, ...]
     missed: float
 
-    @property
-    def falls(self) -> bool:
-        """Whether the loss falls with what is spent, whichever size is left out."""
-        return all(law.exponent > 0 for law in (self.law, *self.without))
-
 
 def fits(spent: Sequence[float], losses: Sequence[float], lowest: float) -> list[Fit]:
     """The law that is taken first: of four sizes and more with an irreducible loss, which may turn out to be 0.

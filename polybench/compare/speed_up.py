@@ -42,8 +42,8 @@ def tokens(point: Point) -> float:
 
 
 def flops(point: Point) -> float:
-    """FLOPs of a whole training; infinite where nobody counted those of a token."""
-    return tokens(point) * max(of_seeds(point, FLOPS.name), default=math.inf)
+    """FLOPs of a whole training; infinite where nobody counted those of a token, or it took no step."""
+    return tokens(point) * max(of_seeds(point, FLOPS.name), default=math.inf) or math.inf
 
 
 @dataclass(frozen=True)

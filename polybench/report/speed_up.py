@@ -73,16 +73,18 @@ def section(comparisons: Comparisons) -> Section:
             notes.append(f"No law is fitted to {whose} and no speed-up is read: {obstacle(own, flops)}.")
             continue
         tables.append(law.table(comparisons, family, families, by_flops, by_tokens))
-        if by_flops.trouble:
-            continue
         pairs = {x.activation: [p for p in beside(x, own) if flops(p[0]) < math.inf] for x in steps if x is not own}
-        told = {name: _speed_ups(ps, by_flops, by_tokens) for name, ps in pairs.items() if ps}
+        told = {name: _speed_ups(ps, by_flops, by_tokens) for name, ps in pairs.items() if ps and not by_flops.trouble}
+        if not told:
+            continue
         looks = comparisons.grid.looks(family[0])
         ps = {name: holm_of({u.size: p_over_looks(_tested(u), looks) for u in ups[:-1]}) for name, ups in told.items()}
         total = holm_of({name: p_over_looks(_tested(ups[-1]), looks) for name, ups in told.items()})
         ps = {name: {**known, ALL: total[name]} for name, known in ps.items()}
         tables.append(_table(comparisons, family, families, by_flops.fit.missed, told, ps))
-        findings += [_finding(comparisons, family, families, name, ups, ps[name]) for name, ups in told.items()]
+        findings += [
+            _finding(comparisons, family, families, name, ups, ps[name], len(own.rungs)) for name, ups in told.items()
+        ]
     metrics = frozenset({SPEED_UP.name} if families else ())
     return Section(tuple(tables), findings=tuple(findings), notes=tuple(notes), metrics=metrics)
 
@@ -93,13 +95,15 @@ def _tested(one: SpeedUp) -> Mapping[int, float]:
 
 
 def _speed_ups(pairs: Sequence[Pair], by_flops: Reference, by_tokens: Reference | None) -> list[SpeedUp]:
-    """At each size and, last, over all of them."""
+    """At each size and, last, over all of them, unless the reference has one more."""
     drawn: Sequence[Estimate | None] = resampled(by_flops, pairs, flops) or [None] * (len(pairs) + 1)
     found = [_at(pair, by_flops, by_tokens, check) for pair, check in zip(pairs, drawn, strict=False)]
+    missing = len(by_flops.sizes) - len(pairs)
+    gone = f"{missing} of {len(by_flops.sizes)} sizes missing" if missing else ""
     whole = SpeedUp(
         ALL, None, over_sizes([u.logs for u in found]), fmean(u.difference for u in found), drawn[-1],
         [fmean(of_law) for of_law in zip(*(u.by_laws for u in found), strict=False)],
-        over_sizes([u.in_tokens for u in found]), lost=next((u.lost for u in found if u.lost), ""),
+        over_sizes([u.in_tokens for u in found]), lost=next((u.lost for u in found if u.lost), gone),
     )  # fmt: skip
     return [*found, whole]
 
@@ -162,7 +166,7 @@ def _row(activation: str, one: SpeedUp, missed: float, p: float) -> tuple[Entry,
         *head,
         _entry(middle, one.lost or word, one.extrapolated),
         p_entry(None if one.lost else p),
-        _entry(one.drawn) if one.drawn else _NONE,
+        _entry(one.drawn) if one.drawn and one.drawn.known else _NONE,
         Entry(" to ".join(f"{exp(end):.3g}" for end in (min(one.by_laws), max(one.by_laws)))),
         _entry(paired([*one.in_tokens.values()])) if one.in_tokens and finite(one.in_tokens) else _NONE,
         Entry(str(middle.n)),
@@ -182,17 +186,19 @@ def _finding(
     activation: str,
     ups: Sequence[SpeedUp],
     ps: Mapping[str, float],
+    count: int,
 ) -> Finding:
-    """The geometric mean over all sizes, and whether the advantage has one sign at each of them."""
+    """The geometric mean over all sizes of the reference, and whether the advantage has one sign at each of them."""
     *sizes, whole = ups
     name, question = comparisons.reference, title_of("Over model sizes", family, families)
     words = Counter(_sign(u, ps[u.size]) for u in sizes)
-    signs = f"{', '.join(f'{word} at {n}' for word, n in words.most_common())} of {len(sizes)} sizes"
+    words["missing"] = count - len(sizes)
+    signs = f"{', '.join(f'{word} at {n}' for word, n in words.most_common() if n)} of {count} sizes"
     if not _tested(whole):
         return Finding(question, f"what {name} needs for {activation}'s loss is not told at every size: {signs}", False)
     ratio = show(paired([*whole.logs.values()]).map(exp))
     text = f"{name} needs {ratio} times the FLOPs for {activation}'s loss, as a geometric mean; {activation} is {signs}"
-    return Finding(question, text, len(words) == 1 and all(resolves(ps[u.size]) for u in sizes))
+    return Finding(question, text, len(+words) == 1 and all(resolves(ps[u.size]) for u in sizes))
 
 
 def _sign(one: SpeedUp, p: float) -> str:

@@ -234,6 +234,32 @@ def test_a_reference_that_lost_a_seed_or_spent_the_same_everywhere_has_no_law() 
         assert speed_up.section(one).tables == () and why in speed_up.section(one).notes[0]
 
 
+def at_second_size(record: Record) -> bool:
+    """Of the other activation."""
+    return record.trial.cell.activation == "polynorm" and record.trial.cell.axis("d_model") == 32
+
+
+def test_a_size_that_an_activation_does_not_have_is_missed_by_its_mean_and_by_the_answer() -> None:
+    records = trained(noisy(random.Random(3)), 6)
+    lost = [replace(r, status=Status.DIVERGED, measurements=()) if at_second_size(r) else r for r in records]
+    standing = [replace(r, measurements=tuple(m if m.metric != "val_curve" else replace(m, steps=(0, 0))
+                for m in r.measurements)) if at_second_size(r) else r for r in records]  # fmt: skip
+    for some in (lost, standing):
+        one = Comparisons.of(studies.study(some))
+        told = speed_up.section(one)
+        rows = next(t for t in told.tables if t.title == "Effective speed-up").rows
+        assert [row[3].outcome for row in rows] == ["better"] * 3 + ["1 of 4 sizes missing"] and rows[-1][4].text == "–"
+        (finding,) = told.findings
+        assert not finding.resolved and finding.text.endswith("better at 3, missing at 1 of 4 sizes")
+
+
+def test_without_any_training_whose_flops_are_known_there_is_no_empty_table() -> None:
+    records = [replace(r, measurements=tuple(m for m in r.measurements if m.metric != "flops_per_token"))
+               if r.trial.cell.activation == "polynorm" else r for r in trained(ahead(1.2))]  # fmt: skip
+    told = speed_up.section(Comparisons.of(studies.study(records)))
+    assert [t.title for t in told.tables] == ["The law of swiglu over its sizes"] and not told.findings
+
+
 def test_tokens_that_do_not_grow_with_the_model_have_no_law_of_their_own() -> None:
     alike = {n: 290 + i for i, n in enumerate(SIZES)}
     assert in_proportion(family(ahead(1.2))[1])
