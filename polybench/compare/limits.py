@@ -40,7 +40,14 @@ def limits(points: Iterable[Point]) -> Iterator[Limit]:
     """A limit for each point of a benchmark that says what it must move or compute."""
     timed = [p for p in points if p.cell.kind == KIND and p.values(TOTAL.name)]
     without = set(timeless(timed))
-    known = [p for p in timed if p not in without and (_one(p, LEAST_BYTES) or _one(p, FLOPS)) and _one(p, COPY_BYTES)]
+    known = [
+        p
+        for p in timed
+        if p not in without
+        and (_one(p, LEAST_BYTES) or _one(p, FLOPS))
+        and _one(p, COPY_BYTES)
+        and all(r.get(yardstick.name) for r in p.ok() for yardstick in (COPY, PRODUCT))
+    ]
     for group in by_place(known).values():
         excess = launch_excess([_shares(p) for p in group])
         yield from (_limit(p, excess) for p in group)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from builders import record, run, section
@@ -46,6 +47,15 @@ def test_the_share_is_the_least_time_over_the_time_whatever_drifts(share: float)
     assert found.share.value == pytest.approx(share)
     assert found.share.low == pytest.approx(share)
     assert found.share.high == pytest.approx(share)
+
+
+def test_what_was_timed_without_a_yardstick_has_no_limit() -> None:
+    """As by `polybench compare`, which times no copies and no products."""
+    for gone in ("copy_time", "product_time"):
+        one = run([
+            replace(r, measurements=tuple(m for m in r.measurements if m.metric != gone)) for r in timed("relu", 1e-3)
+        ])  # fmt: skip
+        assert not list(limits.limits(points(one))) and not section(limits, one).tables
 
 
 def test_rates_are_amounts_over_times() -> None:
