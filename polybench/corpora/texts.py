@@ -49,10 +49,10 @@ def manual() -> Documents:
 
         yield from (text.encode() for text in topics.values())
 
-    spec = importlib.util.find_spec("pydoc_data.topics")
-    if spec is None or spec.origin is None:
+    files = _beside("pydoc_data", "topics.py", "")
+    if not files:
         raise Unsupported("this Python has no pydoc_data, from which help() takes its texts")
-    return Documents((Path(spec.origin),), read)
+    return Documents(files, read)
 
 
 @corpora.register("headers", source="the headers c10/ and torch/ of the installed torch, github pytorch/pytorch")
