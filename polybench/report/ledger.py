@@ -171,10 +171,9 @@ def _verdict(cases: Sequence[Case]) -> str:
     """Of a pair what its first case is, and in how many cells."""
     if not cases:
         return "not judged"
-    first = cases[0]
-    word = first.diverged or (first.ruling if first.evidence else "not judged")
-    count = sum(case.ruling == first.ruling for case in cases)
-    return f"{word} in {count} of {len(cases)} cells" if len(cases) > 1 else word
+    words = [(bool(case.diverged), case.ruling if case.evidence else "not judged") for case in cases]
+    word = cases[0].diverged or words[0][1]
+    return f"{word} in {words.count(words[0])} of {len(cases)} cells" if len(cases) > 1 else word
 
 
 def _finding(row: Row, judged: dict[str, list[Judgement]]) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from commands import call
 from polybench.document import Document
 from polybench.plan.check import load_suite
 from polybench.plan.suite import suite_paths
+from polybench.record import Status
 from polybench.report.ledger import document
 from polybench.report.paper import ROWS, gaps
 
@@ -70,6 +72,14 @@ def test_a_folder_stands_for_all_runs_in_it(tmp_path: Path, capsys: pytest.Captu
         save(run(losses({"swiglu": BASE}), suite(suite=name)), tmp_path / name)
     assert call("report", "--ledger", str(tmp_path), "--format", "markdown") == 0
     assert "found here: one/one, other/other." in capsys.readouterr().out
+
+
+def test_of_several_cells_those_are_counted_of_which_the_same_is_said() -> None:
+    claims = [better("polynorm", ROWS[2].source)]
+    here, there = (losses({"swiglu": BASE, "polynorm": BASE[::-1]}, dtype=d) for d in ("float32", "bfloat16"))
+    lost = [replace(r, status=Status.DIVERGED) if r is there[-1] else r for r in there]
+    made = document([run([*here, *lost], suite(activations=["polynorm", "swiglu"], claims=claims))])
+    assert column(made, "verdict")[2] == "1 of 6 diverged in 1 of 2 cells"
 
 
 def test_what_is_missing_of_a_run_is_said_with_its_name() -> None:
