@@ -388,7 +388,7 @@ def test_every_verdict_is_a_word_that_is_explained() -> None:
 def test_every_interval_of_the_readme_stands_in_the_report_of_a_published_run() -> None:
     published = ROOT / "results" / "published"
     reports = [markdown(made(published / name)) for name in ("quick", "speed", "pretrain-cpu")]
-    for name in ("pretrain-cpu-0.9m", "pretrain-cpu-order"):
+    for name in ("pretrain-cpu-0.9m", "pretrain-cpu-order", "paper/ledger", "paper/compositions"):
         reports.append((published / name / "report.md").read_text(encoding="utf-8"))
     figure = r"[−+]?\d[\d.,]* \[[^\]]+\]"
     known = {found for report in reports for found in re.findall(figure, report)}
@@ -420,7 +420,8 @@ def generator() -> ModuleType:
 
 def test_the_table_is_made_from_the_published_run() -> None:
     writer = generator()
-    assert writer.placed(TEXT[README], writer.section(writer.document())) == TEXT[README]
+    written = writer.placed(TEXT[README], writer.section(writer.document()))
+    assert writer.placed(written, writer.in_ten_lines(), writer.LEDGER) == TEXT[README]
 
 
 def test_the_table_of_the_selfcheck_is_made_from_the_published_run() -> None:
