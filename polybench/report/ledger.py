@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from itertools import chain, pairwise
+from dataclasses import dataclass, replace
+from itertools import chain, groupby, pairwise
 
 from polybench.compare.claims import Case, Judgement, decisive, judgements
 from polybench.compare.comparisons import Comparisons
@@ -39,7 +39,7 @@ _SHORT = (
     Column("parameters", note="Of the models that decide."),
     Column("asked by", note="The suite, which `polybench run` takes.", numeric=False),
 )
-_SAME = Entry("")  # as in the row above
+_SAME = ""  # as in the row above
 _PICTURES = (("dense-1b", "dense", 1, "1.3 B parameters, 250 B tokens"),
              ("moe-1b-7b", "a mixture of experts", 3, "7 B parameters of which 1 B a token, 200 B tokens"))  # fmt: skip
 
@@ -47,12 +47,12 @@ _PICTURES = (("dense-1b", "dense", 1, "1.3 B parameters, 250 B tokens"),
 def document(runs: Sequence[Run]) -> Document:
     """Ten rows, a line for each claim that a run judged, and the paper's curves under those of the runs."""
     compared = [Comparisons.of(run) for run in runs]
-    judged = {c.stored.name: judgements(c) for c in compared}
-    lines = [line for row in ROWS for line in _of_row(row, compared, judged)]
+    asked = [m for c in compared for m in _asked(c)]
+    rows = [(row, [m for m in asked if m.one.claim.source == row.source]) for row in ROWS]
     return Document(
         title=LEDGER,
         description=f"What {PAPER} claims, and what was found here: {', '.join(r.name for r in runs)}.",
-        findings=tuple(_finding(row, judged) for row in ROWS),
+        findings=tuple(_finding(row, mine) for row, mine in rows),
         tables=(
             Table(
                 key="ledger-in-short",
@@ -61,7 +61,7 @@ def document(runs: Sequence[Run]) -> Document:
                 "table has beside each; not resolved is what neither is. Of several sentences the one decides that was "
                 "refuted, or else is not resolved.",
                 columns=_SHORT,
-                rows=tuple(_in_short(row, judged, compared) for row in ROWS),
+                rows=tuple(_in_short(row, mine) for row, mine in rows),
             ),
             Table(
                 key="ledger",
@@ -70,8 +70,8 @@ def document(runs: Sequence[Run]) -> Document:
                 f"refuted at {ALPHA:.0%} after Holm, else not resolved. What holds at our size need not hold at "
                 "another; the sizes stand beside each other.",
                 columns=_COLUMNS,
-                rows=tuple(lines),
-                notes=_notes(judged),
+                rows=tuple(line for row, mine in rows for line in _of_row(row, mine)),
+                notes=_notes(asked),
             ),
         ),
         figures=tuple(_figures(compared)),
@@ -81,63 +81,87 @@ def document(runs: Sequence[Run]) -> Document:
     )
 
 
-def _theirs(row: Row, judged: dict[str, list[Judgement]]) -> list[tuple[str, Judgement]]:
-    """The judgements that belong to a row, with the name of their run."""
-    return [(name, one) for name, found in judged.items() for one in found if one.claim.source == row.source]
+@dataclass(frozen=True)
+class _Asked:
+    """One sentence of a claim in a run: a pair of activations, with its cases, the one that decides first."""
+
+    run: str
+    one: Judgement
+    reference: str
+    cases: Sequence[Case]
+
+    @property
+    def first(self) -> Case | None:
+        return self.cases[0] if self.cases else None
+
+    @property
+    def sentence(self) -> str:
+        if self.first is None:
+            return self.one.text
+        pair = (self.first.point.cell.activation, self.first.other.cell.activation)
+        return str(replace(Sentence.of(self.one.claim, self.first.metric, self.reference), names=pair))
+
+    @property
+    def grounds(self) -> str:
+        return (claims.grounds(self.first) or self.first.note) if self.first else ABSENT
+
+    @property
+    def verdict(self) -> str:
+        """What its first case is, and in how many cells."""
+        if self.first is None:
+            return "not judged"
+        words = [(bool(case.diverged), case.ruling if case.evidence else "not judged") for case in self.cases]
+        word = self.first.diverged or words[0][1]
+        return f"{word} in {words.count(words[0])} of {len(words)} cells" if len(words) > 1 else word
+
+    @property
+    def place(self) -> str:
+        """Its run, and of several cells which one decides."""
+        several = self.first is not None and len(self.cases) > 1
+        return f"{self.run}, of {len(self.cases)} cells {self.cases[0].label}" if several else self.run
 
 
-def _in_short(row: Row, judged: dict[str, list[Judgement]], compared: Sequence[Comparisons]) -> tuple[Entry, ...]:
+def _asked(compared: Comparisons) -> Iterator[_Asked]:
+    """Every sentence that a run was asked."""
+    for one in judgements(compared):
+        for cases in _pairs(one):
+            yield _Asked(compared.stored.name, one, compared.reference, cases)
+
+
+def _in_short(row: Row, mine: Sequence[_Asked]) -> tuple[Entry, ...]:
     """A line a row: what became of all that was asked, and the sentence on which that hangs."""
-    reference = {c.stored.name: c.reference for c in compared}
-    asked = [(n, one, cases) for n, one in _theirs(row, judged) for cases in _pairs(one) if cases]
-    asked.sort(key=lambda found: decisive(found[2][0]))
-    decides, size = ABSENT, Entry(ABSENT)
-    if asked:
-        name, one, cases = asked[0]
-        decides = f"{_sentence(one, cases[0], reference[name])}: {claims.grounds(cases[0]) or cases[0].note}"
-        size = _size(cases[0])
-    told = map(Entry, (f"{row.number}. {row.says}", row.reported, _told(row, judged), decides))
-    return *told, size, Entry(f"suites/{row.suite}.yaml")
+    first = min((m for m in mine if m.first), key=lambda m: decisive(m.cases[0]), default=None)
+    decides = f"{first.sentence}: {first.grounds}" if first else ABSENT
+    told = map(Entry, (f"{row.number}. {row.says}", row.reported, _told(mine), decides))
+    return *told, _size(first.first if first else None), Entry(f"suites/{row.suite}.yaml")
 
 
-def _told(row: Row, judged: dict[str, list[Judgement]]) -> str:
+def _told(mine: Sequence[_Asked]) -> str:
     """How many sentences of a row came to which verdict."""
-    count = Counter(_verdict(cases) for _, one in _theirs(row, judged) for cases in _pairs(one))
+    count = Counter(m.verdict for m in mine)
     alone = len(count) == 1
     told = (word if n == 1 and (alone or " in " in word) else f"{n} {word}" for word, n in count.most_common())
     return ", ".join(told) or "not run"
 
 
-def _of_row(
-    row: Row, compared: Sequence[Comparisons], judged: dict[str, list[Judgement]]
-) -> Iterator[tuple[Entry, ...]]:
-    mine = _theirs(row, judged)
-    reference = {c.stored.name: c.reference for c in compared}
-    head = Entry(f"{row.number}. {row.says}")
+def _of_row(row: Row, mine: Sequence[_Asked]) -> Iterator[tuple[Entry, ...]]:
+    """What a row says stands in its first line, and what was reported where that differs from the line above."""
+    head = f"{row.number}. {row.says}"
     if not mine:
+        yield tuple(map(Entry, (head, row.reported, "not run", ABSENT, ABSENT, "not run", "a run")))
+    above: Judgement | None = None
+    for m in mine:
+        theirs = str(m.one.claim.reported) if m.one.claim.reported is not None else row.reported
         yield (
-            head,
-            Entry(row.reported),
-            Entry("not run"),
-            Entry(ABSENT),
-            Entry(ABSENT),
-            Entry("not run"),
-            Entry("a run"),
+            Entry(head),
+            Entry(theirs if m.one is not above else _SAME),
+            Entry(f"{m.sentence} ({m.place})"),
+            _size(m.first),
+            Entry(m.grounds),
+            Entry(m.verdict),
+            Entry(m.first.more.words if m.first and m.first.more else ABSENT),
         )
-    for name, one in mine:
-        theirs = Entry(str(one.claim.reported) if one.claim.reported is not None else row.reported)
-        for cases in _pairs(one):
-            first = cases[0] if cases else None
-            yield (
-                head,
-                theirs,
-                Entry(f"{_sentence(one, first, reference[name])} ({name}{_least_sure(cases)})"),
-                _size(first),
-                Entry((claims.grounds(first) or first.note) if first else ABSENT),
-                Entry(_verdict(cases)),
-                Entry(first.more.words if first and first.more else ABSENT),
-            )
-            head = theirs = _SAME
+        head, above = _SAME, m.one
 
 
 def _pairs(one: Judgement) -> Sequence[Sequence[Case]]:
@@ -150,46 +174,22 @@ def _pairs(one: Judgement) -> Sequence[Sequence[Case]]:
     return (*found.values(),) or ((),)
 
 
-def _sentence(one: Judgement, case: Case | None, reference: str) -> str:
-    if case is None:
-        return one.text
-    pair = (case.point.cell.activation, case.other.cell.activation)
-    return str(replace(Sentence.of(one.claim, case.metric, reference), names=pair, where=()))
-
-
-def _least_sure(cases: Sequence[Case]) -> str:
-    """Of several cells, which one decides."""
-    return f", of {len(cases)} cells {cases[0].label}" if len(cases) > 1 else ""
-
-
 def _size(case: Case | None) -> Entry:
     sizes = {int(v) for p in ((case.point, case.other) if case else ()) for v in of_seeds(p, PARAMETERS)}
     return Entry(f"{max(sizes):,}", max(sizes)) if sizes else Entry(ABSENT)
 
 
-def _verdict(cases: Sequence[Case]) -> str:
-    """Of a pair what its first case is, and in how many cells."""
-    if not cases:
-        return "not judged"
-    words = [(bool(case.diverged), case.ruling if case.evidence else "not judged") for case in cases]
-    word = cases[0].diverged or words[0][1]
-    return f"{word} in {words.count(words[0])} of {len(cases)} cells" if len(cases) > 1 else word
-
-
-def _finding(row: Row, judged: dict[str, list[Judgement]]) -> Finding:
+def _finding(row: Row, mine: Sequence[_Asked]) -> Finding:
     """A line a row: what became of it, and the command that asks it again."""
-    mine = [one for _, one in _theirs(row, judged)]
-    command = f"polybench run suites/{row.suite}.yaml"
-    if not mine:
-        return Finding(f"Claim {row.number}", f"{row.says}: not run. {command}", False)
-    decided = all(claims.resolved(one) for one in mine if one.cases)
-    return Finding(f"Claim {row.number}", f"{row.says}: {_told(row, judged)}. {command}", decided)
+    decided = bool(mine) and all(claims.resolved(m.one) for m in mine if m.first)
+    text = f"{row.says}: {_told(mine)}. polybench run suites/{row.suite}.yaml"
+    return Finding(f"Claim {row.number}", text, decided)
 
 
-def _notes(judged: dict[str, list[Judgement]]) -> tuple[str, ...]:
+def _notes(asked: Sequence[_Asked]) -> tuple[str, ...]:
     """Claims of the runs that are not of this paper."""
     known = {row.source for row in ROWS}
-    others = [one for found in judged.values() for one in found if one.claim.source not in known]
+    others = [one for one, _ in groupby(m.one for m in asked) if one.claim.source not in known]
     return tuple(f"Of {one.claim.source or 'no source'}: {one.text}: {one.ruling}." for one in others)
 
 
