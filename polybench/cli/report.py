@@ -66,14 +66,14 @@ def report(
     from polybench.files import make_folder
     from polybench.registry import formats
     from polybench.report.compose import compose
-    from polybench.run.store import find, load
+    from polybench.run.store import find, load, runs_in
 
     if table and out:
         raise UsageError("--table prints a table and writes nothing, so leave --out away")
     names = format or ([SCREEN] if table else formats.names())
     chosen = [one for one in map(formats.load, names) if format or not one.facts.get("on_request")]
-    named = [one for text in runs or () for one in (_each(text) if ledger else [text])]
-    wanted: list[str | None] = [*named] if named else [None]
+    below = {text: [str(path) for path in runs_in(Path(text))] for text in runs or () if ledger}
+    wanted: list[str | None] = [one for text in runs or () for one in below.get(text) or [text]] or [None]
     found = [(text, load(find(text))) for text in wanted]
     for _, run in found:
         if not run.records:
@@ -95,14 +95,6 @@ def report(
         if not format:
             emit(formats.load(SCREEN), short)
         _write([one for one in chosen if format or one.name != SCREEN], document, folder, wanted=bool(format or out))
-
-
-def _each(text: str) -> list[str]:
-    """The runs in a folder that is none itself, or else what was named."""
-    from polybench.run.store import RUN_FILE
-
-    inside = [] if (Path(text) / RUN_FILE).is_file() else sorted(Path(text).glob(f"*/{RUN_FILE}"))
-    return [str(file.parent) for file in inside] or [text]
 
 
 def _ledger(

@@ -196,12 +196,17 @@ def find(text: str | None, root: Path = ROOT) -> Path:
         return given
     inside = [p for p in _runs(root) if text in (p.name, f"{p.parent.name}/{p.name}", p.parent.name)]
     if not inside and given.is_dir():
-        inside = _runs(given) or [p.parent for p in given.glob(f"*/{RUN_FILE}")]
+        inside = _runs(given) or runs_in(given)
         if not inside:
             raise ResultsError(f"{cut(text, A_LINE)} holds no run: there is no {RUN_FILE} in it")
     if not inside:
         raise ResultsError(f"there is no run {in_short(text, A_LINE)} here or under {root}/")
     return max(inside, key=_started)
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The runs right below a folder that is none itself."""
+    return [] if (folder / RUN_FILE).is_file() else sorted(file.parent for file in folder.glob(f"*/{RUN_FILE}"))
 
 
 def _runs(root: Path) -> list[Path]:
