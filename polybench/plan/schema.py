@@ -36,7 +36,7 @@ benchmarks:
     backends: [eager]        # also: compile, checkpoint
     dtypes: [float32]
     matrix: {{level: [activation, block], tokens: 1024, d_model: 128}}
-    protocol: {{budget_s: 30}}    # seconds of a cell
+    protocol: {{budget_s: 30}}    # seconds of a comparison
   - name: memory
     kind: memory
     matrix: {{level: block, tokens: 1024, d_model: 128}}

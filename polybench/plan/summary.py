@@ -129,7 +129,7 @@ def _further(benchmark: Benchmark) -> str:
     rules = kind.protocol(**benchmark.protocol).rules if kind.decides else None
     if not rules or rules.most <= rules.pilot:
         return ""
-    return f"further launches of what is not settled, {rules.most} in all, while {rules.budget_s:g} s a cell last"
+    return f"further launches of what is not settled, {rules.most} in all, while {rules.budget_s:g} s a comparison last"
 
 
 def _fields(cell: Cell) -> dict[str, Scalar]:

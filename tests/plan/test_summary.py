@@ -74,7 +74,7 @@ def test_launches_that_may_follow_are_told_and_not_counted() -> None:
         of = suite(benchmarks=[{"name": "s", "kind": "speed", "protocol": protocol}])
         return summaries(plan(of, "cpu"), of, slots=2)[0].then
 
-    assert "7 in all, while 30 s a cell" in then(pilot=2, launches=7, budget_s=30)
+    assert "7 in all, while 30 s a comparison" in then(pilot=2, launches=7, budget_s=30)
     assert not then(pilot=2, launches=2)
 
 
