@@ -25,7 +25,7 @@ class SpeedProtocol(HeapProtocol):
     launches: Annotated[int, Field(ge=1, le=1000)] = Field(MOST, description="the most, each in a process of its own")
     pilot: PositiveInt = Field(PILOT, description="launches before it is first asked which activations are settled")
     blocks: PositiveInt = Field(BLOCKS, description="rounds of all activations in a launch")
-    budget_s: PositiveFloat = Field(60.0, description="seconds of a comparison, all its launches, after which none is begun")
+    budget_s: PositiveFloat = Field(60.0, description="seconds of a comparison, after which no launch is begun")
     half_width: Annotated[float, Field(gt=0)] | None = Field(
         None, description="half of the interval, as a part of the ratio, that is wanted of what is decided already"
     )
