@@ -10,13 +10,25 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from statistics import fmean
 from typing import Self
 
 from polybench.compare.points import Group, machines
 from polybench.compare.step_time import STEPPED, Clocks, StepTimes, Timed, tokens_a_step, with_throughput
 from polybench.measure.axis_types import corpora_of
 from polybench.measure.kinds.pretrain import FINISHED_CURVE, FINISHED_TIME, OTHER_LOSSES, TRAIN_TIME, VAL_CURVE
-from polybench.measure.training_metrics import DERIVED, EQUAL_FLOPS, EQUAL_TIME, FLOPS, STEPS_TO, TIME_TO, TOKENS_TO
+from polybench.measure.training_metrics import (
+    DERIVED,
+    EQUAL_FLOPS,
+    EQUAL_TIME,
+    FIRST_COSINE,
+    FLOPS,
+    LATER_COSINE,
+    LAYER_COSINE,
+    STEPS_TO,
+    TIME_TO,
+    TOKENS_TO,
+)
 from polybench.metric import Metric
 from polybench.record import Measurement, Record, Status
 from polybench.run.store import Run
@@ -38,7 +50,8 @@ def with_derived(run: Run) -> Run:
         clocks.note(group, timed)
         added |= _side_by_side(records, run.suite.reference, timed)
     kinds = {r.trial.cell.kind for r in run.records if r.trial.id in added}
-    return _with_named_losses(extended(run, added, {kind: clocks.told(kind, DERIVED) for kind in kinds}))
+    run = extended(run, added, {kind: clocks.told(kind, DERIVED) for kind in kinds})
+    return _with_cosines_apart(_with_named_losses(run))
 
 
 def _side_by_side(records: Sequence[Record], reference: str, timed: Timed | None) -> dict[str, list[Measurement]]:
@@ -206,6 +219,17 @@ def _named(record: Record) -> list[Measurement]:
     if losses is None or len(metrics) != len(losses.values):
         return []
     return [Measurement(metric.name, (loss,)) for metric, loss in zip(metrics, losses.values, strict=True)]
+
+
+def _with_cosines_apart(run: Run) -> Run:
+    """The run with the likeness of states across the first layer apart from that across the others."""
+    layers = {r.trial.id: m.values for r in run.records if (m := r.get(LAYER_COSINE.name)) and len(m.values) > 1}
+    added = {
+        name: [Measurement(FIRST_COSINE.name, (first,)), Measurement(LATER_COSINE.name, (fmean(later),))]
+        for name, (first, *later) in layers.items()
+    }
+    kinds = {r.trial.cell.kind for r in run.records if r.trial.id in added}
+    return extended(run, added, dict.fromkeys(kinds, (FIRST_COSINE, LATER_COSINE)))
 
 
 def on_texts(cell: Cell) -> list[Metric]:

@@ -107,6 +107,8 @@ RANK_KEPT = _scalar(
     "effective_rank_kept", "1", "Effective rank after training over that at the first look, mean over the FFN matrices."
 )
 NEIGHBOUR_COSINE = _scalar("neighbour_cosine", "cosine", f"{_COSINE} and over layers.")
+FIRST_COSINE = _scalar("first_layer_cosine", "cosine", f"{_COSINE}, of the first layer, whose input is the embedding.")
+LATER_COSINE = _scalar("later_layers_cosine", "cosine", f"{_COSINE} and over all layers but the first.")
 DISTANT_COSINE = _scalar(
     "distant_cosine", "cosine",
     f"{_AT_TWO}, mean over tokens of one held-out batch and over all pairs that are two layers apart or more.",

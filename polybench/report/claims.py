@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 from polybench.compare.claims import Case, Judgement, judgements
 from polybench.compare.comparisons import Comparisons
+from polybench.compare.evidence import OfLaunches
 from polybench.corrections import resolves
 from polybench.document import Finding
 from polybench.plan.sentence import Sentence
+from polybench.plan.suite import Claim
 from polybench.report.section import Section
 from polybench.report.wording import MINUS, show
 
@@ -31,22 +36,33 @@ def resolved(one: Judgement) -> bool:
 
 
 def grounds(case: Case) -> str:
-    """The change with its interval, the p value, and how many there were."""
+    """The change with its interval, the p value, and how many seeds or launches there were."""
     change, p = case.change, case.p
     parts = [show(change, case.metric.effect == "difference")] if change else []
     if p is not None and not (case.note or case.diverged):
         # Where its p resolves it, its interval does not, which of times is the stricter one.
         hidden = case.ruling == "not resolved" and resolves(p)
         parts.append("the interval holds the margin" if hidden else f"Holm p {p:.2g}")
-    if change and case.metric.varies_with != "nothing":
+    if isinstance(case.evidence, OfLaunches):
+        parts.append(f"{len(case.evidence.launches)} launch{'es' * (len(case.evidence.launches) > 1)}")
+    elif change and case.metric.varies_with != "nothing":
         parts.append(f"n {change.n}")
     return ", ".join(parts)
+
+
+def said_of(claim: Claim, case: Case | None, reference: str) -> Sentence:
+    """The sentence of a claim, with the margin that it was judged by where it names none."""
+    said = Sentence.of(claim, case.metric if case else None, reference)
+    if case is None or claim.by is not None or not case.region.margin:
+        return said
+    ratio = case.metric.effect == "ratio"
+    return replace(said, by=f"{math.expm1(case.region.margin) * 100:.3g}%" if ratio else f"{case.region.margin:.3g}")
 
 
 def _claimed(one: Judgement, reference: str) -> str:
     claim, cases = one.claim, one.cases
     metric = cases[0].metric if cases else None
-    said = Sentence.of(claim, metric, reference)
+    said = said_of(claim, cases[0] if cases else None, reference)
     unit = f" {metric.unit}" if metric and metric.effect == "difference" else ""
     where = f" ({said.conditions})" if said.where else ""
     if claim.order is not None:

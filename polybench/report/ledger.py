@@ -11,7 +11,6 @@ from polybench.compare.claims import Case, Judgement, decisive, judgements
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import PARAMETERS, of_seeds
 from polybench.document import Column, Document, Entry, Figure, Finding, Table, together
-from polybench.plan.sentence import Sentence
 from polybench.report import claims, provenance
 from polybench.report.gaps import gaps
 from polybench.report.paper import PAPER, ROWS, Row
@@ -71,7 +70,7 @@ def document(runs: Sequence[Run]) -> Document:
                 "another; the sizes stand beside each other.",
                 columns=_COLUMNS,
                 rows=tuple(line for row, mine in rows for line in _of_row(row, mine)),
-                notes=_notes(asked),
+                notes=(*(f"Claim {row.number}: {row.beware}" for row in ROWS if row.beware), *_notes(asked)),
             ),
         ),
         figures=tuple(_figures(compared)),
@@ -99,7 +98,7 @@ class _Asked:
         if self.first is None:
             return self.one.text
         pair = (self.first.point.cell.activation, self.first.other.cell.activation)
-        return str(replace(Sentence.of(self.one.claim, self.first.metric, self.reference), names=pair))
+        return str(replace(claims.said_of(self.one.claim, self.first, self.reference), names=pair))
 
     @property
     def grounds(self) -> str:
@@ -181,7 +180,9 @@ def _size(case: Case | None) -> Entry:
 
 def _finding(row: Row, mine: Sequence[_Asked]) -> Finding:
     """A line a row: what became of it, and the command that asks it again."""
-    decided = bool(mine) and all(claims.resolved(m.one) for m in mine if m.first)
+    judged = [m.one for m in mine if m.first]
+    refuted = any(one.ruling == "refuted" for one in judged)
+    decided = refuted or (bool(judged) and all(map(claims.resolved, judged)))
     text = f"{row.says}: {_told(mine)}. polybench run suites/{row.suite}.yaml"
     return Finding(f"Claim {row.number}", text, decided)
 

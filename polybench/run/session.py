@@ -142,7 +142,8 @@ def resume(path: Path, suite: Suite | None, force: bool, remote: bool = False) -
     count = processes(chosen)
     before, asked = old.header["suite"], chosen.model_dump(mode="json")
     same = suite is None or (equal_but_for_seeds(before, asked) and keeps_seeds(before, asked))
-    changes = [] if same else ["the suite"]
+    restated = {**before, "claims": asked["claims"]} == asked
+    changes = [] if same else ["what the suite claims" if restated else "the suite"]
     if now["code"] != old.environment.get("code"):
         changes.append(f"the code of polybench ({old.environment.get('code')} / {now['code']})")
     if count != old.header.get("processes", 1):

@@ -16,7 +16,9 @@ from polybench.measure.training_metrics import (
     DERIVED,
     DIVIDED,
     DYNAMICS,
+    FIRST_COSINE,
     FLOPS,
+    LATER_COSINE,
     LEARNING_RATE,
     PER_STEP,
     PRODUCT_RATE,
@@ -94,7 +96,7 @@ EVALUATED = Metric(
     repeats="seeds",
     seconds=training_seconds,
     objective="val_loss",
-    derived=(*DERIVED, SPEED_UP),
+    derived=(*DERIVED, SPEED_UP, FIRST_COSINE, LATER_COSINE),
 )  # fmt: skip
 def pretrain(trials: Sequence[Trial], axes: TrainingAxes, protocol: TrainingProtocol) -> Iterator[tuple[int, Item]]:
     """Held-out loss in nats and bits per byte, tokens/s and peak memory of a small decoder's training."""
