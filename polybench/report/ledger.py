@@ -70,7 +70,10 @@ def document(runs: Sequence[Run]) -> Document:
                 "another; the sizes stand beside each other.",
                 columns=_COLUMNS,
                 rows=tuple(line for row, mine in rows for line in _of_row(row, mine)),
-                notes=(*(f"Claim {row.number}: {row.beware}" for row in ROWS if row.beware), *_notes(asked)),
+                notes=(
+                    *(f"Claim {row.number}: {row.beware}" for row, mine in rows if mine and row.beware),
+                    *_notes(asked),
+                ),
             ),
         ),
         figures=tuple(_figures(compared)),

@@ -96,7 +96,7 @@ ROWS = (
         "the overhead is negligible",
         "no figure",
         "paper/cost",
-        "How much is negligible is ours to say: 3 % of the time, 10 % of the bytes. Recomputed, the peak is paid for one "
+        "How much is negligible is ours to say: 3 % of the time, 10 % of the bytes. Recomputed, the peak is paid for a "
         "block at a time, and the bytes that are kept for each.",
     ),
     Row(

@@ -122,6 +122,14 @@ def test_a_run_without_curves_is_left_as_it_is() -> None:
     assert derive.with_derived(one) is one
 
 
+def test_likeness_of_the_first_layer_and_of_the_others_makes_up_that_of_all() -> None:
+    alike = (0.25, 0.5, 0.75, 1.0)
+    one = record("pretrain", "relu", {"layer_cosine": list(alike)}, steps=[1, 2, 3, 4], batch=2, seq_len=8, d_model=8)
+    (known,) = derive.with_derived(run([one])).records
+    first, later = (known.get(f"{name}_cosine").values for name in ("first_layer", "later_layers"))  # type: ignore[union-attr]
+    assert (*first, *later) == (0.25, 0.75) and first[0] + 3 * later[0] == sum(alike)
+
+
 def test_without_a_finished_reference_there_is_no_way_to_it() -> None:
     one = derive.with_derived(run(curves({"relu": FALLING}, {"relu": 1})))
     assert [m.metric for m in one.records[0].measurements] == ["val_curve", "train_time", "equal_time_loss"]

@@ -52,7 +52,9 @@ def test_a_claim_stands_in_the_row_whose_source_it_names_and_others_below() -> N
     assert (len(verdicts), verdicts[2:4], verdicts.count("not run")) == (11, ["supported", "not resolved"], 9)
     assert column(made, "theirs")[2] == "lower on 11 of 11" and column(made, "theirs")[3] == ROWS[2].reported
     assert "more seeds" in column(made, "what would settle it")[3]
-    assert made.tables[1].notes == ("Of a notebook: val_loss: polynorm < swiglu: supported.",)
+    assert made.tables[1].notes == (
+        f"Claim 3: {ROWS[2].beware}", "Of a notebook: val_loss: polynorm < swiglu: supported.",
+    )  # fmt: skip
     assert ": 1 supported, 1 not resolved. " in made.findings[2].text and not made.findings[2].resolved
 
 
@@ -114,3 +116,10 @@ def test_every_row_names_a_suite_and_every_claim_of_the_suites_a_row() -> None:
     for path in shipped.values():
         for claim in load_suite(path).suite.claims:
             assert claim.source in sources or not claim.source.startswith("arXiv:2411.03884 claim")
+
+
+def test_a_row_that_one_sentence_refutes_is_decided() -> None:
+    source = ROWS[2].source
+    worse = {"metric": "val_loss", "subject": "swiglu", "better_than": "polynorm", "source": source}
+    made = ledger(better("gelu", source), worse)
+    assert "refuted" in made.findings[2].text and "not resolved" in made.findings[2].text and made.findings[2].resolved
