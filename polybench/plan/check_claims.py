@@ -12,6 +12,7 @@ from polybench.plan.located import Route
 from polybench.plan.matrix import combinations
 from polybench.plan.problems import Collector
 from polybench.plan.suite import RELATIONS, Benchmark, Claim, Rule
+from polybench.plan.task_names import misspelt
 from polybench.spec import canonical
 
 CELL_FIELDS = ("benchmark", "kind", "activation", "backend", "device", "dtype")
@@ -43,6 +44,8 @@ def check_claims(collector: Collector, data: dict[str, Any], activations: list[s
                 if model is Claim and _of_task(metric):
                     near = "and no model is kept to be asked that task; protocol: {save: true} does"
                 collector.add((*route, "metric"), f"no benchmark of this suite measures {in_short(metric)}, {near}")
+            elif asked and (told := misspelt(str(metric))):
+                collector.add((*route, "metric"), told)
             if known and planned and (told := textless(known, planned)):
                 collector.add((*route, "metric"), told)
             if model is Claim:

@@ -21,6 +21,7 @@ from polybench.measure.model.decoder import Decoder
 from polybench.measure.training import checkpoint
 from polybench.measure.training_axes import TrainingAxes
 from polybench.plan.jobs import plan
+from polybench.plan.task_names import scores as known
 from polybench.run.scores import read
 from polybench.tasks import squares as questions
 from polybench.trial import CHECKPOINTS, Trial
@@ -223,6 +224,7 @@ def test_what_polybench_brings_is_asked_where_no_task_is_named(
     scores = json.loads(capsys.readouterr().out)["models"][0]["scores"]
     names = {f"polybench_{name}" for name in (*questions.frames(), "cloze")}
     assert {s["task"] for s in scores} == {"polybench", *names}
+    assert {f"{s['task']} {s['metric']}" for s in scores} == known()
     assert all(s["chance"] == 0.5 and s["data"] and s["better"] == "higher" for s in scores)
     values = {s["task"]: s["value"] for s in scores}
     assert values.pop("polybench") == pytest.approx(sum(values.values()) / len(values))

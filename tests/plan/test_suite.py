@@ -160,6 +160,22 @@ def test_the_suite_that_mistakes_are_planted_in_has_none(tmp_path: Path) -> None
 def test_a_claim_may_be_about_a_task_that_kept_models_will_be_asked(tmp_path: Path) -> None:
     asked = SUITE.replace("metric: val_loss", "metric: own acc").replace("evaluations: 2", "evaluations: 2, save: true")
     assert loaded(tmp_path, asked).suite.claims[0].metric == "own acc"
+    assert loaded(tmp_path, asked.replace("own acc", "polybench_cloze acc")).suite.claims
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("polybench_agreemnt acc", "polybench_agreement acc"),
+        ("polybnch_cloze acc", "polybench_cloze acc"),
+        ("polybench_cloze accuracy", "polybench_cloze acc"),
+        ("polybench_ acc", "polybench acc"),
+    ],
+)
+def test_a_task_of_polybench_that_is_misspelt_is_named(tmp_path: Path, said: str, meant: str) -> None:
+    asked = SUITE.replace("metric: val_loss", f"metric: {said}").replace("evaluations: 2", "evaluations: 2, save: true")
+    (found,) = mistakes(write(tmp_path, asked))
+    assert f"16:14: claims[0].metric: no task of polybench scores {said!r}, did you mean {meant!r}?" in found
 
 
 @pytest.mark.parametrize(("old", "new", "place", "path", "words"), PLANTED, ids=[f"{p[3]}: {p[4]}" for p in PLANTED])
