@@ -51,7 +51,8 @@ class Metric:
 
     `unit` is an SI base unit or one of B, token/s, nat/token, nat, bit/byte, decade, cosine, share, score, 1.
     `varies_with` picks the statistic: *sample* for times, *seed* for losses, *nothing* for exact counts. A `curve`
-    has one value a step, or what else it runs `along`, and is drawn, not compared.
+    has one value a step, or what else it runs `along`, and is drawn, not compared. `over` are axes of which it needs
+    all values, also where a claim is about one of them.
 
     The rest says how a report speaks of it, and is no part of its definition: the question it `asked`s
     the answer to tell, its `header` in the overview, its `title` in words (by default its name), whether
@@ -68,6 +69,7 @@ class Metric:
     version: int = 1
     curve: bool = False
     along: Along = "step"
+    over: tuple[str, ...] = field(default=(), compare=False)
     asked: Question | None = field(default=None, compare=False)
     header: str = field(default="", compare=False)
     title: str = field(default="", compare=False)

@@ -12,12 +12,12 @@ from polybench.compare.grid import seed_differences
 from polybench.compare.law import straight
 from polybench.compare.points import PARAMETERS, Group, Point, of_seeds
 from polybench.measure.kinds.pretrain import VAL_LOSS
+from polybench.measure.training_metrics import SIZE_AXES
 from polybench.stats import CONFIDENCE_SEED, Estimate, t_quantile
 from polybench.trial import Cell
 
 LOSS = VAL_LOSS.name
 LEAST_SIZES = 3
-SIZE_AXES = ("d_model", "layers", "heads", "ffn_width", "depth")
 _ALONG = ("steps", "batch", "accumulate", "lr")  # which may grow with the model
 
 Family = Group  # whose cell is without its size too

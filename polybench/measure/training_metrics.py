@@ -43,10 +43,12 @@ TIME_TO = Metric(
     "equal_time_loss, whose first point is the least; inf if it never does.",
 )  # fmt: skip
 DERIVED = (EQUAL_TIME, EQUAL_FLOPS, STEPS_TO, TOKENS_TO, TIME_TO)  # of the curves of one training
+SIZE_AXES = ("d_model", "layers", "heads", "ffn_width", "depth")  # which make the size of a model
 SPEED_UP = Metric(
     "effective_speed_up", "1", "higher", "seed",
     "FLOPs at which the reference's law over model sizes, of the same seed, reaches the held-out loss, over those that "
     "the training spent, and beside the reference over its own reading there; inf if the law never reaches it.",
+    over=SIZE_AXES,
 )  # fmt: skip
 
 TRAIN_LOSS = Metric(

@@ -24,7 +24,8 @@ def needed(suite: Suite, claims: Sequence[Claim], budget_s: float | None = None)
 
     What is timed is timed until the claims on it are settled, as far as the launches and seconds of the suite go, or
     for `budget_s` seconds in all, half of them where there are seeds too. A claim on what follows from several
-    measurements, such as a loss at equal time, keeps the suite's reference and the benchmarks that time steps.
+    measurements, such as a loss at equal time, keeps the suite's reference and the benchmarks that time steps; one on
+    what is read off several sizes keeps them all.
 
     Raises:
         NothingMeasured: no benchmark measures any of it.
@@ -87,10 +88,10 @@ def _reduced(
     some = bool(claims) and len(mine) < len(activations)
     changes: dict[str, Any] = {"activations": mine if some else None, "seeds": suite.seeds_of(benchmark)}
     for key, values in (("backend", benchmark.backends), ("dtype", benchmark.dtypes)):
-        changes[f"{key}s"] = _narrowed(values, key, claims)
+        changes[f"{key}s"] = _narrowed(values, key, claims, kind)
     if not any(key in benchmark.matrix for key in RESERVED):
         changes["matrix"] = {
-            axis: _narrowed(values, axis, claims) if isinstance(values, list) else values
+            axis: _narrowed(values, axis, claims, kind) if isinstance(values, list) else values
             for axis, values in benchmark.matrix.items()
         }
     if kind.decides:
@@ -98,11 +99,11 @@ def _reduced(
     return benchmark.model_copy(update=changes)
 
 
-def _narrowed(values: list[Any], key: str, claims: Iterable[Claim]) -> list[Any]:
-    """Of the values of an axis those that any of the claims looks at, all if one of them does not say."""
+def _narrowed(values: list[Any], key: str, claims: Iterable[Claim], kind: Kind) -> list[Any]:
+    """Of the values of an axis those that any of the claims looks at, all if one does not say or needs all."""
     wanted: list[Scalar] = []
     for claim in claims:
-        if key not in claim.where:
+        if key not in claim.where or key in kind.named[claim.metric].over:
             return values
         wanted += _values(claim, key)
     return [value for value in values if value in wanted] or values

@@ -69,6 +69,14 @@ def test_where_a_claim_does_not_look_nothing_is_measured() -> None:
     assert both.benchmarks[0].matrix == {"level": ["activation", "block"]}
 
 
+@pytest.mark.parametrize(("metric", "widths"), [("effective_speed_up", [32, 48, 64]), ("val_loss", [48])])
+def test_what_is_read_off_all_sizes_has_them_whichever_is_asked_about(metric: str, widths: list[int]) -> None:
+    matrix = {"corpus": "stdlib", "d_model": [32, 48, 64], "steps": [100, 200]}
+    asked = claim(metric, where={"d_model": 48, "steps": 200})
+    (one,) = of(asked, benchmarks=[{"name": "pretrain", "kind": "pretrain", "matrix": matrix}]).benchmarks
+    assert one.matrix == {"corpus": "stdlib", "d_model": widths, "steps": [200]}
+
+
 def test_what_follows_from_timed_steps_has_them_and_the_reference() -> None:
     one = of(claim("equal_time_loss", "polynorm", "relu"))
     assert [b.name for b in one.benchmarks] == ["step", "pretrain"]
