@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
@@ -25,10 +25,19 @@ Family = Group  # whose cell is without its size too
 
 @dataclass(frozen=True)
 class Ladder:
-    """One activation's points of a family, from the smallest model to the largest."""
+    """One activation's points of a family, from the smallest model to the largest.
+
+    At those that are `broken` no loss is left, though another activation has one there.
+    """
 
     activation: str
     rungs: tuple[Point, ...]
+    broken: tuple[Point, ...] = ()
+
+    @property
+    def lost(self) -> str:
+        """What was lost at any of its sizes; empty where nothing was."""
+        return next(filter(None, map(lost_at, (*self.rungs, *self.broken))), "")
 
     @property
     def sizes(self) -> list[float]:
@@ -37,9 +46,10 @@ class Ladder:
 
 
 def ladders(points: Iterable[Point], reference: str) -> dict[Family, list[Ladder]]:
-    """Families of these points that hold at least three sizes of the reference and of another activation."""
+    """Families that hold at least three sizes, lost ones too, of the reference and of another activation."""
     families: dict[Family, list[Point]] = defaultdict(list)
-    for point in points:
+    every = list(points)
+    for point in every:
         if of_seeds(point, LOSS) and of_seeds(point, PARAMETERS):
             families[point.benchmark, _without(point.cell, (*SIZE_AXES, *_ALONG))].append(point)
     whole: dict[Family, list[Ladder]] = {}
@@ -52,7 +62,9 @@ def ladders(points: Iterable[Point], reference: str) -> dict[Family, list[Ladder
                 if apart not in whole:
                     same = [p for p in members if _without(p.cell, SIZE_AXES) == apart[1]]
                     whole[apart] = _ladders(same) if _one_each(same) else []
-    tall = {f: [x for x in steps if len(x.rungs) >= LEAST_SIZES] for f, steps in whole.items()}
+    rest = [point for point in every if not of_seeds(point, LOSS)]
+    whole = {family: list(_with_broken(family, steps, rest)) for family, steps in whole.items()}
+    tall = {f: [x for x in steps if len(x.rungs) + len(x.broken) >= LEAST_SIZES] for f, steps in whole.items()}
     return {f: kept for f, kept in tall.items() if len(kept) > 1 and any(x.activation == reference for x in kept)}
 
 
@@ -61,6 +73,28 @@ def _ladders(members: Sequence[Point]) -> list[Ladder]:
     for point in members:
         of[point.cell.activation].append(point)
     return [Ladder(name, tuple(sorted(ps, key=lambda p: max(of_seeds(p, PARAMETERS))))) for name, ps in of.items()]
+
+
+def _with_broken(family: Family, steps: Sequence[Ladder], rest: Sequence[Point]) -> Iterator[Ladder]:
+    """Each with the points that have no loss where another one has; an activation without any loss is left out."""
+    places = {p.cell.place for x in steps for p in x.rungs}
+    for x in steps:
+        here = (p for p in rest if p.benchmark == family[0] and p.cell.place in places)
+        yield replace(x, broken=tuple(p for p in here if p.cell.activation == x.activation))
+
+
+def lost_at(point: Point) -> str:
+    """`3 of 8 diverged`, else `1 of 8 not finite` where a training ended with such a loss, or that there is none."""
+    endless = sum(not math.isfinite(value) for value in point.values(LOSS))
+    if point.diverged or endless:
+        return point.diverged or f"{endless} of {len(point.records)} not finite"
+    return "" if of_seeds(point, LOSS) else "no loss"
+
+
+def lost_beside(point: Point, other: Point) -> str:
+    """What was lost of either, of the first in the first place; nothing where nothing was."""
+    theirs = lost_at(other)
+    return lost_at(point) or (f"{other.cell.activation}: {theirs}" if theirs else "")
 
 
 def _one_each(members: Sequence[Point]) -> bool:
@@ -101,13 +135,16 @@ def line(xs: Sequence[float], ys: Sequence[float], confidence: float = CONFIDENC
 
 
 def trends(ladder: Ladder, reference: Ladder) -> dict[int, float]:
-    """Slope of the paired difference of losses per tenfold parameters, by seed: of all that have all sizes of both."""
+    """Slope of the paired difference of losses per tenfold parameters, by seed: of all that have all sizes of both.
+
+    What is not finite is not there.
+    """
     pairs = beside(ladder, reference)
     if len(pairs) < LEAST_SIZES:
         return {}
     xs = [math.log10(max(of_seeds(p, PARAMETERS))) for p, _ in pairs]
     by_size = [seed_differences(point, other, VAL_LOSS) for point, other in pairs]
-    whole = sorted(set.intersection(*map(set, by_size)))
+    whole = sorted(set.intersection(*({s for s, d in of.items() if math.isfinite(d)} for of in by_size)))
     return {seed: line(xs, [differences[seed] for differences in by_size]).value for seed in whole}
 
 

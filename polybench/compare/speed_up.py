@@ -98,8 +98,8 @@ class Reference:
 def obstacle(ladder: Ladder, spending: Spending) -> str:
     """Why no law can be fitted to a ladder; empty where one can."""
     spent = [spending(point) for point in ladder.rungs]
-    if gone := next((p.diverged for p in ladder.rungs if p.diverged), ""):
-        return f"{gone} at one of them"
+    if ladder.lost:
+        return f"{ladder.lost} at one of them"
     if not all(0 < s < math.inf for s in spent):
         return "it is not recorded what they spent"
     if len({*spent}) < len(spent):
@@ -210,7 +210,8 @@ def with_speed_up(run: Run) -> Run:
 
 
 def _readings(laws: Mapping[int, Law], point: Point) -> dict[str, list[Measurement]]:
-    spent, losses = math.log(flops(point)), _losses(point)
-    trials = {r.trial.seed: r.trial.id for r in point.ok()}
+    """By trial; of a loss that is not finite too, so that nothing is said of the others alone."""
+    losses = {r.trial.seed: m.values[0] for r in point.ok() if (m := r.get(LOSS)) and not m.values[0] <= 0}
+    spent, trials = math.log(flops(point)), {r.trial.seed: r.trial.id for r in point.ok()}
     logs = {seed: laws[seed].log_spent_at(losses[seed]) - spent for seed in losses if seed in laws}
     return {trials[seed]: [Measurement(SPEED_UP.name, (exp(log),))] for seed, log in logs.items()}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 
 from polybench.compare.comparison import Comparison
 from polybench.compare.comparisons import Comparisons
-from polybench.compare.points import Point, lost, of_seeds
-from polybench.compare.scaling import LOSS, Family, Ladder, exponent, ladders, trends
+from polybench.compare.points import PARAMETERS, Point, of_seeds
+from polybench.compare.scaling import LOSS, Family, Ladder, exponent, ladders, lost_at, lost_beside, trends
 from polybench.compare.seeds import p_over_looks
 from polybench.compare.speed_up import flops, reference
 from polybench.corrections import holm_of
@@ -18,6 +19,7 @@ from polybench.report import bands
 from polybench.report.law import line
 from polybench.report.section import Section
 from polybench.report.wording import (
+    ABSENT,
     MINUS,
     change_entry,
     held_constant,
@@ -47,6 +49,8 @@ def _tables(comparisons: Comparisons, family: Family, families: Families) -> Ite
     beside, metric = comparisons.to_reference(LOSS), comparisons.run.metrics[family[1].kind][LOSS]
     _, shared = varying_axes([p.cell for x in steps for p in x.rungs])
     own = next(x for x in steps if x.activation == reference)
+    sized = [pair for x in steps for pair in _sized(x, steps)]
+    twins = {p.cell.place: p for p in (*own.rungs, *own.broken)}
     yield Table(
         key=key_of("table", "sizes", family, families),
         title=title_of("Loss against parameters", family, families),
@@ -57,13 +61,12 @@ def _tables(comparisons: Comparisons, family: Family, families: Families) -> Ite
             Column("activation", numeric=False), Column("parameters"), Column(LOSS, metric.unit, metric.definition),
             Column("n"), Column(f"less {reference}'s", metric.unit),
         ),
-        rows=tuple(_row(x.activation, size, p, beside[p], reference) for x in steps
-                   for size, p in zip(x.sizes, x.rungs, strict=True)),
-        notes=tuple(f"{x.activation}, {size:,.0f} parameters: {p.trouble()}" for x in steps
-                    for size, p in zip(x.sizes, x.rungs, strict=True) if p.trouble()),
+        rows=tuple(_row(p, size, beside[p], twins.get(p.cell.place, p), reference) for p, size in sized),
+        notes=tuple(f"{p.cell.activation}, {size.text} parameters: {p.trouble() or lost_at(p)}" for p, size in sized
+                    if p.trouble() or lost_at(p)),
     )  # fmt: skip
     slopes = {x.activation: trends(x, own) for x in steps if x is not own}
-    looks, gone = comparisons.grid.looks(family[0]), {x.activation: _diverged(x, own) for x in steps}
+    looks, gone = comparisons.grid.looks(family[0]), {x.activation: _lost(x, own) for x in steps}
     ps = holm_of({
         name: 1.0 if gone[name] else p_over_looks(values, looks) for name, values in slopes.items() if len(values) > 1
     })  # fmt: skip
@@ -87,22 +90,38 @@ def _tables(comparisons: Comparisons, family: Family, families: Families) -> Ite
     )  # fmt: skip
 
 
-def _row(name: str, size: float, point: Point, comparison: Comparison, reference: str) -> tuple[Entry, ...]:
-    mean = paired(of_seeds(point, LOSS))
-    return (
-        Entry(name), Entry(f"{size:,.0f}", size), Entry(show(mean), mean.value, mean.low, mean.high),
-        Entry(str(mean.n)), change_entry(comparison, reference),
-    )  # fmt: skip
+def _sized(ladder: Ladder, steps: Sequence[Ladder]) -> list[tuple[Point, Entry]]:
+    """Every point with its parameters; about as many as another activation has there where nobody counted them."""
+    there = {p.cell.place: size for x in steps for size, p in zip(x.sizes, x.rungs, strict=True)}
+    found = []
+    for point in (*ladder.rungs, *ladder.broken):
+        counted = of_seeds(point, PARAMETERS)
+        size = max(counted, default=there[point.cell.place])
+        text = f"{size:,.0f}" if counted else f"about {size:,.0f}"
+        found.append((size, point, Entry(text, size if counted else None)))
+    return [(point, entry) for _, point, entry in sorted(found, key=lambda each: each[0])]
+
+
+def _row(point: Point, size: Entry, comparison: Comparison, twin: Point, reference: str) -> tuple[Entry, ...]:
+    values, loss = of_seeds(point, LOSS), Entry(ABSENT)
+    if values:
+        mean = paired(values)
+        loss = Entry(show(mean), mean.value, mean.low, mean.high)
+    change, gone = change_entry(comparison, reference), lost_beside(point, twin)
+    change = replace(change, outcome=gone) if gone else change
+    return Entry(point.cell.activation), size, loss, Entry(str(len(values))), change
 
 
 def _exponent(ladder: Ladder) -> Entry:
+    if len(ladder.rungs) < 2:
+        return Entry(ABSENT)
     slope = exponent(ladder.sizes, [fmean(of_seeds(p, LOSS)) for p in ladder.rungs])
     return Entry(show(slope), slope.value, slope.low, slope.high)
 
 
-def _diverged(ladder: Ladder, reference: Ladder) -> str:
+def _lost(ladder: Ladder, reference: Ladder) -> str:
     """What was lost at any size, of the activation or else of the reference."""
-    return next(filter(None, (lost(p, base) for p in ladder.rungs for base in reference.rungs)), "")
+    return ladder.lost or (f"{reference.activation}: {reference.lost}" if reference.lost else "")
 
 
 def _trend(slopes: Mapping[int, float] | None, p: float | None, gone: str) -> tuple[Entry, Entry, Entry]:
@@ -110,7 +129,7 @@ def _trend(slopes: Mapping[int, float] | None, p: float | None, gone: str) -> tu
     if slopes is None:
         return Entry("0"), Entry("–"), Entry("–")
     if not slopes:
-        return Entry("–"), Entry("–"), Entry("0")
+        return Entry("–", outcome=gone), Entry("–"), Entry("0")
     trend = paired(list(slopes.values()))
     word = gone or verdict_word(p, better=trend.value < 0)
     shown = Entry(show(trend, True), trend.value, trend.low, trend.high, outcome=word)
@@ -135,6 +154,7 @@ def _figure(comparisons: Comparisons, family: Family, families: Families) -> Fig
             bands.told(counts, min(counts) > 1),
             held_constant(comparisons, family, ()),
             troubles(members),
+            _endless(members),
         ),
         x_label="Training FLOPs" if stands else "Trained parameters",
         y_label=f"{metric.heading}, {metric.unit}",
@@ -144,6 +164,12 @@ def _figure(comparisons: Comparisons, family: Family, families: Families) -> Fig
         ),
         logarithmic="x",
     )
+
+
+def _endless(points: Iterable[Point]) -> str:
+    """Which activations miss losses of trainings that ended well."""
+    told = [f"{p.cell.activation} ({lost_at(p)})" for p in points if lost_at(p) and not p.trouble()]
+    return f"Without losses that are not finite: {', '.join(told)}" if told else ""
 
 
 def _line(ladder: Ladder, few: bool, across: Sequence[float]) -> Series:

@@ -11,8 +11,8 @@ from statistics import fmean
 from polybench.compare.comparison import exp
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.grid import seed_differences
-from polybench.compare.points import PARAMETERS, lost, of_seeds
-from polybench.compare.scaling import LOSS, Family, Ladder, beside, ladders
+from polybench.compare.points import PARAMETERS, of_seeds
+from polybench.compare.scaling import LOSS, Family, Ladder, beside, ladders, lost_beside
 from polybench.compare.seeds import finite, p_over_looks
 from polybench.compare.speed_up import (
     DRAWS,
@@ -111,12 +111,12 @@ def _speed_ups(pairs: Sequence[Pair], by_flops: Reference, by_tokens: Reference 
 def _at(pair: Pair, by_flops: Reference, by_tokens: Reference | None, drawn: Estimate | None) -> SpeedUp:
     point, twin = pair
     logs = log_speed_ups(by_flops.by_seed, pair, flops)
-    spent, differences = flops(point), seed_differences(point, twin, VAL_LOSS)
+    spent, differences = flops(point), [d for d in seed_differences(point, twin, VAL_LOSS).values() if math.isfinite(d)]
     return SpeedUp(
-        f"{max(of_seeds(point, PARAMETERS)):,.0f}", spent, logs, fmean(differences.values() or [0.0]), drawn,
+        f"{max(of_seeds(point, PARAMETERS)):,.0f}", spent, logs, fmean(differences or [0.0]), drawn,
         without_one(by_flops, pair, flops) if logs else (),
         log_speed_ups(by_tokens.by_seed, pair, tokens) if by_tokens and not by_tokens.trouble else {},
-        bool(logs) and by_flops.extrapolates(spent * exp(fmean(logs.values()))), lost(point, twin),
+        bool(logs) and by_flops.extrapolates(spent * exp(fmean(logs.values()))), lost_beside(point, twin),
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import studies
@@ -113,3 +114,44 @@ def test_a_seed_that_was_lost_at_one_size_has_no_trend() -> None:
     sizes, law = scaling.section(one).tables
     assert "diverged" in sizes.notes[0]
     assert [(row[3].outcome, row[4].text) for row in law.rows if row[0].text == "relu"] == [("1 of 5 diverged", "–")]
+
+
+def endless(records: list[studies.Record], name: str, d_model: int, seeds: range) -> list[studies.Record]:
+    """Without any other trace these trainings ended with a loss beyond every number."""
+    return [
+        replace(r, measurements=tuple(replace(m, values=(math.inf,)) if m.metric == "val_loss" else m
+                                      for m in r.measurements))
+        if (r.trial.cell.activation, r.trial.cell.axis("d_model")) == (name, d_model) and r.trial.seed in seeds
+        else r
+        for r in records
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["relu", "swiglu"])
+@pytest.mark.parametrize(("count", "word"), [(1, "1 of 5 not finite"), (5, "5 of 5 not finite")])
+def test_an_infinite_loss_is_marked_and_all_other_cells_are_shown(name: str, count: int, word: str) -> None:
+    found = compose(studies.study(endless(studies.sized(), name, 64, range(count))))
+    assert not [note for note in found.notes if "could not be made" in note]
+    sizes = next(t for t in found.tables if t.key.startswith("table-sizes"))
+    assert len(sizes.rows) == 12 and [row[1].value for row in sizes.rows[:4]] == [24576, 98304, 393216, 1572864]
+    lost = {(row[0].text, row[1].value): row[4].outcome for row in sizes.rows if "finite" in row[4].outcome}
+    beside = {} if name == "relu" else {(other, 98304): f"swiglu: {word}" for other in ("relu", "polynorm")}
+    assert lost == {(name, 98304): word, **beside}
+    assert sizes.notes == (f"{name}, 98,304 parameters: {word}",)
+    law = next(t for t in found.tables if t.key.startswith("table-exponents"))
+    words = {row[0].text: row[3].outcome for row in law.rows}
+    told = f"swiglu: {word}"
+    assert words == ({"relu": word, "swiglu": "", "polynorm": "better"} if name == "relu" else
+                     {"relu": told, "swiglu": "", "polynorm": told})  # fmt: skip
+
+
+def test_a_size_that_was_wholly_lost_has_a_row_and_what_is_left_of_three_is_shown() -> None:
+    records = studies.sized((32, 64, 128))
+    records = [
+        studies.lost("sizes", "relu", r.trial.seed, Status.DIVERGED, d_model=64, layers=r.trial.cell.axis("layers"))
+        if (r.trial.cell.activation, r.trial.cell.axis("d_model")) == ("relu", 64) else r
+        for r in records
+    ]  # fmt: skip
+    sizes, law = section(scaling, studies.study(records)).tables
+    assert [tuple(e.text for e in row[1:4]) for row in sizes.rows if row[2].text == "–"] == [("about 98,304", "–", "0")]
+    assert [(row[1].text, row[3].outcome) for row in law.rows if row[0].text == "relu"] == [("2", "5 of 5 diverged")]
