@@ -69,7 +69,7 @@ def _survives(comparisons: Comparisons, name: str, members: Sequence[Point]) -> 
         title=f"The largest input that is survived: {name}",
         caption=sentences(
             f"{kind.LARGEST_INPUT.definition} On {comparisons.run.device}; exact, the same on every run of one machine",
-            "All: whatever number the type has. Nowhere: not even 1",
+            "All: whatever number the type has. Nowhere: not even 1. Not measured: by a polybench that did not ask yet",
         ),
         columns=(*head_columns(()), *(Column(f"{dtype} {backend}") for dtype, backend in ways)),
         rows=tuple((Entry(name), *(_survived(of.get(way, ())) for way in ways)) for name, of in cells.items()),
@@ -79,8 +79,10 @@ def _survives(comparisons: Comparisons, name: str, members: Sequence[Point]) -> 
 def _survived(points: Sequence[Point]) -> Entry:
     if not any(p.ok() for p in points):
         return Entry(status_word(points[0]) if points else ABSENT)
-    values = [min(p.values(kind.LARGEST_INPUT.name), default=0.0) for p in points if p.ok()]
-    least, most = min(values), kind.LARGEST[points[0].cell.dtype]
+    values = [p.values(kind.LARGEST_INPUT.name) for p in points if p.ok()]
+    if not all(values):
+        return Entry("not measured")
+    least, most = min(map(min, values)), kind.LARGEST[points[0].cell.dtype]
     return Entry("all" if least == most else f"{least:.9g}" if least else "nowhere", least)
 
 

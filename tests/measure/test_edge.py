@@ -148,30 +148,46 @@ class Once(nn.Module):
         return x_F / (~lost_F).to(x_F.dtype)
 
 
-def test_what_survives_again_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+class Nothing(nn.Module):
+    """x, and NaN in every type that is measured."""
+
+    def forward(self, x_F: Tensor) -> Tensor:
+        return x_F if x_F.dtype == torch.float64 else x_F * math.nan
+
+
+@pytest.mark.parametrize(
+    ("module", "value", "notes"), [(Once, 8.0, ["beyond 8 it survives again at 64"]), (Nothing, 0.0, [])]
+)
+def test_what_survives_again_is_noted_and_what_not_even_1_does_is_0(
+    monkeypatch: pytest.MonkeyPatch, module: type[nn.Module], value: float, notes: list[str]
+) -> None:
     eager = backends.load("eager").object
-    monkeypatch.setattr("polybench.measure.model.build.chosen", lambda name, _: Chosen(Spec(name), 1, Once, eager))
+    monkeypatch.setattr("polybench.measure.model.build.chosen", lambda name, _: Chosen(Spec(name), 1, module, eager))
     kind = kind_of("accuracy")
-    cell = Cell("accuracy", kind.version, "once", "eager", "cpu", "float16", axes_of(kind, {"width": 64}))
+    cell = Cell("accuracy", kind.version, "made", "eager", "cpu", "float16", axes_of(kind, {"width": 64}))
     found = list(items(Trial("accuracy", cell, 0)))
-    assert [i.values for i in found if isinstance(i, Measurement) and i.metric == LARGEST_INPUT.name] == [(8.0,)]
-    assert [i.text for i in found if isinstance(i, Note)] == ["beyond 8 it survives again at 64"]
+    assert [i.values for i in found if isinstance(i, Measurement) and i.metric == LARGEST_INPUT.name] == [(value,)]
+    assert [i.text for i in found if isinstance(i, Note)] == notes
 
 
 def measured(name: str, dtype: str, value: float | None, **more: Any) -> Record:
     values = {"forward_ulp": [0.5], "forward_error_curve": [1e-3]}
-    return record("accuracy", name, values | ({LARGEST_INPUT.name: [value]} if value else {}), dtype=dtype, **more)
+    return record(
+        "accuracy", name, values | ({LARGEST_INPUT.name: [value]} if value is not None else {}), dtype=dtype, **more
+    )
 
 
 def test_the_table_has_types_beside_each_other_and_the_least_of_all_widths() -> None:
     failed = measured("gelu", "float16", None, status=Status.OUT_OF_MEMORY, error="too much")
     one = run([
         measured("relu", "bfloat16", LARGEST["bfloat16"]), measured("relu", "float16", 40.3125, width=64),
-        measured("relu", "float16", 65504.0, width=128), measured("swiglu", "float16", None), failed,
-        measured("relu", "float64", None),
+        measured("relu", "float16", 65504.0, width=128), measured("swiglu", "float16", 0.0), failed,
+        measured("relu", "float64", None), measured("polynorm", "float16", 8.0, width=64),
+        measured("polynorm", "float16", None, width=128),
     ])  # fmt: skip
     _, table = section(accuracy, one).tables
     assert [c.name for c in table.columns] == ["activation", "bfloat16 eager", "float16 eager"]
     assert [[e.text for e in row] for row in table.rows] == [
-        ["relu", "all", "40.3125"], ["swiglu", "–", "nowhere"], ["gelu", "–", Status.OUT_OF_MEMORY.words],
+        ["relu", "all", "40.3125"], ["polynorm", "–", "not measured"], ["swiglu", "–", "nowhere"],
+        ["gelu", "–", Status.OUT_OF_MEMORY.words],
     ]  # fmt: skip

@@ -59,7 +59,8 @@ LARGEST_INPUT = Metric(
     "largest_input", "1", "higher", "nothing",
     "Largest number of the type such that, from 1 up to it, one value of a row may be as large, positive or negative "
     "and in every branch, the others being 0: output and gradients to input and parameters are finite for an upstream "
-    "gradient of 1, and the output there is within an eighth of float64's. By bisection; float64 has none.",
+    "gradient of 1, and the output there is within an eighth of float64's; 0 where not even 1 does. By bisection; "
+    "float64 has none.",
     hidden=True,
 )  # fmt: skip
 FORWARD_CURVE = Metric(
@@ -165,8 +166,7 @@ def accuracy(trials: Sequence[Trial], axes: AccuracyAxes, protocol: Protocol) ->
     rows, parameters = N if activation.compiles else 1, tuple(module.parameters())
     outlier = Outlier(call, exactly, parameters, activation.branches, F, rows, dtype, cell.device)
     found_edge = edge(outlier.survives, dtype)
-    if found_edge:
-        yield 0, Measurement(LARGEST_INPUT.name, (found_edge.largest,))
+    yield 0, Measurement(LARGEST_INPUT.name, (found_edge.largest if found_edge else 0.0,))
     if found_edge and found_edge.again:
         yield 0, Note(f"beyond {found_edge.largest:g} it survives again at {found_edge.again:g}")
 
