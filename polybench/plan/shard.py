@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from polybench.errors import NothingMeasured, UsageError, cut
@@ -39,6 +39,23 @@ class Shard:
             raise NothingMeasured(f"shard {self} is empty: these {len(jobs)} jobs fill {sum(map(bool, divided))}")
         return chosen
 
+    def of_added_seeds(self, jobs: Iterable[Job]) -> tuple[Job, ...]:
+        """Its jobs of seeds that came after the parts were made: parts take them in turns, a place and seed at a time.
+
+        Whose turn it is hangs on the seed, and on where its place stands among those of its benchmark, alone. So parts
+        agree although they were given the seeds one by one or together.
+        """
+        places: dict[str, list[object]] = defaultdict(list)
+        chosen = []
+        for job in jobs:
+            trial, place = job.trials[0], _place(job)
+            known = places[trial.benchmark]
+            if place not in known:
+                known.append(place)
+            if (trial.seed + known.index(place)) % self.count == self.index - 1:
+                chosen.append(job)
+        return tuple(chosen)
+
 
 def parts(jobs: Sequence[Job], count: int) -> list[tuple[Job, ...]]:
     """The jobs of each of so many parts, in the order they had; where jobs are few, the last parts have none.
@@ -50,7 +67,7 @@ def parts(jobs: Sequence[Job], count: int) -> list[tuple[Job, ...]]:
     """
     groups: dict[object, list[Job]] = defaultdict(list)
     for job in jobs:
-        groups[_place(job)].append(job)
+        groups[_place(job) if times(job) else (*_place(job), job.trials[0].seed)].append(job)
     fair = seconds(jobs) / count
     units: list[list[Job]] = []
     for group in groups.values():
@@ -68,10 +85,9 @@ def times(job: Job) -> bool:
     return kind_of(job.trials[0].cell.kind).alone
 
 
-def _place(job: Job) -> object:
+def _place(job: Job) -> tuple[object, ...]:
     trial = job.trials[0]
-    place = (trial.benchmark, trial.cell.dtype, trial.cell.axes)
-    return place if times(job) else (*place, trial.seed)
+    return trial.benchmark, trial.cell.dtype, trial.cell.axes
 
 
 def seconds(jobs: Sequence[Job]) -> float:

@@ -21,7 +21,7 @@ from polybench.plan.suite import Suite
 from polybench.ranks import place
 from polybench.record import CHECKPOINT_FOLDER, Record
 from polybench.run import store
-from polybench.run.batches import equal_but_for_seeds, keeps_seeds, looks_of
+from polybench.run.batches import equal_but_for_seeds, keeps_seeds, looks_of, seeds_of
 from polybench.trial import Job, kept_name
 
 _OF_THE_WHOLE = ("sources", "missing", "finished_at", "environment_after")  # in a header; no part inherits it
@@ -125,7 +125,8 @@ def resume(path: Path, suite: Suite | None, force: bool, remote: bool = False) -
     A run of several machines goes on on any; so does every run where other machines will measure (`remote`), and a
     part of one, which a cluster begins anew elsewhere when its node is lost.
 
-    A suite may have further seeds: what the run had before is a look that it was judged with.
+    A suite may have further seeds: what the run had before is a look that it was judged with. A part takes its share
+    of them.
 
     Raises:
         ResultsError: the suite, the code or the machine changed otherwise, unless `force`.
@@ -135,7 +136,8 @@ def resume(path: Path, suite: Suite | None, force: bool, remote: bool = False) -
     known = (*_above(old), *old.records)
     try:
         chosen = suite or Suite.model_validate(old.header["suite"])
-        whole = planned(chosen, old.header, known)
+        own = _with_added_seeds(old.header, chosen, known)
+        whole = planned(chosen, own, known)
     except ValidationError as failure:
         why = failure.errors()[0]["msg"].removeprefix("Value error, ")
         raise ResultsError(f"{path} cannot be resumed: {why}") from None
@@ -163,7 +165,7 @@ def resume(path: Path, suite: Suite | None, force: bool, remote: bool = False) -
     records = {r.trial.id: r for r in known}
     todo = whole.only(lambda job: not done_already(job, records))
     header = {
-        **old.header,
+        **own,
         "suite": asked,
         "planned": len(whole.trials),
         "metrics": {**old.header["metrics"], **_metrics(chosen)},
@@ -177,6 +179,23 @@ def resume(path: Path, suite: Suite | None, force: bool, remote: bool = False) -
         header = joined(header, [{**began, "environment": environment} for environment in seen])
     done = len(whole.trials) - len(todo.trials)
     return Session(path, chosen, todo, done, header, known, fingerprint(now), force, old)
+
+
+def _with_added_seeds(header: dict[str, Any], suite: Suite, known: Sequence[Record]) -> dict[str, Any]:
+    """The header of a part with its trials of seeds that the suite had not before; any other as it is."""
+    before = seeds_of(header["suite"])
+    if "shard" not in header or seeds_of(suite.model_dump(mode="json")) == before:
+        return header
+
+    def added(job: Job) -> bool:
+        trial = job.trials[0]
+        return kind_of(trial.cell.kind).repeats == "seeds" and trial.seed not in before.get(
+            trial.benchmark, [trial.seed]
+        )
+
+    whole = plan(suite, header["device"], header.get("filter"), known).only(added)
+    mine = Shard.parse(header["shard"]).of_added_seeds(whole.jobs)
+    return {**header, "trials": [*header["trials"], *(t.id for job in mine for t in job.trials)]}
 
 
 def _relative(whole: Plan) -> bool:

@@ -17,6 +17,7 @@ from polybench.errors import NothingMeasured, UsageError
 from polybench.message import Ending, Message
 from polybench.plan.jobs import Plan, plan
 from polybench.plan.shard import Shard, parts
+from polybench.plan.suite import Suite
 from polybench.record import Measurement
 from polybench.report.compose import compose
 from polybench.run import local, session, store
@@ -187,6 +188,30 @@ def test_a_part_goes_on_with_the_launches_of_its_places_and_of_no_others(
     merged = merge([part.path for part in begun], tmp_path / "whole")
     assert not merged.header["missing"]
     assert merged.header["planned"] == len(merged.records) == sum(map(len, found))
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_seeds_that_are_added_are_shared_out_among_the_parts_whenever_each_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(session, "capture", lambda: MACHINE)
+
+    def of(*seeds: int) -> Suite:
+        return suite(benchmarks=[BENCHMARKS[2]], seeds=list(seeds))
+
+    paths = [tmp_path / f"part{i}" for i in range(1, count + 1)]
+    for i, path in enumerate(paths, 1):
+        local.carry_out(session.begin(of(0, 1), path, None, "toy.yaml", Shard(i, count)), make_executor=Fake)
+        for seeds in ((2, 3), (2, 3, 7)) if i == 1 else ((2, 3, 7),):
+            local.carry_out(session.resume(path, of(0, 1, *seeds), force=False), make_executor=Fake)
+        assert not session.resume(path, None, force=False).todo.jobs
+        assert store.load(path).header["looks"]["pre"][0] == [0, 1]
+    found = [{r.trial.id for r in store.load(path).records} for path in paths]
+    assert all(found) and sum(map(len, found)) == len(set.union(*found))
+    merged = merge(paths, tmp_path / "whole")
+    assert not merged.header["missing"] and len(merged.records) == len(plan(of(0, 1, 2, 3, 7), "cpu").trials)
+    places = [{(r.trial.seed, r.trial.cell.place) for r in store.load(p).records if r.trial.seed > 1} for p in paths]
+    assert sum(map(len, places)) == len(set.union(*places))  # of a seed and place all activations are in one part
 
 
 def test_a_training_that_was_cut_off_in_one_part_goes_on_in_the_next(
