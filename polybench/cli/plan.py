@@ -70,7 +70,8 @@ def show(plan: Plan, device: str, suite: Suite, as_json: bool, trials: bool = Fa
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
     print("\n".join(text(suite, found, width, trials, tells)))
     total = f"{plan.cells} cells, {len(plan.trials)} trials, about {_time(seconds)} on {device} with {slots} at a time"
-    print(total, file=sys.stderr)
+    fewer = f"; up to {plan.joined} of them need no training of their own" if plan.joined else ""
+    print(total + fewer, file=sys.stderr)
 
 
 def text(
@@ -83,7 +84,8 @@ def text(
     yield from wrapped(f"{suite.suite}: {about}", width, "  ")
     for one in found:
         yield ""
-        yield f"{one.benchmark}: kind {one.kind}, {len(one.trials)} trials, about {_time(one.estimated_s)}"
+        most = " at most" if one.joined else ""
+        yield f"{one.benchmark}: kind {one.kind}, {len(one.trials)} trials, about {_time(one.estimated_s)}{most}"
         rows = [(", ".join(v.axes), _values(v)) for v in one.varied]
         defaults = _named(one.defaults) if trials else f"{len(one.defaults)} more, which --trials shows"
         told = {"constant": _named(one.named), "defaults": defaults if one.defaults else ""}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -40,6 +40,12 @@ class Plan:
     @property
     def cells(self) -> int:
         return len({(t.benchmark, t.cell.id) for t in self.trials})
+
+    @property
+    def joined(self) -> int:
+        """How many of `later` may need no training, since by two words they may get the same rate."""
+        asked = Counter((t.benchmark, but_rate(t.cell), t.seed) for job in self.later for t in job.trials)
+        return sum(count - 1 for count in asked.values())
 
     def seconds(self, slots: int) -> float:
         """A guess at the time on this many cores; timing jobs do not share them."""

@@ -40,8 +40,8 @@ class Held:
 class Summary:
     """One benchmark of a plan. `named` and `protocol` are what the suite says, `defaults` the axes it leaves alone.
 
-    `then` is what may follow once its values are known, of which no trial is counted yet; `gate` are the rules that
-    hold cells of it.
+    `then` is what may follow once its values are known, of which no trial is counted yet; `joined` trials may turn out
+    to be trainings that others are already; `gate` are the rules that hold cells of it.
     """
 
     benchmark: str
@@ -54,6 +54,7 @@ class Summary:
     defaults: Named
     protocol: Named
     then: str = ""
+    joined: int = 0
     gate: tuple[Held, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -95,7 +96,10 @@ def _summary(part: Plan, benchmark: Benchmark, slots: int, rules: Sequence[Rule]
         named=tuple({**words, **{k: v for k, v in shared.items() if k in own}}.items()),
         defaults=tuple((k, v) for k, v in shared.items() if k not in own),
         protocol=tuple(benchmark.protocol.items()),
-        then=_then(benchmark.tune) if benchmark.tune and trials[0].benchmark.endswith(TUNING) else _further(benchmark),
+        then=_then(benchmark.tune)
+        if benchmark.tune and trials[0].benchmark.endswith(TUNING)
+        else _further(benchmark) or _joined(part.joined),
+        joined=part.joined,
         gate=tuple(_held(part, rules)),
     )
 
@@ -130,6 +134,11 @@ def _further(benchmark: Benchmark) -> str:
     if not rules or rules.most <= rules.pilot:
         return ""
     return f"further launches of what is not settled, {rules.most} in all, while {rules.budget_s:g} s a comparison last"
+
+
+def _joined(count: int) -> str:
+    """Of trainings whose rates are not known yet."""
+    return f"{count} fewer trainings at most, as one serves both where a tuned rate is the shared one" if count else ""
 
 
 def _fields(cell: Cell) -> dict[str, Scalar]:

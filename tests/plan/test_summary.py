@@ -69,6 +69,16 @@ def test_what_may_follow_of_a_tuning_is_told_and_not_counted() -> None:
     assert "up to 3 rates beyond an edge" in told and "2 more seeds for the best rate" in told
 
 
+@pytest.mark.parametrize(("words", "fewer"), [(["tuned", "shared"], 3), (["tuned"], 0), ("shared", 0)])
+def test_trainings_that_may_be_one_are_told_as_the_most(words: object, fewer: int) -> None:
+    tuned = {"name": "p", "kind": "pretrain", "matrix": {"lr": words}, "tune": {"lr": [0.001, 0.002]}}
+    of = suite(seeds=[0], benchmarks=[tuned])
+    tuning, compared = summaries(plan(of, "cpu"), of, slots=2)
+    assert (tuning.joined, compared.joined, compared.to_json()["joined"]) == (0, fewer, fewer)
+    told = "\n".join(text(of, [compared], 10_000, trials=False, tells={}))
+    assert (" at most\n" in told) == (f"{fewer} fewer trainings at most" in told) == bool(fewer)
+
+
 def test_launches_that_may_follow_are_told_and_not_counted() -> None:
     def then(**protocol: int) -> str:
         of = suite(benchmarks=[{"name": "s", "kind": "speed", "protocol": protocol}])

@@ -95,6 +95,16 @@ def test_each_gets_its_own_best_rate_and_all_the_one_that_is_best_on_average() -
     assert seeds == {"pre.tuning": {100, 101}, "pre": {0, 1}}
 
 
+@pytest.mark.parametrize("middles", [(0.008, 0.008, 0.008), (0.004, 0.008, 0.016)])
+def test_a_plan_tells_how_many_trainings_may_be_spared_where_both_rates_agree(middles: tuple[float, ...]) -> None:
+    asked = study()
+    before = plan(asked, "cpu")
+    after, _, _ = carried_out(asked, dict(zip(("relu", "polynorm", "swiglu"), map(bowl, middles), strict=True)))
+    spared = len(before.later) - sum(job.trials[0].benchmark == "pre" for job in after.jobs)
+    assert before.joined == len(before.later) / 2 and after.joined == 0
+    assert spared == before.joined * sum(middle == 0.008 for middle in middles) / 3
+
+
 @pytest.mark.parametrize(("middle", "extra"), [(0.002, {0.002, 0.001}), (0.128, {0.032, 0.064, 0.128, 0.256}),
                                                (0.008, set())])  # fmt: skip
 def test_the_grid_grows_while_the_best_lies_at_an_edge(middle: float, extra: set[float]) -> None:
