@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from polybench.errors import Stopped, UsageError, first_line
 from polybench.files import inside
@@ -26,6 +26,7 @@ from polybench.trial import Job
 
 if TYPE_CHECKING:
     import submitit
+    from submitit import SlurmJob
 
     Sent = submitit.Job[int]
 
@@ -139,15 +140,17 @@ def _attended(path: Path, tell: Tell) -> Iterator[dict[Path, Sent]]:
 
 
 def _wait(sent: Mapping[Path, Sent], tell: Tell) -> None:
-    left, told = dict(sent), dict[Path, str]()
+    """Until all have ended; what each waits for is told, and once what is to be done where that may never come."""
+    left, told, advised = dict(sent), dict[Path, str](), set[str]()
     while left:
         for folder, job in sent.items():
             if folder in left and job.done():
                 tell(f"part {folder.name}: {_ending(job)}")
                 del left[folder]
             elif folder in left and (state := _state(job)) not in ("", told.get(folder)):
-                told[folder] = state
-                tell(f"job {job.job_id} is {state}")
+                told[folder], advice = state, _advice(job)
+                tell(f"job {job.job_id} is {state}" + (f": {advice}" if advice and advice not in advised else ""))
+                advised.add(advice)
         if left:
             time.sleep(_LOOK_S)
 
@@ -182,10 +185,23 @@ def _ending(job: Sent) -> str:
 
 def _state(job: Sent) -> str:
     """What SLURM says of a job, as far as it was asked; empty elsewhere."""
-    from submitit import SlurmJob
-
-    if not isinstance(job, SlurmJob):
+    if not _of_slurm(job):
         return ""
     from polybench.run.slurm import words
 
     return words(job)
+
+
+def _advice(job: Sent) -> str:
+    """Why it may never start, and what to do then; empty where waiting is all."""
+    if not _of_slurm(job):
+        return ""
+    from polybench.run.slurm import stuck
+
+    return stuck(job)
+
+
+def _of_slurm(job: Sent) -> TypeGuard[SlurmJob[int]]:
+    from submitit import SlurmJob
+
+    return isinstance(job, SlurmJob)

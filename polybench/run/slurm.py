@@ -1,11 +1,12 @@
 """What SLURM says of jobs, by squeue: submitit asks sacct, which many a cluster has no database for.
 
-Documented at https://slurm.schedmd.com/squeue.html.
+Documented at https://slurm.schedmd.com/squeue.html and https://slurm.schedmd.com/job_reason_codes.html.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 
 from submitit.slurm.slurm import SlurmInfoWatcher, SlurmJob
@@ -14,6 +15,31 @@ _FAILED = {"BOOT_FAIL", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIM
 _ENDED = {"COMPLETED", "CANCELLED", "PREEMPTED", "REVOKED", *_FAILED}
 _FORGOTTEN = "FORGOTTEN"  # our word: a job is known for minutes after its end (MinJobAge), then no more
 _MOST_S = 30  # between two questions; at first they are seconds apart
+
+# What time alone does not bring: how the reason of a waiting job reads, what that means, and what to do about it.
+_STUCK = (
+    (
+        r"PartitionTimeLimit|(QOS|Assoc)Max(WallDuration|\w*Minutes)PerJob",
+        "it asks for more minutes than it may have",
+        "timeout_min=MINUTES",
+    ),
+    (
+        r"BadConstraints|Constraints|PartitionConfig|PartitionNodeLimit|MaxMemPerLimit|(QOS|Assoc)Max\w+Per(Job|Node)|QOSMin",
+        "no node there gives it what it asks for",
+        "slurm_partition=NAME, slurm_constraint=FEATURE, cpus_per_task=N or mem_gb=N",
+    ),
+    (
+        r"Invalid(Account|QOS)|(Account|QOS)NotAllowed",
+        "its account or quality of service is not admitted",
+        "slurm_account=NAME or slurm_qos=NAME",
+    ),
+    (
+        r"ReqNodeNotAvail|NodeDown|PartitionDown|PartitionInactive",
+        "nodes that it needs are away, which `sinfo --list-reasons` explains",
+        "slurm_partition=NAME or slurm_exclude=NODES",
+    ),
+)
+_HELD = r"JobHeld|JobHoldMaxRequeue|launch.failed"
 
 
 class Squeue(SlurmInfoWatcher):
@@ -49,6 +75,22 @@ def words(job: SlurmJob[int]) -> str:
     seen = job.get_info(mode="standard")
     state, reason = seen.get("State", "").lower(), seen.get("Reason", "None")
     return state if reason == "None" or state != "pending" else f"{state} ({reason})"
+
+
+def stuck(job: SlurmJob[int]) -> str:
+    """Why a job may wait for ever and what to do, in a sentence's end; empty where it only has to wait its turn."""
+    seen = job.get_info(mode="cache")
+    state, reason = seen.get("State", ""), seen.get("Reason", "")
+    if state != "PENDING":
+        return ""
+    if re.match(_HELD, reason):
+        return f"it is held, and starts after `scontrol release {job.job_id}`"
+    for pattern, meaning, options in _STUCK:
+        if re.match(pattern, reason):
+            return (
+                f"{meaning}, so it may never start; Ctrl-C ends the jobs, and --cluster-option {options} asks otherwise"
+            )
+    return ""
 
 
 def still_there(folder: Path) -> dict[str, SlurmJob[int]]:

@@ -54,6 +54,52 @@ def test_states_are_those_that_squeue_tells_and_a_job_it_knows_no_more_has_ended
     assert not watcher.is_done("99", mode="cache")  # nobody has asked yet
 
 
+@pytest.mark.parametrize(
+    ("reasons", "words"),
+    [
+        (
+            ("PartitionTimeLimit", "QOSMaxWallDurationPerJobLimit", "AssocMaxCpuMinutesPerJobLimit"),
+            "timeout_min=MINUTES",
+        ),
+        (("BadConstraints", "PartitionNodeLimit", "QOSMaxCpuPerNode", "QOSMinGRES"), "slurm_constraint=FEATURE"),
+        (("InvalidAccount", "QOSNotAllowed"), "slurm_qos=NAME"),
+        (("ReqNodeNotAvail, UnavailableNodes:one", "PartitionDown"), "`sinfo --list-reasons`"),
+        (("JobHeldUser", "launch failed requeued held"), "`scontrol release 13`"),
+        (("Resources", "Priority", "None", "QOSMaxCpuPerUserLimit", "AssocMaxJobsLimit", "QOSGrpCpuLimit"), ""),
+    ],
+)
+def test_a_reason_that_time_alone_does_not_end_has_a_remedy(logs: Path, reasons: tuple[str, ...], words: str) -> None:
+    job: SlurmJob[int] = SlurmJob(logs / "1-2of2", "13")
+    for reason in reasons:
+        for state in ("PENDING", "RUNNING"):
+            SlurmJob.watcher._info_dict = {"13": {"State": state, "Reason": reason}}
+            told = slurm.stuck(job)
+            assert words in told and bool(told) == bool(words) if state == "PENDING" else not told
+            assert "\n" not in told
+
+
+def test_a_job_that_may_never_start_is_waited_for_and_what_to_do_is_said_once(
+    logs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = logs.parents[3] / "answer"
+    rows = "".join(f"{job}|PENDING|PartitionTimeLimit|{logs}\n" for job in (12, 13))
+    later = iter([rows, rows.replace("PENDING|PartitionTimeLimit", "CANCELLED|None")])
+
+    def time_passes(seconds: float) -> None:
+        answer.write_text(next(later), encoding="utf-8")
+        SlurmJob.watcher.update()
+
+    monkeypatch.setattr(cluster.time, "sleep", time_passes)
+    time_passes(0)
+    said: list[str] = []
+    cluster._wait({logs / n: SlurmJob(logs / n, job) for n, job in (("1-1of2", "12"), ("1-2of2", "13"))}, said.append)
+    assert said[0].startswith(
+        "job 12 is pending (PartitionTimeLimit): it asks for more minutes than it may have, so it"
+    )
+    assert said[1:2] == ["job 13 is pending (PartitionTimeLimit)"]
+    assert [line.rpartition(": ")[2] for line in said[2:]] == ["cancelled", "cancelled"]
+
+
 def test_jobs_that_nobody_waits_for_are_those_that_slurm_has_and_whose_script_is_the_runs(logs: Path) -> None:
     there = slurm.still_there(logs)
     assert {name: (job.job_id, slurm.words(job)) for name, job in there.items()} == {
