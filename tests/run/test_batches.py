@@ -68,7 +68,7 @@ def test_what_was_published_of_a_claim_may_be_added(tmp_path: Path) -> None:
     ],
 )
 def test_seeds_cannot_be_taken_away_nor_other_things_changed(tmp_path: Path, asked: Any) -> None:
-    with pytest.raises(ResultsError, match="these changed: (the suite|what the suite claims)"):
+    with pytest.raises(ResultsError, match=r"these changed: (the suite|what the suite claims)"):
         session.resume(kept(tmp_path / "a", [0, 1, 2]), asked, force=False)
 
 
