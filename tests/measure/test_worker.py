@@ -13,6 +13,7 @@ import pytest
 from polybench.kind import axes_of, kind_of
 from polybench.record import Measurement, Record, Status
 from polybench.run.executor import WorkerProcess
+from polybench.run.faults import record_fault
 from polybench.run.runner import records_of
 from polybench.trial import Cell, Job, Trial
 
@@ -150,3 +151,4 @@ def test_a_diverged_run_keeps_its_curve(executor: WorkerProcess) -> None:
     (record,) = records_of(job("loss_curve", "explodes", **sizes), executor)
     assert record.status is Status.DIVERGED
     assert "step 1 of 3" in record.error
+    assert not record_fault(record.to_json())  # or it is stored as one that failed

@@ -179,8 +179,10 @@ class Course:
             self._kept.unlink(missing_ok=True)
 
     def curves(self) -> Iterator[Measurement]:
-        """What every step showed, thinned where that is too much to keep."""
+        """What every step showed, thinned where that is too much to keep; nothing where none was taken."""
         seen = self.seen
+        if not seen.losses:
+            return
         rates = [self.axes.tokens_per_step / s if s > 0 else 0.0 for s in seen.seconds]
         for metric, values in (
             (TRAIN_LOSS, seen.losses), (GRADIENT_NORM, seen.norms), (RATE, seen.rates), (STEP_RATE, rates),
