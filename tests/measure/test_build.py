@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from builders import suite
 from pictures import idx_folder
+from torch import nn
 
-from polybench.errors import RegistryError
+from polybench.errors import RegistryError, Wrong
 from polybench.kind import kind_of
 from polybench.measure.model import build
-from polybench.measure.model.build import chosen
+from polybench.measure.model.build import Chosen, chosen
 from polybench.measure.worker import messages_of
 from polybench.message import Ending
 from polybench.plan.jobs import plan
@@ -76,3 +77,12 @@ def test_what_is_not_there_is_told_before_anything_is_made() -> None:
             build.activation(wrong)
     with pytest.raises(RegistryError, match="backend"):
         chosen("relu", "eagre")
+
+
+@pytest.mark.parametrize("width", [2, 8])
+def test_another_shape_than_the_registered_is_said_at_once(width: int) -> None:
+    def made() -> nn.Module:
+        return nn.Linear(4, width)
+
+    with pytest.raises(Wrong, match=rf"'odd' makes \(1, {width}\) of \(1, 4\), where \(1, 4\) is wanted"):
+        Chosen(Spec.of("odd", {}), 1, made, lambda call: call).module()

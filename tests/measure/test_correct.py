@@ -160,6 +160,15 @@ def test_values_that_are_not_finite_are_refused() -> None:
         check(square, lambda x: Planted.apply(x, square.c, 1.0, float("nan")))
 
 
+def test_a_formula_that_is_not_finite_is_refused_as_that() -> None:
+    class Log(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.log(x)
+
+    with pytest.raises(Wrong, match=r"\d+ of \d+ values of the output are not finite for inputs of N\(0, 1\)"):
+        check(Log())
+
+
 class Spoils(torch.autograd.Function):
     """relu, whose backward pass writes into what it was given."""
 

@@ -143,6 +143,8 @@ def _is_derivative(reference: nn.Module, width: int, device: str, seed: int) -> 
         dy_NxF = _normal(reference(x_NxGF).shape, seed, "derivative dy").to(device)
     parameters = _trained(reference)
     exact = forward_backward(reference, parameters, x_NxGF, dy_NxF)
+    if lost := int((~torch.isfinite(exact[0])).sum()):
+        raise Wrong(f"{lost} of {exact[0].numel()} values of the output are not finite for inputs of N(0, 1)")
     runs = []
     for run in range(RUNS):
         with disturbed(torch.float64, device, x_NxGF.numel(), run):

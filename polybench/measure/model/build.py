@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from polybench.errors import RegistryError
+from polybench.errors import RegistryError, Wrong
 from polybench.registry import activations, backends
 from polybench.spec import Spec, canonical
 
 Call = Callable[..., Any]
+_PROBE = 4  # numbers of width F that a new module is tried on
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,31 @@ class Chosen:
     compiles: bool = False
 
     def module(self) -> nn.Module:
-        """A new one, (..., G*F) -> (..., F). Raises RegistryError when a plug-in makes something else."""
+        """A new one, (..., G*F) -> (..., F).
+
+        Raises:
+            RegistryError: a plug-in makes something else.
+            Wrong: it gives another shape.
+        """
         made = self.make(**dict(self.spec.options))
         if not isinstance(made, nn.Module):
             raise RegistryError(f"activation {self.spec.name!r} is no torch.nn.Module")
+        self._hold(made)
         return made
+
+    @torch.no_grad()
+    def _hold(self, made: nn.Module) -> None:
+        """Raises Wrong where it gives another shape; what it raises itself is told where it is measured."""
+        try:
+            with torch.random.fork_rng(devices=[]):
+                found = tuple(made(torch.zeros(1, self.branches * _PROBE)).shape)
+        except Exception:
+            return
+        if found != (1, _PROBE):
+            raise Wrong(
+                f"activation {self.spec.name!r} makes {found} of (1, {self.branches * _PROBE}), where "
+                f"(1, {_PROBE}) is wanted; it is registered with branches={self.branches}"
+            )
 
     def executed(self, module: nn.Module) -> Call:
         """Its call by way of the backend. Raises Unsupported when this machine cannot."""
