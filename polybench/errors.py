@@ -173,9 +173,10 @@ def cut(text: str, most: int = A_VALUE) -> str:
 
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:
-    """The end of a sentence: the nearest known name, or all of them when none is near."""
+    """The end of a sentence: the nearest known name, large letters or small, or all of them when none is near."""
     names = sorted(set(known))
-    near = difflib.get_close_matches(str(word), names, n=1, cutoff=0.6)
+    lowered = {name.lower(): name for name in reversed(names)}
+    near = difflib.get_close_matches(str(word).lower(), lowered, n=1, cutoff=0.6)
     if near:
-        return f"did you mean {near[0]!r}?"
+        return f"did you mean {lowered[near[0]]!r}?"
     return f"known: {', '.join(names)}" if names else "none is known"

@@ -10,6 +10,7 @@ import ast
 import importlib
 import importlib.machinery
 import importlib.metadata
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -97,7 +98,9 @@ class Registry:
         """Raises RegistryError when the name is unknown or its module is broken."""
         entries = self.entries()
         if name not in entries:
-            raise RegistryError(f"unknown {self.noun} {in_short(name)}, {did_you_mean(name, entries)}")
+            sound = [known for known, entry in entries.items() if not entry.error]
+            lost = [f"; {e.origin} is broken: {e.error}" for e in _scan() if e.error]
+            raise RegistryError(f"unknown {self.noun} {in_short(name)}, {did_you_mean(name, sound)}{''.join(lost)}")
         if entries[name].error:
             raise RegistryError(f"{self.noun} {name!r} of {entries[name].origin} is broken: {entries[name].error}")
         return entries[name]
@@ -108,6 +111,7 @@ class Registry:
             entry = self.entry(name)
             try:
                 with contained():
+                    _reach_tree()
                     importlib.import_module(entry.module)
             except Exception as problem:
                 why = reason(problem)
@@ -152,6 +156,12 @@ def _installed(tree: SourceTree | None = None) -> Iterator[Extension]:
         package = point.dist.name if point.dist else point.value
         if not tree or one_name(package) != tree.distribution:
             yield from _named(point.name, point.value, f"{package} ({point.value})")
+
+
+def _reach_tree() -> None:
+    """Modules of the tree that the environment names are imported from there, and not from where they are installed."""
+    if tree := SourceTree.of_variable(ENTRY_POINT_GROUP):
+        sys.path[:0] = [path for path in tree.paths if path not in sys.path]
 
 
 def _of_tree(tree: SourceTree) -> Iterator[Extension]:

@@ -39,8 +39,10 @@ class SourceTree:
 
     @classmethod
     def of_variable(cls, group: str) -> SourceTree | None:
-        """The one that the environment names, if any."""
+        """The one that the environment names, if any. Raises RegistryError as `read`, and where there is no folder."""
         path = os.environ.get(TREE)
+        if path and not os.path.isdir(path):
+            raise RegistryError(f"{TREE}={path} names no folder; unset it, or name one with a pyproject.toml")
         return cls.read(Path(path), group) if path else None
 
     @property

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from polybench import registry
+from polybench.errors import RegistryError
 from polybench.registry import REGISTRIES, Registry
 from polybench.source_tree import TREE, SourceTree
 
@@ -107,3 +109,23 @@ def test_of_a_tree_its_own_definitions_count_and_not_what_is_installed_of_it(
     assert {"from_tree", "another", "gone"} <= names and "from_site" not in names
     (gone,) = (e for e in registry._of_tree(tree) if e.name == "gone")
     assert gone.error == "its module 'nothing' cannot be found"
+    monkeypatch.setattr(registry, "_scan", lambda: tuple(registry._of_tree(tree)))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "old", raising=False)
+    assert registry.activations.load("from_tree").object.__name__ == "A"
+    monkeypatch.delitem(sys.modules, "old")
+    monkeypatch.delitem(registry.activations._loaded, "from_tree")
+
+
+def test_an_unknown_name_is_told_with_what_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.py").write_text("def f(:\n", encoding="utf-8")
+    broken = tuple(registry._read(tmp_path / "mine.py", "mine", "my-package (mine)", "mine"))
+    monkeypatch.setattr(registry, "_scan", lambda: broken)
+    with pytest.raises(RegistryError, match=r"'cube', none is known; my-package \(mine\) is broken: mine.py: .*line 1"):
+        registry.activations.entry("cube")
+
+
+def test_a_tree_that_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TREE, str(tmp_path / "gone"))
+    with pytest.raises(RegistryError, match="gone names no folder"):
+        SourceTree.of_variable(registry.ENTRY_POINT_GROUP)
