@@ -92,7 +92,7 @@ class _Check(Collector):
         known = self.activations(data.get("activations"), ("activations",))
         if isinstance(reference, str):
             name = self.activation(reference, ("reference",))
-            if name and known and name not in known:
+            if name and known and name not in known and "activations" not in self.unsure:
                 self.add(
                     ("reference",), f"{in_short(reference)} is not among the activations, {did_you_mean(name, known)}"
                 )
@@ -183,6 +183,7 @@ class _Check(Collector):
             kind = kind_of(name)
         except RegistryError as problem:
             self.add((*route, "kind"), str(problem))
+            self.unsure.add("kinds")
             return []
         if isinstance(item.get("protocol"), dict):
             self.model(kind.protocol, item["protocol"], (*route, "protocol"))

@@ -39,7 +39,7 @@ def check_claims(collector: Collector, data: dict[str, Any], activations: list[s
             if model is Rule and known and known.unit != "s" and part.get("floor"):
                 collector.add((*route, "floor"), f"a floor is for times, and {metric!r} is none; leave it away")
             asked = model is Claim and isinstance(metric, str) and _of_task(metric) and _keeps_models(data)
-            if isinstance(metric, str) and metric not in metrics and not asked:
+            if isinstance(metric, str) and metric not in metrics and not asked and "kinds" not in collector.unsure:
                 near = lacking(metric, metrics)
                 if model is Claim and _of_task(metric):
                     near = "and no model is kept to be asked that task; protocol: {save: true} does"
@@ -49,11 +49,14 @@ def check_claims(collector: Collector, data: dict[str, Any], activations: list[s
             if known and planned and (told := textless(known, planned)):
                 collector.add((*route, "metric"), told)
             if model is Claim:
-                for where, message in claim_problems(part, metrics, activations, data.get("reference")):
+                known_names = None if "activations" in collector.unsure else activations
+                for where, message in claim_problems(part, metrics, known_names, data.get("reference")):
                     collector.add((*route, *where), message)
             for axis in part["where"] if isinstance(part.get("where"), dict) else ():
                 here, value = (*route, "where", axis), part["where"][axis]
                 if axis not in axes:
+                    if "kinds" in collector.unsure:
+                        continue
                     collector.add(here, f"no cell has {in_short(axis)}, {did_you_mean(axis, axes)}", True)
                 elif axis == "activation":
                     for text in value if isinstance(value, list) else [value]:
@@ -92,9 +95,12 @@ def _keeps_models(data: dict[str, Any]) -> bool:
 
 
 def claim_problems(
-    part: Mapping[str, Any], metrics: Mapping[str, Metric], activations: list[str], reference: Any
+    part: Mapping[str, Any], metrics: Mapping[str, Metric], activations: list[str] | None, reference: Any
 ) -> Iterator[tuple[Route, str]]:
-    """(place within the claim, what is wrong) of its activations and of its `by`, for data that may be anything."""
+    """(place within the claim, what is wrong) of its activations and of its `by`, for data that may be anything.
+
+    `activations` is None where not all of them are known.
+    """
     named: dict[str, tuple[Route, str]] = {}  # by its one name where an activation was said, and how
     said = [((key,), part.get(key)) for key in ("subject", *RELATIONS)]
     order = part["order"] if isinstance(part.get("order"), list) else []
@@ -106,7 +112,7 @@ def claim_problems(
         except RegistryError as problem:
             yield route, str(problem)
             continue
-        if name not in activations:
+        if activations is not None and name not in activations:
             yield route, f"{in_short(text)} is not among the activations, {did_you_mean(name, activations)}"
         if name in named:
             twice = "stands in this order twice" if order else "is held against itself; name another activation"
@@ -137,7 +143,7 @@ def _of_metric(part: Mapping[str, Any], metric: Metric) -> Iterator[tuple[Route,
 
 def _among(collector: Collector, text: str, route: Route, known: list[str]) -> None:
     name = collector.activation(text, route)
-    if name and name not in known:
+    if name and name not in known and "activations" not in collector.unsure:
         collector.add(route, f"{in_short(text)} is not among the activations, {did_you_mean(name, known)}")
 
 

@@ -7,6 +7,7 @@ over what it does not say itself.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,6 +23,10 @@ Route = tuple[str | int, ...]
 _MOST_NODES = 100_000  # an alias can stand for many nodes; this stops a file that explodes
 _MERGE = "tag:yaml.org,2002:merge"  # what PyYAML calls a plain `<<`
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+_REMEDIES = {  # of what PyYAML says where a person slipped
+    "'\\t'": "; indent by spaces",
+    "mapping values are not allowed": "; put a text with a colon in quotes, and begin each key on its own line",
+}
 _TOO_DEEP = "this is nested too deeply to be a suite"
 
 
@@ -85,7 +90,8 @@ def read(path: Path) -> Located:
         data = path.read_bytes()
         text = data.decode("utf-8-sig")
     except OSError as problem:
-        raise SuiteError([Problem(name, 0, 0, "", f"cannot be read: {problem.strerror}")]) from None
+        near = _near(path) if isinstance(problem, FileNotFoundError) else ""
+        raise SuiteError([Problem(name, 0, 0, "", f"cannot be read: {problem.strerror}{near}")]) from None
     except UnicodeDecodeError as problem:
         before = data[: problem.start].decode("utf-8", "replace").split("\n")
         why = f"this is not UTF-8 text: the byte {data[problem.start]:#04x}; save the file as UTF-8"
@@ -96,7 +102,8 @@ def read(path: Path) -> Located:
         at = getattr(problem, "problem_mark", None)
         line, column = (at.line + 1, at.column + 1) if at else (1, 1)
         what = str(getattr(problem, "problem", None) or str(problem).partition("\n")[0])
-        raise SuiteError([Problem(name, line, column, "", f"this is not YAML: {cut(what, A_LINE)}")]) from None
+        remedy = next((remedy for sign, remedy in _REMEDIES.items() if sign in what), "")
+        raise SuiteError([Problem(name, line, column, "", f"this is not YAML: {cut(what, A_LINE)}{remedy}")]) from None
     except RecursionError:
         raise SuiteError([Problem(name, 1, 1, "", _TOO_DEEP)]) from None
     located = Located()
@@ -111,6 +118,13 @@ def read(path: Path) -> Located:
     except RecursionError:
         raise SuiteError([Problem(name, 1, 1, "", _TOO_DEEP)]) from None
     return located
+
+
+def _near(path: Path) -> str:
+    """The end of a sentence: a suite beside a file that is not there, or in suites/, which is called almost so."""
+    there = {p.stem: p for folder in (Path("suites"), path.parent) for p in sorted(folder.glob("*.y*ml"))}
+    near = difflib.get_close_matches(path.stem, there, n=1)
+    return f"; did you mean {there[near[0]]}?" if near else ""
 
 
 def _value(

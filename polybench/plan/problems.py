@@ -8,16 +8,22 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from polybench.errors import Problem, RegistryError, did_you_mean, in_short
+from polybench.kind import Kind, kind_of
 from polybench.plan.located import Located, Route
 from polybench.plan.suite import Benchmark, Claim, Rule, Suite
 from polybench.spec import canonical
 
 
 class Collector:
-    """Problems of a located suite, in the order in which they are found."""
+    """Problems of a located suite, in the order in which they are found.
+
+    `unsure` has "activations" or "kinds" once one that the suite lists is unknown: what seems to lack it then is not
+    blamed as well.
+    """
 
     def __init__(self, located: Located):
         self.located = located
+        self.unsure: set[str] = set()
         self.problems: list[Problem] = list(located.problems)
 
     def add(self, route: Route, message: str, at_key: bool = False) -> None:
@@ -54,6 +60,7 @@ class Collector:
                 if name in names:
                     self.add((*route, index), f"{in_short(text)} stands in this list twice")
                 names += [name] if name else []
+                self.unsure |= set() if name else {"activations"}
         return names
 
 
@@ -68,7 +75,8 @@ def _problem(error: dict[str, Any], model: type[BaseModel], located: Located, ro
     if kind == "extra_forbidden":
         owner = _owner(model, error["loc"])
         known = [*owner.model_fields, *(["extends"] if owner is Suite else [])]
-        return located.mark(loc, at_key=True).problem(loc, f"unknown key, {did_you_mean(loc[-1], known)}")
+        near = _elsewhere(loc, located.data) or did_you_mean(loc[-1], known)
+        return located.mark(loc, at_key=True).problem(loc, f"unknown key, {near}")
     if kind == "missing":
         return located.mark(loc[:-1]).problem(loc[:-1], f"the key {loc[-1]!r} is missing")
     if kind == "too_short":
@@ -82,6 +90,22 @@ def _problem(error: dict[str, Any], model: type[BaseModel], located: Located, ro
         shown = in_short(value) if not isinstance(value, dict) else "this" if wrong else ""
         message = f"{shown}{':' if shown and not wrong else ''} {text}".lstrip()
     return located.mark(loc).problem(loc, message)
+
+
+def _elsewhere(loc: Route, data: Any) -> str:
+    """Where an unknown key of a benchmark belongs, if anywhere."""
+    if loc[0] != "benchmarks":
+        return ""
+    try:
+        return belongs(kind_of(str(data["benchmarks"][loc[1]]["kind"])), str(loc[-1]))
+    except (RegistryError, LookupError, TypeError):
+        return ""  # said of the kind
+
+
+def belongs(kind: Kind, key: str) -> str:
+    """The end of a sentence on a key that is an axis or part of the protocol, and stands elsewhere; else nothing."""
+    parts = {"matrix": kind.axes, "protocol": kind.protocol}
+    return next((f"it belongs into {name}:" for name, model in parts.items() if key in model.model_fields), "")
 
 
 def repeated(values: Iterable[Any]) -> Iterator[int]:

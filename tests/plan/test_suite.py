@@ -117,6 +117,12 @@ PLANTED = [
     ("where: {level", "where: {levl", "18:50", "gate[0].where.levl", "no cell has 'levl', did you mean 'level'?"),
     ("{level: block}", "{backend: eagr}", "18:59", "gate[0].where.backend", "'eagr', did you mean 'eager'?"),
     ("{level: block}", "{activation: rely}", "18:62", "gate[0].where.activation", "did you mean 'relu'?"),
+    ("reference: swiglu", "reference: SwiGLU", "3:12", "reference", "'SwiGLU', did you mean 'swiglu'?"),
+    ("    matrix: {corpus", "    steps: 5\n    matrix: {corpus", "13:5", "benchmarks[1].steps", "belongs into matrix:"),
+    ("d_model: 64}", "d_model: 64, evaluations: 3}", "13:43", "benchmarks[1].matrix.evaluations", "into protocol:"),
+    ("evaluations: 2}", "steps: 2}", "14:16", "benchmarks[1].protocol.steps", "it belongs into matrix:"),
+    ("    dtypes:", "\tdtypes:", "9:1", "", "indent by spaces"),
+    ("suite: demo", "suite: demo\ndescription: one: two", "2:17", "", "put a text with a colon in quotes"),
     ("name: pre", "name: mem", "6:11", "benchmarks[0].name", "two benchmarks are called 'mem'"),
     ("name: pre", "name: [mem]", "11:11", "benchmarks[1].name", "should be a valid string"),
     ("seeds: [0, 1]", "seeds: [0, 1, 0]", "4:15", "seeds[2]", "0 stands in this list twice"),
@@ -155,6 +161,11 @@ def loaded(folder: Path, text: str = SUITE, overrides: tuple[str, ...] = ()) -> 
 
 def test_the_suite_that_mistakes_are_planted_in_has_none(tmp_path: Path) -> None:
     assert loaded(tmp_path).suite.suite == "demo"
+
+
+@pytest.mark.parametrize(("old", "new"), [("[relu, gelu", "[relu, gellu"), ("kind: memory", "kind: memroy")])
+def test_what_only_lacks_a_misspelt_name_is_not_blamed_too(tmp_path: Path, old: str, new: str) -> None:
+    assert len(mistakes(write(tmp_path, SUITE.replace(old, new)))) == 1
 
 
 def test_a_claim_may_be_about_a_task_that_kept_models_will_be_asked(tmp_path: Path) -> None:
@@ -237,6 +248,9 @@ def test_a_first_suite_is_called_as_its_file(name: str, tmp_path: Path) -> None:
 def test_a_file_that_is_missing_or_no_text_is_said_in_one_line(tmp_path: Path) -> None:
     (found,) = mistakes(tmp_path / "nowhere.yaml")
     assert found == f"{tmp_path / 'nowhere.yaml'}: cannot be read: No such file or directory"
+    for slip in ("suite.yml", "suite", "suites.yaml"):
+        (found,) = mistakes(write(tmp_path).with_name(slip))
+        assert found.endswith(f"No such file or directory; did you mean {tmp_path / 'suite.yaml'}?")
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "binary.yaml").write_bytes("suite: é\n# ".encode() + b"\xff")
     assert mistakes(tmp_path / "binary.yaml")[0].startswith(
