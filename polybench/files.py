@@ -6,6 +6,7 @@ a run names is never looked for outside of it.
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import secrets
@@ -18,6 +19,11 @@ from pathlib import Path
 from polybench.errors import ResultsError
 
 _SECRET_BYTES = 4  # of the name of what is being written
+_REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "; free some space and try again"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "; choose a folder that you may write to"),
+    errno.ENOENT: "; make its folder first",
+}
 _LONG_AGO_S = 3600.0  # no write takes as long
 
 
@@ -67,7 +73,12 @@ def write_whole(path: Path, content: str | bytes) -> None:
         with replacing(path) as partial, partial.open("xb") as file:  # x: made here, and no link followed
             file.write(data)
     except OSError as problem:
-        raise ResultsError(f"{path} cannot be written: {problem.strerror}") from None
+        raise ResultsError(f"{path} cannot be written: {told(problem)}") from None
+
+
+def told(problem: OSError) -> str:
+    """What the disk says, and what to do about it where that is known."""
+    return f"{problem.strerror}{_REMEDIES.get(problem.errno or 0, '')}"
 
 
 def share(old: Path, new: Path, newer: bool = False) -> None:

@@ -24,7 +24,7 @@ _WORDS = {
     "string_pattern_mismatch": "is no folder/file within the run",
     "extra_forbidden": "is not known here",
 }
-_REMEDY = "mend it, or take a whole copy of the run"
+REMEDY = "mend it, or take a whole copy of the run"
 
 
 def parsed(text: str) -> Any:
@@ -56,9 +56,9 @@ def fault(model: type[BaseModel], data: Any, file: Path) -> ResultsError | None:
         model.model_validate(data)
     except ValidationError as failure:
         route, why = _first(failure, data)
-        return ResultsError(f"{_placed(file, route)} is damaged: {dotted(route)}: {why}; {_REMEDY}")
+        return ResultsError(f"{_placed(file, route)} is damaged: {dotted(route)}: {why}; {REMEDY}")
     except ValueError as problem:
-        return ResultsError(f"{file} is damaged: {problem}; {_REMEDY}")
+        return ResultsError(f"{file} is damaged: {problem}; {REMEDY}")
     return None
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from polybench.errors import ResultsError
-from polybench.files import inside
+from polybench.files import inside, told
 
 LOCK_FILE = ".lock"
 _MOST = 1000  # bytes of what a lock says
@@ -42,7 +42,7 @@ def locked(folder: Path, stays: bool = True) -> Iterator[Callable[[], None]]:
         raise ResultsError(f"{folder} is being measured by {_holder(file)}; wait for it, or end it first") from None
     except OSError as problem:
         if problem.errno not in _NO_LOCKS:
-            raise ResultsError(f"{file} cannot be locked: {problem.strerror}") from None
+            raise ResultsError(f"{file} cannot be locked: {told(problem)}") from None
         print(f"{folder} cannot be locked here; see to it that nothing else measures into it", file=sys.stderr)
 
     def say(holder: str) -> None:

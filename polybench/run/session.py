@@ -140,7 +140,9 @@ def resume(path: Path, suite: Suite | None, force: bool, remote: bool = False) -
         whole = planned(chosen, own, known)
     except ValidationError as failure:
         why = failure.errors()[0]["msg"].removeprefix("Value error, ")
-        raise ResultsError(f"{path} cannot be resumed: {why}") from None
+        began = old.header.get("folder", str(Path.cwd()))
+        there = f"; it was started in {began}, so go on there" if began != str(Path.cwd()) else ""
+        raise ResultsError(f"{path} cannot be resumed: {why}{there}") from None
     count = processes(chosen)
     before, asked = old.header["suite"], chosen.model_dump(mode="json")
     same = suite is None or (equal_but_for_seeds(before, asked) and keeps_seeds(before, asked))

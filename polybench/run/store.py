@@ -17,7 +17,7 @@ from polybench.metric import Metric
 from polybench.plan.suite import KEPT_NAMES, Benchmark, Claim, Rule, Suite, duration
 from polybench.record import Record, Status
 from polybench.run import lines, scores
-from polybench.run.faults import header_fault, parsed, record_fault
+from polybench.run.faults import REMEDY, header_fault, parsed, record_fault
 from polybench.run.scores import Scored
 
 SCHEMA_VERSION = 1
@@ -227,7 +227,7 @@ def _header(path: Path) -> dict[str, Any]:
     except OSError:
         raise ResultsError(f"{path} holds no run: {RUN_FILE} cannot be read") from None
     except ValueError as problem:
-        raise ResultsError(f"{file} is damaged: it is not JSON: {first_line(problem)}") from None
+        raise ResultsError(f"{file} is damaged: it is not JSON: {first_line(problem)}; {REMEDY}") from None
     number = header.get("schema_version") if isinstance(header, dict) else None
     if isinstance(number, int) and number > SCHEMA_VERSION:
         raise ResultsError(f"{file} has schema {number}, this polybench reads up to {SCHEMA_VERSION}; update polybench")

@@ -48,6 +48,10 @@ def test_it_starts_where_the_run_did_and_trains_on_another_text_only_if_forced(t
     assert code == 2
     assert f"the folder that relative paths of the suite start from ({folder} / {folder / 'elsewhere'})" in told
 
+    shutil.rmtree(folder / "elsewhere" / "words")
+    code, told = finish(folder / "elsewhere", "--resume", str(folder / "run"))
+    assert code == 2 and f"it was started in {folder}, so go on there" in told
+
     shutil.rmtree(folder / "words")
     words(folder, "mountains")
     code, told = finish(folder, "--resume", "run")
