@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polybench.cli.report import SCREEN, emit, only
+from polybench.cli.report import SCREEN, emit, only, rendered
 from polybench.errors import NothingMeasured, PolybenchError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def history(
         emit(formats.load(SCREEN), _brief(made, suite) if sys.stdout.isatty() else made)
     for one in chosen if format else [formats.load(PAGE)]:
         file = folder / f"history{one.facts['suffix']}"
-        write_whole(file, one.object(made))
+        write_whole(file, rendered(one, made))
         print(f"history: {file}")
 
 

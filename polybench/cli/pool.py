@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from polybench.cli.report import SCREEN, emit
+from polybench.cli.report import SCREEN, emit, rendered
 
 
 def pool(
@@ -41,5 +41,5 @@ def pool(
         emit(formats.load(SCREEN), made)
     for one in chosen:
         if format or one.name != SCREEN:
-            write_whole(out / f"pool{one.facts['suffix']}", one.object(made))
+            write_whole(out / f"pool{one.facts['suffix']}", rendered(one, made))
     print(f"pool: {out}")

@@ -126,7 +126,7 @@ def _write(chosen: Sequence[Loaded], document: Document, folder: Path, wanted: b
     for one in chosen:
         file = folder / f"report{one.facts['suffix']}"
         try:
-            write_whole(file, _rendered(one, document))
+            write_whole(file, rendered(one, document))
             kept.append(file)
         except ResultsError as problem:
             if wanted:
@@ -139,7 +139,7 @@ def _write(chosen: Sequence[Loaded], document: Document, folder: Path, wanted: b
         print(f"report: {page if page in kept else folder}")
 
 
-def _rendered(format: Loaded, document: Document) -> str | bytes:
+def rendered(format: Loaded, document: Document) -> str | bytes:
     """The document in a format. Raises ResultsError where the format, which may be somebody else's, breaks on it."""
     try:
         with contained():
@@ -179,13 +179,13 @@ def _brief(run: Run, document: Document, text: str | None) -> Document:
 
 
 def emit(format: Loaded, document: Document) -> None:
-    rendered = _rendered(format, document)
-    if isinstance(rendered, str):
-        for start in range(0, len(rendered), _PIECE):
-            sys.stdout.write(rendered[start : start + _PIECE])
+    made = rendered(format, document)
+    if isinstance(made, str):
+        for start in range(0, len(made), _PIECE):
+            sys.stdout.write(made[start : start + _PIECE])
         sys.stdout.flush()
         return
     if sys.stdout.isatty():
         raise UsageError(f"{format.name} is no text for a terminal; say where to: --out DIR, or > FILE")
-    sys.stdout.buffer.write(rendered)
+    sys.stdout.buffer.write(made)
     sys.stdout.flush()
