@@ -12,7 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from polybench.compare.sessions import Key, Session, Timed, variance
+from polybench.compare.sessions import Key, Session, Timed
+from polybench.medians import variance
 from polybench.stats import Estimate, t_quantile
 from polybench.stopping import POWER
 

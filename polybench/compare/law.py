@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, linear_regression
 
 SIZES_FOR_IRREDUCIBLE = 4  # sizes from which three are left where one is left out, as many as the law has numbers
 _NEAREST = 0.99  # of the lowest loss: the largest irreducible loss that is tried
@@ -31,19 +31,9 @@ class Law:
         return (self.log_scale - math.log(above)) / self.exponent if above > 0 else math.inf
 
 
-def straight(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, float]:
-    """Slope and height at 0 of the least-squares line. Raises ValueError without two different x."""
-    middle, height = fmean(xs), fmean(ys)
-    squares = math.fsum((x - middle) ** 2 for x in xs)
-    if not squares:
-        raise ValueError("a line needs two different x")
-    slope = math.fsum((x - middle) * (y - height) for x, y in zip(xs, ys, strict=True)) / squares
-    return slope, height - slope * middle
-
-
 def fitted(spent: Sequence[float], losses: Sequence[float], irreducible: float = 0.0) -> Law:
     """Least squares of ln(loss - E) on ln spent, for an E below every loss. Raises ValueError for one that is not."""
-    slope, height = straight([math.log(c) for c in spent], [math.log(loss - irreducible) for loss in losses])
+    slope, height = linear_regression([math.log(c) for c in spent], [math.log(loss - irreducible) for loss in losses])
     return Law(irreducible, height, -slope)
 
 

@@ -6,10 +6,9 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
+from statistics import fmean, linear_regression
 
 from polybench.compare.grid import seed_differences
-from polybench.compare.law import straight
 from polybench.compare.points import PARAMETERS, Group, Point, of_seeds
 from polybench.measure.kinds.pretrain import VAL_LOSS
 from polybench.measure.training_metrics import SIZE_AXES
@@ -125,7 +124,7 @@ def line(xs: Sequence[float], ys: Sequence[float], confidence: float = CONFIDENC
     Raises:
         ValueError: fewer than two different x.
     """
-    (slope, base), middle, n = straight(xs, ys), fmean(xs), len(xs)
+    (slope, base), middle, n = linear_regression(xs, ys), fmean(xs), len(xs)
     if n < 3:
         return Estimate(slope, -math.inf, math.inf, n)
     squares = math.fsum((x - middle) ** 2 for x in xs)

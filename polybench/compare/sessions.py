@@ -15,6 +15,7 @@ from polybench.errors import RegistryError
 from polybench.kind import Protocol, kind_of
 from polybench.machine.environment import differences, identity
 from polybench.measure.speed_metrics import COPY, PRODUCT
+from polybench.medians import variance
 from polybench.metric import Metric
 from polybench.plan.suite import Benchmark
 from polybench.run.store import Run
@@ -59,12 +60,6 @@ class Session:
     environment: Mapping[str, Any]
     protocols: Mapping[str, Mapping[str, Scalar]]
     times: Mapping[Key, Timed]
-
-
-def variance(values: Sequence[float]) -> float:
-    """Of two values or more; the library's is exact in fractions, which takes twenty times as long here."""
-    mean = statistics.fmean(values)
-    return math.fsum((x - mean) ** 2 for x in values) / (len(values) - 1)
 
 
 def is_timed(metric: Metric) -> bool:

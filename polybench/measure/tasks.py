@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from polybench.errors import EvaluationFailed, PolybenchError, UsageError, did_you_mean, first_line
+from polybench.errors import EvaluationFailed, PolybenchError, UsageError, did_you_mean, reason
 from polybench.score import Score
 
 OURS = "polybench"  # all of the tasks that polybench brings
@@ -82,7 +82,7 @@ class Tasks:
         except PolybenchError:
             raise
         except Exception as problem:  # tasks are programs of others
-            raise EvaluationFailed(f"{', '.join(self.names)} failed, {_first(problem)}") from problem
+            raise EvaluationFailed(f"{', '.join(self.names)} failed, {reason(problem)}") from problem
         asked = {**loaded["tasks"], **loaded.get("groups", {})}
         return of_results(results, {name: _told(one, limit) for name, one in asked.items()})
 
@@ -96,7 +96,7 @@ class Tasks:
                     f"task {name} needs data that is not on this machine, and the hub cannot be reached; "
                     "load it once with a network, or take a task of local files"
                 ) from problem
-            raise UsageError(f"task {name} cannot be loaded, {_first(problem)}") from problem
+            raise UsageError(f"task {name} cannot be loaded, {reason(problem)}") from problem
         groups = found.get("groups", {})
         return [groups[name]] if name in groups else list(found["tasks"].values())
 
@@ -109,10 +109,6 @@ def _wants_network(problem: BaseException | None) -> bool:
             return True
         problem = problem.__cause__ or problem.__context__
     return False
-
-
-def _first(problem: Exception) -> str:
-    return f"{type(problem).__name__}: {first_line(problem)}"
 
 
 def _told(asked: Any, limit: int | None) -> dict[str, Any]:

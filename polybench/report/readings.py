@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from polybench.compare.comparison import exp
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import Point, typical
 from polybench.document import Reading
@@ -40,10 +41,6 @@ def _ends(point: Point, metric: Metric) -> tuple[float, float] | None:
         return None
     else:
         launches = [m.values for r in point.records if (m := r.get(metric.name))]
-        found = of_launches([[math.log(v) for v in launch] for launch in launches]).map(_exp)
+        found = of_launches([[math.log(v) for v in launch] for launch in launches]).map(exp)
     middle = typical(point, metric) or 0.0
     return (min(found.low, middle), max(found.high, middle)) if found.known else None
-
-
-def _exp(x: float) -> float:
-    return math.exp(x) if x < 700 else math.inf

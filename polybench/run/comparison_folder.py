@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from polybench.errors import ResultsError, first_line
+from polybench.errors import ResultsError, reason
 from polybench.files import inside, make_folder, write_whole
 from polybench.machine.environment import fingerprint
 from polybench.record import Record
@@ -112,7 +112,7 @@ def load(path: Path) -> Stored:
         whats = {name: str(data["sides"][name]) for name in SIDES}
         source = str(data["source"])
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as problem:
-        raise ResultsError(f"{file} is damaged: {type(problem).__name__}: {first_line(problem)}") from None
+        raise ResultsError(f"{file} is damaged: {reason(problem)}") from None
     return Stored(path, source, {name: store.load(path / name) for name in SIDES}, plans, whats)
 
 

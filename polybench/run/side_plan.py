@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from polybench.errors import NotComparable, PolybenchError, UsageError, first_line
+from polybench.errors import NotComparable, PolybenchError, UsageError, reason
 from polybench.kind import Kind, kind_of
 from polybench.machine.environment import capture, choose_device
 from polybench.metric import Metric
@@ -207,7 +207,7 @@ def main() -> None:
     except PolybenchError as problem:
         told["error"] = str(problem)
     except Exception as problem:
-        told["error"] = f"it cannot be planned: {type(problem).__name__}: {first_line(problem)}"
+        told["error"] = f"it cannot be planned: {reason(problem)}"
     out.write(json.dumps(told) + "\n")
 
 
