@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
+from polybench.compare.decision import Ruling
 from polybench.compare.judged import Judged
-from polybench.compare.verdict import Ruling, Verdict
+from polybench.compare.verdict import Verdict
 from polybench.kind import kind_of
 from polybench.stats import Estimate
 

@@ -25,8 +25,8 @@ from commands import ROOT, Capture, call
 import polybench
 from polybench import errors, registry
 from polybench.cli import main
+from polybench.compare.decision import Ruling
 from polybench.compare.judged import Judged
-from polybench.compare.verdict import Ruling
 from polybench.document import Document
 from polybench.kind import Kind, kind_of
 from polybench.measure.presets import PRESETS

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from polybench.compare.verdict import Ruling
+from polybench.compare.decision import Ruling
 from polybench.kind import registered
 from polybench.metric import Metric
 from polybench.plan.governing import governing

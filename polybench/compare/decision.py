@@ -14,7 +14,7 @@ Ruling = Literal[
 
 @dataclass(frozen=True)
 class Decision:
-    """`change` is shown as a ratio or a difference; `p` is of no change for the worse, before correction."""
+    """`change` is a ratio, its logarithm or a difference; `p` is of no change for the worse, before correction."""
 
     outcome: Ruling
     reason: str = ""

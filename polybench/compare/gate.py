@@ -8,9 +8,11 @@ from typing import Literal
 
 from polybench.compare.aligned import Aligned
 from polybench.compare.baseline import Baseline
-from polybench.compare.verdict import Ruling, Verdict, judge, name_of
+from polybench.compare.decision import Ruling
+from polybench.compare.verdict import Verdict, judge
 from polybench.corrections import holm_of, resolves
 from polybench.errors import NothingMeasured, UsageError
+from polybench.plan.governing import name_of
 from polybench.run import session
 from polybench.run.store import Run
 

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from functools import partial
 
-from polybench.compare.verdict import Ruling
+from polybench.compare.decision import Decision
 from polybench.corrections import resolves
 from polybench.launches import CONFIDENCE_EARLY, FINE, Launches, beyond, margin_beside
 from polybench.record import Record, Status
@@ -42,16 +42,6 @@ class Turns:
         if self.sign < 0:
             change = Estimate(-change.value, -change.high, -change.low, change.n)
         return change.map(math.exp)
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What follows from the launches of one cell alone; `change` is a log-ratio, of which a positive one is worse."""
-
-    outcome: Ruling
-    reason: str = ""
-    change: Estimate | None = None
-    p: float | None = None  # one-sided, of no change beyond the limit
 
 
 def limit(tolerance: float, floor: float, seconds: float | None) -> float:
@@ -94,7 +84,7 @@ def settled(turns: Turns, tests: int) -> bool:
 
 
 def decided(turns: Turns) -> Decision:
-    """The verdict on one cell, before correction for all others."""
+    """The verdict on one cell, before correction for all others: its change is a log-ratio, of which more is worse."""
     if not any(turns.head):
         return Decision("inconclusive", "no launch measured it beside the base")
     if sum(map(bool, turns.head)) < LEAST:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from polybench.compare.verdict import Ruling, Verdict
+from polybench.compare.decision import Ruling
+from polybench.compare.verdict import Verdict
 from polybench.metric import scale_for
 
 # Worst first, which is the order in which they are read.

@@ -11,12 +11,14 @@ from dataclasses import replace
 from typing import Any
 
 from polybench.compare.alignment import Alignment, Asked, Key
+from polybench.compare.decision import Decision
 from polybench.compare.derive import with_derived
 from polybench.compare.gate import between
-from polybench.compare.in_turns import Decision, Turns, decided, limit, ratios, settled
-from polybench.compare.verdict import Verdict, name_of
+from polybench.compare.in_turns import Turns, decided, limit, ratios, settled
+from polybench.compare.verdict import Verdict
 from polybench.corrections import holm_of, resolves
 from polybench.measure.speed_metrics import THROTTLED
+from polybench.plan.governing import name_of
 from polybench.plan.labels import Labels
 from polybench.record import Record
 from polybench.run.comparison_folder import AGAIN, Stored

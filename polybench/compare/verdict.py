@@ -20,8 +20,6 @@ from polybench.plan.suite import Rule
 from polybench.record import Status
 from polybench.stats import Estimate, p_beyond, paired
 
-__all__ = ["Pair", "Ruling", "Verdict", "judge", "name_of"]
-
 Interval = Callable[..., Estimate]  # of a change, at its usual confidence or at the one given
 
 

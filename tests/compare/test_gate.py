@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from polybench.cli.verdicts import as_text, to_json
 from polybench.compare.baseline import Baseline
+from polybench.compare.decision import Ruling
 from polybench.compare.drift import LEAST_SESSIONS
 from polybench.compare.gate import between, exit_code
 from polybench.compare.judged import Judged
-from polybench.compare.verdict import Ruling, Verdict
+from polybench.compare.verdict import Verdict
 from polybench.errors import NothingMeasured, UsageError
 from polybench.kind import kind_of
 from polybench.record import Record, Status

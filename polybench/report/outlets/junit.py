@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree as ET
 
+from polybench.compare.decision import Ruling
 from polybench.compare.judged import FAILED, PASSED, Judged, shown_values
-from polybench.compare.verdict import Ruling, Verdict
+from polybench.compare.verdict import Verdict
 from polybench.registry import outlets
 
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # of XML 1.0, production 2

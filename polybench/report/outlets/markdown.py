@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from polybench.compare.decision import Ruling
 from polybench.compare.judged import CLAIMS, PASSED, UNDECIDED, Judged, shown_values
-from polybench.compare.verdict import Ruling, Verdict
+from polybench.compare.verdict import Verdict
 from polybench.registry import outlets
 
 MOST_ROWS = 60  # of a comment, which GitHub takes up to 65,536 characters long

@@ -8,13 +8,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from polybench.compare.judged import CLAIMS, Judged
-from polybench.compare.verdict import Verdict, name_of
+from polybench.compare.verdict import Verdict
 from polybench.errors import PolybenchError
 from polybench.plan.extends import extended
+from polybench.plan.governing import name_of
 from polybench.plan.located import Located, Mark
-from polybench.plan.suite import Rule
+from polybench.plan.suite import RELATIONS, Rule
 
-_NAMES = ("subject", "better_than", "worse_than", "same_as")  # of a claim
+_NAMES = ("subject", *RELATIONS)  # of a claim
 
 
 def places(judged: Judged) -> list[Mark | None]:
