@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polybench.cli.options import DeviceOption, Json, Overrides, SuiteArgument
+from polybench.cli.options import DeviceOption, Json, Overrides, Quiet, SuiteArgument
 from polybench.errors import Stopped, UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def calibrate(
     name: Annotated[str, typer.Option(metavar="NAME", help="of the baseline; the suite's if left out")] = "",
     set_: Overrides = None,
     device: DeviceOption = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Measure how far equal code drifts from session to session.

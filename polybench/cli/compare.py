@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from polybench.cli.options import DeviceOption, Filter, Json, Overrides
+from polybench.cli.options import DeviceOption, Filter, Inconclusive, Json, Out, Overrides, Quiet, budget_s
 from polybench.cli.verdicts import Write, conclude
 from polybench.errors import Stopped, UsageError
 
@@ -28,12 +28,10 @@ def compare(
     budget: Annotated[
         str, typer.Option(metavar="TIME", help="for all that is timed, such as 90s; half more again")
     ] = "5m",
-    inconclusive: Annotated[
-        str, typer.Option(metavar="report|pass|fail", help="what an undecided cell means")
-    ] = "report",
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="a new folder for the results")] = None,
+    inconclusive: Inconclusive = "report",
+    out: Out = None,
     write: Write = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Measure base and head in turns, and judge by the suite's rules.
@@ -43,18 +41,12 @@ def compare(
     Ends with 0 where the head passes, 1 where something got worse or is gone, 4 where that cannot be judged, 3 where
     a measurement failed, and 5 where nothing was compared.
     """
-    from polybench.compare.conclusion import ANSWERS, judged
+    from polybench.compare.conclusion import judged
     from polybench.compare.measuring import compared
-    from polybench.durations import seconds
     from polybench.run import comparison_folder, side
     from polybench.run.side_plan import Request
 
-    if inconclusive not in ANSWERS:
-        raise UsageError(f"--inconclusive {inconclusive}: say report, pass or fail")
-    try:
-        budget_s = seconds(budget)
-    except ValueError as problem:
-        raise UsageError(f"--budget {budget}: {problem}") from None
+    seconds = budget_s(budget)
     if os.path.isdir(suite):
         if base or head or base_setup or head_setup or set_ or device or filter or out:
             raise UsageError(f"{suite} is a folder, to be judged anew as it is; to measure, name a suite file")
@@ -72,7 +64,7 @@ def compare(
     request = Request(suite, tuple(set_ or ()), device, filter)
     try:
         with side.opened(base, head, base_setup, head_setup) as sides:
-            stored = compared(request, sides, budget_s, out, folder.append, tell)
+            stored = compared(request, sides, seconds, out, folder.append, tell)
     except KeyboardInterrupt:
         kept = f"; what was measured is kept in {folder[0]}" if folder else ""
         raise Stopped(f"interrupted{kept}") from None

@@ -7,11 +7,11 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from polybench.cli.options import Json
+from polybench.cli.options import Inconclusive, Json
 from polybench.cli.verdicts import Write, conclude
 from polybench.errors import UsageError
 from polybench.stats import ALPHA
@@ -28,9 +28,7 @@ def gate(
         int | None,
         typer.Option(metavar="N", min=0, help="measure equal code N times and judge it; 0 judges the stored sessions"),
     ] = None,
-    inconclusive: Annotated[
-        str, typer.Option(metavar="report|pass|fail", help="what an undecided cell means")
-    ] = "report",
+    inconclusive: Inconclusive = "report",
     as_json: Json = False,
     write: Write = None,
 ) -> None:
@@ -46,8 +44,6 @@ def gate(
     from polybench.machine.environment import unrecorded
     from polybench.run import store
 
-    if inconclusive not in ("report", "pass", "fail"):
-        raise UsageError(f"--inconclusive {inconclusive}: say report, pass or fail")
     if not baseline:
         raise UsageError("say --baseline NAME to judge a run; polybench baseline save keeps one as a baseline")
     if self_check is not None:
@@ -61,8 +57,7 @@ def gate(
     verdicts = between(before, found)
     if unknown := unrecorded(before.run.environment, found.environment):
         print(f"not compared, since one of the runs does not record it: {', '.join(unknown)}", file=sys.stderr)
-    how: Literal["report", "pass", "fail"] = inconclusive  # type: ignore[assignment]
-    code, reason = exit_code(verdicts, how, found)
+    code, reason = exit_code(verdicts, inconclusive, found)
     reason += "; the baseline was kept from this very run" if _kept_from(before.run, found) else ""
     for note in (*before.run.notes, *found.notes):
         print(note, file=sys.stderr)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 import time
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from polybench.cli.options import DeviceOption, Json, Overrides
+from polybench.cli.options import DeviceOption, Json, Overrides, Quiet, budget_s
 from polybench.cli.verdicts import Write, conclude, finite
 from polybench.errors import Stopped, UsageError
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from polybench.run.session import Session
 
 BUDGET = "20m"
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _ANSWERS: dict[Ruling, str] = {"supported": "keep", "refuted": "discard", "not resolved": "unsure"}
 
 
@@ -47,7 +45,7 @@ def judge(
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="a new folder for what is measured")] = None,
     set_: Overrides = None,
     device: DeviceOption = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
+    quiet: Quiet = False,
     as_json: Json = False,
     write: Write = None,
 ) -> None:
@@ -57,9 +55,11 @@ def judge(
     there is judged. Ends with 0 where every claim is supported, 1 where one is refuted, 4 where one is not resolved,
     3 where trials failed, 5 where nothing fits.
     """
-    seconds = _seconds(budget or BUDGET)
+    seconds = budget_s(budget or BUDGET)
     if budget and not until_decided:
         raise UsageError("--budget needs --until-decided")
+    if not seconds:
+        raise UsageError(f"--budget {budget}: say how long, such as 90s, {BUDGET} or 2h")
     texts = list(dict.fromkeys(claim or ()))
     suite = Path(what) if what and what.endswith((".yaml", ".yml")) else None
     if suite is None:
@@ -74,13 +74,6 @@ def judge(
         _measured(current, quiet)
         why = _gone_on(path, claims, ends, quiet) if until_decided else ""
     _tell(path, claims, why, as_json, write)
-
-
-def _seconds(text: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip(), re.ASCII)
-    if not found or not float(found[1]):
-        raise UsageError(f"--budget {text}: say how long, such as 90s, {BUDGET} or 2h")
-    return float(found[1]) * _UNITS[found[2]]
 
 
 def _of_run(name: str | None, texts: Sequence[str]) -> tuple[Path, list[Claim]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polybench.cli.options import DeviceOption, Filter, Json, Overrides, ShardOption
+from polybench.cli.options import DeviceOption, Filter, Json, Out, Overrides, Quiet, ShardOption
 from polybench.cli.plan import planned, show
 from polybench.errors import ResultsError, Stopped
 
@@ -29,7 +29,7 @@ def run(
     filter: Filter = None,
     set_: Overrides = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")] = False,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="a new folder for the results")] = None,
+    out: Out = None,
     device: DeviceOption = None,
     profile: Annotated[bool, typer.Option("--profile", help="record a profiler's traces after the timing")] = False,
     shard: ShardOption = None,
@@ -42,7 +42,7 @@ def run(
         typer.Option(metavar="KEY=VALUE", help="for submitit: timeout_min, cpus_per_task, slurm_partition, ..."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="resume although code, suite or machine changed")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Measure a suite and keep every number under results/.

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from polybench.cli.options import Json
+from polybench.cli.options import Json, Out, Quiet
 from polybench.errors import NothingMeasured, UsageError
 
 if TYPE_CHECKING:
@@ -36,8 +35,8 @@ def selfcheck(
     launches: Annotated[int | None, typer.Option(metavar="N", min=1, help="fresh processes a cell")] = None,
     blocks: Annotated[int | None, typer.Option(metavar="N", min=7, help="rounds a launch")] = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, max=1_000_000, help="of data and orders")] = 0,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="a new folder for the results")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
+    out: Out = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Measure how far verdicts can be trusted on this machine.

@@ -8,8 +8,6 @@ from polybench.compare.verdict import Verdict
 from polybench.errors import NothingMeasured
 from polybench.run.comparison_folder import Stored
 
-ANSWERS = ("report", "pass", "fail")  # what an undecided cell may mean
-
 
 def judged(stored: Stored, inconclusive: str = "report") -> Judged:
     """All of a comparison; precedence of codes is 5, 3, 1, 4, 0. Raises NothingMeasured where nothing is gated."""

@@ -163,7 +163,7 @@ def test_it_ends_when_the_budget_is_spent_and_can_go_on(monkeypatch: pytest.Monk
         ),
         (["small.yaml", "--claim", "parameters: relu < gelu < swiglu"], 2, "no good direction; claim more_than"),
         (["small.yaml", "--budget", "5m"], 2, "--budget needs --until-decided"),
-        (["small.yaml", "--until-decided", "--budget", "5"], 2, "--budget 5: say how long, such as 90s"),
+        (["small.yaml", "--until-decided", "--budget", "5"], 2, "--budget 5: this is no time"),
         (["gone.yaml"], 2, "cannot be read: No such file"),
         (["gone"], 2, "gone"),
         (["run", "--out", "x"], 2, "--out need a suite"),
