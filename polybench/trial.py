@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from polybench.errors import TrialError
 from polybench.spec import Scalar
 
 CHECKPOINTS = "POLYBENCH_CHECKPOINTS"  # in a job's environment: the folder for what a training leaves behind
@@ -46,6 +47,14 @@ class Cell:
 
     def axis(self, name: str) -> Scalar:
         return dict(self.axes)[name]
+
+    def get(self, axis: str, otherwise: Any = None) -> Any:
+        """The value of an axis, or something else where it plays no part."""
+        return dict(self.axes).get(axis, otherwise)
+
+    def without(self, *names: str) -> Cell:
+        """What cells have in common that differ in these axes alone."""
+        return replace(self, axes=tuple((name, value) for name, value in self.axes if name not in names))
 
     @property
     def text(self) -> str:
@@ -88,6 +97,17 @@ class Trial:
     @cached_property
     def id(self) -> str:
         return f"{self.benchmark}/{self.cell.id}/{self.seed}" + ("/control" if self.control else "")
+
+    def rate_of(self, lr: float | str) -> float:
+        """The learning rate of a training: as the axis `lr` says it, or what tuning found.
+
+        Raises:
+            TrialError: no rate that was tried ended well.
+        """
+        rate = self.rate if isinstance(lr, str) else lr
+        if rate is None:
+            raise TrialError(f"lr {lr}: no learning rate that was tried ended well with every tuning seed")
+        return rate
 
     @property
     def activation(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from polybench.compare.comparisons import Comparisons
@@ -61,8 +61,7 @@ def families(comparisons: Comparisons) -> dict[Group, list[Family]]:
     found: dict[Group, dict[str, list[Point]]] = defaultdict(lambda: defaultdict(list))
     for point in (p for name in CONSTRUCTED for p in experiment(comparisons, name)):
         if point.values(BUILT_ERROR.name):
-            place = replace(point.cell.place, axes=tuple((k, v) for k, v in point.cell.axes if k != "bits"))
-            found[point.benchmark, place][point.cell.activation].append(point)
+            found[point.benchmark, point.cell.place.without("bits")][point.cell.activation].append(point)
     built = {group: [_family(name, ps) for name, ps in of.items()] for group, of in found.items()}
     long = {group: [f for f in of if len(f.members) >= LEAST_ERRORS] for group, of in built.items()}
     return {group: kept for group, kept in long.items() if kept}

@@ -234,7 +234,7 @@ def _with_cosines_apart(run: Run) -> Run:
 
 def on_texts(cell: Cell) -> list[Metric]:
     """The metric of each further corpus that the models of a cell are evaluated on."""
-    names = [f"loss on {corpus}" for corpus in corpora_of(str(dict(cell.axes).get("eval_corpora", "")))]
+    names = [f"loss on {corpus}" for corpus in corpora_of(str(cell.get("eval_corpora", "")))]
     return [
         Metric(name, "nat/token", "lower", "seed", f"Held-out {name} after the last step.", title=name, by_seed=True)
         for name in names

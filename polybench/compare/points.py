@@ -157,7 +157,7 @@ def compared(run: Run) -> Run:
 
 
 def _varies(record: Record) -> Any:
-    return dict(record.trial.cell.axes).get("varies")
+    return record.trial.cell.get("varies")
 
 
 def typical(point: Point, metric: Metric) -> float | None:

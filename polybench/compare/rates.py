@@ -15,7 +15,7 @@ from polybench.compare.points import Group, Point
 from polybench.corrections import holm_of, resolves
 from polybench.kind import registered
 from polybench.metric import Metric
-from polybench.plan.tuning import TUNING, Losses, but_rate
+from polybench.plan.tuning import TUNING, Losses
 from polybench.stats import Estimate, paired, t_test
 
 BySeed = Mapping[float, Mapping[int, float]]  # learning rate -> seed -> loss, not finite where it was lost
@@ -75,9 +75,9 @@ def tunings(comparisons: Comparisons) -> dict[Group, Tried]:
     """By benchmark and by cell without activation and rate, of the benchmarks that tune."""
     places: dict[Group, list[Point]] = defaultdict(list)
     for point in comparisons.whole.cells.values():
-        rate = dict(point.cell.axes).get("lr")
+        rate = point.cell.get("lr")
         if point.benchmark.endswith(TUNING) and isinstance(rate, int | float):
-            places[point.benchmark, but_rate(point.cell).place].append(point)
+            places[point.benchmark, point.cell.without("lr").place].append(point)
     objectives = {group: _objective(comparisons, group[1].kind) for group in places}
     return {group: Tried(metric, tuple(places[group])) for group, metric in objectives.items() if metric}
 

@@ -80,7 +80,7 @@ def timed(point: Point, metric: Metric) -> Timed | None:
 
 
 def yardstick(point: Point) -> str:
-    return YARDSTICKS.get(str(dict(point.cell.axes).get("level")), COPY.name)
+    return YARDSTICKS.get(str(point.cell.get("level")), COPY.name)
 
 
 def _over_yardstick(point: Point, metric: Metric) -> list[list[float]]:

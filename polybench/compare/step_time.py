@@ -34,7 +34,7 @@ _TRAINING_THREADS = 1  # on a CPU, where several trainings share it
 
 def tokens_a_step(cell: Cell) -> int:
     """Tokens of one optimizer step, 0 for a kind that has no batches of sequences."""
-    batch, length = map(dict(cell.axes).get, ("batch", "seq_len"))
+    batch, length = map(cell.get, ("batch", "seq_len"))
     return batch * length if isinstance(batch, int) and isinstance(length, int) else 0
 
 
@@ -48,7 +48,7 @@ def with_throughput(run: Run) -> Run:
 
 
 def _with_throughput(record: Record) -> Record:
-    step, tokens = record.get(STEP.name), dict(record.trial.cell.axes).get("tokens")
+    step, tokens = record.get(STEP.name), record.trial.cell.get("tokens")
     if step is None or not isinstance(tokens, int) or not all(seconds > 0 for seconds in step.values):
         return record
     rates = Measurement(STEP_RATE.name, tuple(tokens / seconds for seconds in step.values))
@@ -147,7 +147,7 @@ def _same_step(training: Cell, step: Cell) -> bool:
         and shape == timed.shape
         and all(axes[name] == getattr(timed, name) for name in _ALIKE)
         and tokens_a_step(training) == timed.tokens
-        and (step.device != "cpu" or dict(step.axes).get("threads") == _TRAINING_THREADS)
+        and (step.device != "cpu" or step.get("threads") == _TRAINING_THREADS)
     )
 
 

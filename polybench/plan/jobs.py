@@ -13,7 +13,7 @@ from polybench.plan.making import Maker, ahead
 from polybench.plan.matrix import combinations
 from polybench.plan.shard import Shard
 from polybench.plan.suite import Benchmark, Suite
-from polybench.plan.tuning import TUNING, Tuning, asks, but_rate
+from polybench.plan.tuning import TUNING, Tuning, asks
 from polybench.record import Record
 from polybench.trial import Cell, Job, Trial
 
@@ -166,7 +166,7 @@ def _as_one(jobs: Sequence[Job]) -> list[Job]:
     alike: dict[object, list[Job]] = defaultdict(list)
     for job in jobs:
         (trial,) = job.trials
-        alike[trial.id if trial.rate is None else (but_rate(trial.cell), trial.rate, trial.seed)].append(job)
+        alike[trial.id if trial.rate is None else (trial.cell.without("lr"), trial.rate, trial.seed)].append(job)
     return [
         replace(group[0], trials=tuple(t for job in group for t in job.trials), as_one=len(group) > 1)
         for group in alike.values()

@@ -66,7 +66,7 @@ class Maker:
 
     def _forks(self, first: Trial) -> bool:
         """Whether this launch is a copy of a process that is ready: of none with threads or a device, nor profiled."""
-        single = first.cell.device == "cpu" and dict(first.cell.axes).get("threads", 1) == 1
+        single = first.cell.device == "cpu" and first.cell.get("threads", 1) == 1
         return single and self.kind.prepare is not None and not (self.protocol.own_process and first.seed == 0)
 
 

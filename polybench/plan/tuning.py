@@ -28,7 +28,7 @@ _Tried = dict[float, int]  # learning rate -> with how many of the seeds it is t
 
 def asks(cell: Cell) -> bool:
     """Whether the cell leaves its learning rate to tuning."""
-    return dict(cell.axes).get("lr") in (OWN, SHARED)
+    return cell.get("lr") in (OWN, SHARED)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Tuning:
         losses = {r.trial.id: _loss(r, objective) for r in records if r.trial.benchmark == name}
         places: dict[Cell, list[Cell]] = defaultdict(list)
         for cell in filter(asks, cells):
-            places[but_rate(_tuned_once(cell)).place].append(cell)
+            places[_tuned_once(cell).without("lr").place].append(cell)
         tunings = [cls(name, benchmark.tune, tuple(group), losses) for group in places.values()]
         return {cell: tuning for tuning in tunings for cell in tuning.cells}
 
@@ -76,13 +76,13 @@ class Tuning:
             name: {rate: self._of(name, rate, seeds) for rate, seeds in rates.items()}
             for name, rates in self._tried.items()
         }
-        return best_rate(losses[cell.activation]) if dict(cell.axes)["lr"] == OWN else shared_rate(losses)
+        return best_rate(losses[cell.activation]) if cell.axis("lr") == OWN else shared_rate(losses)
 
     @cached_property
     def _tried(self) -> dict[str, _Tried]:
         """By activation all that its rates need, as far as the losses tell: while some are missing, no more."""
         names = tuple(dict.fromkeys(c.activation for c in self.cells))
-        words = {dict(c.axes)["lr"] for c in self.cells}
+        words = {c.axis("lr") for c in self.cells}
         # Whose mean loss decides: that of each alone, and that of all.
         asked = [*([(name,) for name in names] if OWN in words else []), *([names] if SHARED in words else [])]
         tried = {name: dict.fromkeys(self.tune.lr, 1) for name in names}
@@ -120,11 +120,6 @@ class Tuning:
     def _at(self, name: str, rate: float, seeds: int) -> list[Trial]:
         cell = _with(_tuned_once(self.cells[0].of(name)), lr=rate)
         return [Trial(self.name, cell, seed) for seed in self.tune.seeds[:seeds]]
-
-
-def but_rate(cell: Cell) -> Cell:
-    """The cell without its learning rate: what cells have in common that differ in that alone."""
-    return replace(cell, axes=tuple((k, v) for k, v in cell.axes if k != "lr"))
 
 
 def _tuned_once(cell: Cell) -> Cell:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from statistics import fmean
 
 from polybench.compare.comparisons import Comparisons
@@ -32,8 +31,7 @@ def _figures(comparisons: Comparisons, trained: Sequence[Point]) -> Iterator[Fig
     """Two pictures a function that networks of several sizes were trained to be, without those that lost seeds."""
     groups: dict[Group, list[Point]] = {}
     for point in trained:
-        axes = tuple((k, v) for k, v in point.cell.axes if k != "parameters")
-        groups.setdefault((point.benchmark, replace(point.cell.place, axes=axes)), []).append(point)
+        groups.setdefault((point.benchmark, point.cell.place.without("parameters")), []).append(point)
     wide = {g: ps for g, ps in groups.items() if len({p.cell.axis("parameters") for p in ps}) > 1}
     for metric, what in _PICTURES:
         for group, members in wide.items():

@@ -15,7 +15,6 @@ from polybench.metric import Metric
 from polybench.plan.tuning import WORDS
 from polybench.report.section import Section
 from polybench.report.wording import change_entry, head_columns, status_word
-from polybench.spec import Scalar
 
 # How what is called tokens a second was timed.
 _CLOCKS = {STEP_RATE.name: ", steps taken in turns", THROUGHPUT.name: f", timed {OWN_CLOCK}"}
@@ -32,7 +31,7 @@ def section(comparisons: Comparisons) -> Section:
     for metric, cells in metrics:
         unit = f"difference in {metric.unit}" if metric.effect == "difference" else "ratio"
         columns.append(Column(metric.header, unit, metric.definition))
-        rate = WORDS.get(str(dict(cells[0].cell.axes).get("lr")))
+        rate = WORDS.get(str(cells[0].cell.get("lr")))
         place = f"{metric.header}: {metric.name} of {cells[0].benchmark}" + (f", {rate}" if rate else "")
         margin = comparisons.grid.loss_margin(cells[0].benchmark, metric)
         if margin and any(c.outcome == "same" for c in cells):
@@ -71,8 +70,8 @@ def _cells(comparisons: Comparisons, metric: Metric) -> Sequence[Comparison]:
     return next((group for group in reversed(groups) if len(group) == most), [])
 
 
-def _level(group: Sequence[Comparison]) -> Scalar:
-    return dict(group[0].cell.axes).get("level", "block")
+def _level(group: Sequence[Comparison]) -> str:
+    return str(group[0].cell.get("level", "block"))
 
 
 def _by_steps(comparisons: Comparisons, told: Told) -> Told:

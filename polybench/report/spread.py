@@ -6,7 +6,6 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import Point, of_seeds
@@ -27,7 +26,7 @@ def section(comparisons: Comparisons) -> Section:
     held: dict[tuple[str, Metric], list[Point]] = defaultdict(list)
     for point in comparisons.whole.cells.values():
         for loss in losses:
-            if dict(point.cell.axes).get("varies") in SOURCES and of_seeds(point, loss.name):
+            if point.cell.get("varies") in SOURCES and of_seeds(point, loss.name):
                 held[point.benchmark, loss].append(point)
     apart = {key: _of_several_sources(ps) for key, ps in held.items()}
     return Section(tables=tuple(_spread(comparisons, *key, ps) for key, ps in apart.items() if ps))
@@ -52,13 +51,8 @@ def _of_several_sources(points: Sequence[Point]) -> list[Point]:
     """Those that others differ from in what the seed moves and in nothing else."""
     sources: dict[Cell, set[Scalar]] = defaultdict(set)
     for point in points:
-        sources[_but_varies(point)].add(point.cell.axis("varies"))
-    return [p for p in points if len(sources[_but_varies(p)]) > 1]
-
-
-def _but_varies(point: Point) -> Cell:
-    """A cell but for what the seed moves."""
-    return replace(point.cell, axes=tuple((k, v) for k, v in point.cell.axes if k != "varies"))
+        sources[point.cell.without("varies")].add(point.cell.axis("varies"))
+    return [p for p in points if len(sources[p.cell.without("varies")]) > 1]
 
 
 def _spread(comparisons: Comparisons, benchmark: str, metric: Metric, points: Sequence[Point]) -> Table:
@@ -66,8 +60,8 @@ def _spread(comparisons: Comparisons, benchmark: str, metric: Metric, points: Se
     varying, shared = varying_axes([p.cell for p in points])
     axes = [a for a in varying if a != "varies"]
     order, rows = list(SOURCES), []
-    places = {place: i for i, place in enumerate(dict.fromkeys(_but_varies(p).place for p in points))}
-    rank = {p: (places[_but_varies(p).place], order.index(str(p.cell.axis("varies")))) for p in points}
+    places = {place: i for i, place in enumerate(dict.fromkeys(p.cell.place.without("varies") for p in points))}
+    rank = {p: (places[p.cell.place.without("varies")], order.index(str(p.cell.axis("varies")))) for p in points}
     for point in sorted(points, key=rank.__getitem__):
         base = point.cell.activation == reference
         apart = [] if base else list(comparisons.whole.differences(point, reference, metric).values())

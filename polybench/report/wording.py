@@ -122,7 +122,7 @@ def head_entries(cell: Cell, varying: Sequence[str]) -> list[Entry]:
 
 def field_of(cell: Cell, name: str) -> str:
     """A backend, dtype or axis of a cell as text; a dash for an axis that plays no part in it."""
-    return str(getattr(cell, name) if name in ("backend", "dtype") else dict(cell.axes).get(name, ABSENT))
+    return str(getattr(cell, name) if name in ("backend", "dtype") else cell.get(name, ABSENT))
 
 
 def status_word(point: Point) -> str:

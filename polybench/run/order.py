@@ -72,7 +72,7 @@ def executor(folder: Path, todo: Sequence[Job], order: Order) -> submitit.AutoEx
     minutes_each = minutes(parts(todo, order.jobs))
     options: dict[str, Any] = {"name": "polybench", "timeout_min": minutes_each, "slurm_signal_delay_s": _WARN_S}
     cells = [t.cell for job in todo for t in job.trials]
-    options["cpus_per_task"] = max((int(dict(cell.axes).get("threads", 1)) for cell in cells), default=1)
+    options["cpus_per_task"] = max((int(cell.get("threads", 1)) for cell in cells), default=1)
     if any(cell.device == "cuda" for cell in cells):
         options["gpus_per_node"] = 1
     if any(map(times, todo)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from polybench.errors import Diverged, TrialError, Unsupported
+from polybench.errors import Diverged, Unsupported
 from polybench.kind import Item, Progress, Protocol
 from polybench.measure.approximation_axes import WRITTEN_DOWN, ApproximationAxes, pieces
 from polybench.measure.training_metrics import LEARNING_RATE
@@ -159,9 +159,7 @@ def _trained(trial: Trial, axes: ApproximationAxes) -> Iterator[Item]:
     from polybench.measure.approximation.trained import Fit
     from polybench.measure.model.build import chosen
 
-    rate = trial.rate if trial.rate is not None else axes.lr
-    if not isinstance(rate, float):
-        raise TrialError(f"lr {axes.lr}: no learning rate that was tried ended well with every tuning seed")
+    rate = trial.rate_of(axes.lr)
     activation = chosen(trial.cell.activation, trial.cell.backend)
     fit = Fit(axes, activation, rate, trial.seed, trial.cell.device, trial.cell.dtype)
     x_PxD = grid(axes.dimension, HELD_OUT_STEPS[axes.dimension])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from polybench.errors import Diverged, TrialError, Unsupported
+from polybench.errors import Diverged, Unsupported
 from polybench.kind import Fact, Item, Progress
 from polybench.measure.training_metrics import LEARNING_RATE
 from polybench.measure.vision_axes import VisionAxes, VisionProtocol, seconds
@@ -67,9 +67,7 @@ def vision(trials: Sequence[Trial], axes: VisionAxes, protocol: VisionProtocol) 
     cell = trial.cell
     if cell.dtype not in ("float32", "float64"):
         raise Unsupported(f"vision trains in float32 or float64, not in {cell.dtype}")
-    rate = trial.rate if isinstance(axes.lr, str) else axes.lr
-    if rate is None:
-        raise TrialError(f"lr {axes.lr}: no learning rate that was tried ended well with every tuning seed")
+    rate = trial.rate_of(axes.lr)
     pictures = images(axes.images)
     yield 0, Fact("images", pictures.hash)
     yield 0, Fact("sides of the images", f"{len(pictures.train)} + {len(pictures.held_out)}, {pictures.told}")

@@ -66,9 +66,7 @@ class Course:
     def __init__(self, trial: Trial, axes: FilledAxes, protocol: TrainingProtocol):
         self.trial, self.axes, self.protocol = trial, axes, protocol
         cell = trial.cell
-        self.rate = trial.rate if isinstance(axes.lr, str) else axes.lr
-        if self.rate is None:
-            raise TrialError(f"lr {axes.lr}: no learning rate that was tried ended well with every tuning seed")
+        self.rate = trial.rate_of(axes.lr)
         self.place = join(cell.device)
         if self.place.size > 1 and protocol.parallel == "fsdp" and (protocol.checkpoint_every or protocol.save):
             raise TrialError("a model sharded by fsdp keeps no checkpoints here; take parallel: ddp")
@@ -87,7 +85,7 @@ class Course:
             Unsupported: something was to be compiled and is not, in one of the processes at least.
         """
         self.training = Training(
-            self.model, self.text, self.axes, self.rate or 0.0, self.trial.cell.dtype, self.trial.seed,
+            self.model, self.text, self.axes, self.rate, self.trial.cell.dtype, self.trial.seed,
             self.place, self.protocol.parallel,
         )  # fmt: skip
         self._kept = checkpoint.path_of(self.trial, "resume") if self.protocol.checkpoint_every else None
