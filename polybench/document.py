@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, Literal
 
+ABSENT = "–"  # what a field shows that has nothing to show
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -183,10 +185,10 @@ class Document:
 
     title: str
     description: str
-    findings: tuple[Finding, ...]
-    tables: tuple[Table, ...]
-    figures: tuple[Figure, ...]
-    facts: tuple[tuple[str, str], ...]  # environment and counts, (name, value)
+    findings: tuple[Finding, ...] = ()
+    tables: tuple[Table, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()  # environment and counts, (name, value)
     notes: tuple[str, ...] = ()
     data: dict[str, Any] = field(default_factory=dict)  # `values` as rows, their `columns` if no Values
     picture: str = ""  # key of the figure that stands beside the findings

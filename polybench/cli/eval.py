@@ -128,4 +128,4 @@ def _text(model: str, tables: Sequence[Table], notes: Sequence[str]) -> str:
     from polybench.document import Document
     from polybench.report.formats.terminal import terminal
 
-    return str(terminal(Document("scores", f"of {model}", (), tuple(tables), (), (), tuple(notes))))
+    return str(terminal(Document("scores", f"of {model}", tables=tuple(tables), notes=tuple(notes))))

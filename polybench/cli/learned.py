@@ -73,11 +73,11 @@ def _table(layout: str, every: list[Learned]) -> Table:
 def _entry(values: list[float]) -> Entry:
     from statistics import fmean
 
-    from polybench.document import Entry
+    from polybench.document import ABSENT, Entry
     from polybench.metric import significant
 
     if not values:
-        return Entry("–")
+        return Entry(ABSENT)
     mean = fmean(values)
     spread = f" ({significant(min(values), 3)} to {significant(max(values), 3)})" if len(values) > 1 else ""
     return Entry(f"{significant(mean, 4)}{spread}", mean)
@@ -87,4 +87,4 @@ def _text(checkpoint: Path, table: Table) -> str:
     from polybench.document import Document
     from polybench.report.formats.terminal import terminal
 
-    return str(terminal(Document("learned", f"of {checkpoint}", (), (table,), (), (), ())))
+    return str(terminal(Document("learned", f"of {checkpoint}", tables=(table,))))

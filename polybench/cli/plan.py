@@ -137,7 +137,9 @@ def _named(pairs: Named) -> str:
 
 
 def _shown(value: Scalar) -> str:
-    return "–" if value == "" else str(value)
+    from polybench.document import ABSENT
+
+    return ABSENT if value == "" else str(value)
 
 
 def _time(seconds: float) -> str:

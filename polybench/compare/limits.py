@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from polybench.compare.points import Point, by_place, stopped
+from polybench.document import ABSENT
 from polybench.measure.speed_metrics import COPY, COPY_BYTES, FLOPS, LAUNCH, LEAST_BYTES, PRODUCT, PRODUCT_FLOPS, TOTAL
 from polybench.metric import Metric
 from polybench.stats import Estimate, launch_excess, of_launches
@@ -105,7 +106,7 @@ def _limit(point: Point, excess: float | None) -> Limit:
 def _bound(least_times: dict[str, float], total: float) -> str:
     """The largest least time, leaving out what took clearly longer than the cell itself and so is no limit of it."""
     possible = {what: seconds for what, seconds in least_times.items() if seconds <= _SLACK * total}
-    return max(possible, key=lambda what: possible[what]) if possible else "–"
+    return max(possible, key=lambda what: possible[what]) if possible else ABSENT
 
 
 def _one(point: Point, metric: Metric) -> float:

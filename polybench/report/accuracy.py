@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import Point, by_place, by_step
-from polybench.document import Column, Entry, Figure, Series, Table
+from polybench.document import ABSENT, Column, Entry, Figure, Series, Table
 from polybench.measure.kinds import accuracy as kind
 from polybench.measure.kinds.accuracy import FORWARD_CURVE, GRADIENT_CURVE, ROUNDOFF, SOUND
 from polybench.metric import Metric, power_of_ten, significant
@@ -17,7 +17,6 @@ from polybench.plan.suite import DTYPES
 from polybench.record import Record
 from polybench.report.section import Section
 from polybench.report.wording import (
-    ABSENT,
     head_columns,
     held_constant,
     key_of,
@@ -132,7 +131,7 @@ def _largest(metric: Metric, records: Sequence[Record]) -> Entry:
     """The largest error of all; a value that is not finite was left out by the kind."""
     values = [m.values[0] for r in records if (m := r.get(metric.name))]
     if not values:
-        return Entry("–")
+        return Entry(ABSENT)
     if len(values) < len(records):
         return Entry("not finite")
     return Entry(significant(max(values), 2), max(values))

@@ -11,13 +11,13 @@ from polybench.compare.comparisons import Comparisons
 from polybench.compare.derive import reading
 from polybench.compare.points import Point, by_place, by_trainings, typical
 from polybench.corrections import holm_of, resolves
-from polybench.document import Finding
+from polybench.document import ABSENT, Finding
 from polybench.measure.kinds.pretrain import THROUGHPUT
 from polybench.metric import Metric, Question, scale_for
 from polybench.plan.tuning import WORDS
 from polybench.report import transient
 from polybench.report.section import Section
-from polybench.report.wording import ABSENT, field_of, show
+from polybench.report.wording import field_of, show
 
 _FEW_CELLS = 2  # a benchmark with no more than these keeps its sentences beside a larger one
 _MOST_SENTENCES = 4  # a question with more groups than this is answered by counting

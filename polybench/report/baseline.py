@@ -9,9 +9,8 @@ from polybench.compare.calibration import Calibration, Standing
 from polybench.compare.drift import LEAST_SESSIONS
 from polybench.compare.sessions import Session
 from polybench.compare.stored_times import UNGATEABLE
-from polybench.document import Column, Document, Entry, Table
+from polybench.document import ABSENT, Column, Document, Entry, Table
 from polybench.metric import scale_for
-from polybench.report.wording import ABSENT
 from polybench.stopping import POWER
 
 _COLUMNS = (
@@ -34,9 +33,7 @@ def document(baseline: Baseline) -> Document:
         title=f"{baseline.name}: a baseline of suite {run.suite.suite}",
         description=f"{len(run.records)} records of bytes, counts and losses, which gate on any machine. "
         f"{rules} rule{'s' * (rules != 1)}.",
-        findings=(),
         tables=tuple(_table(name, sessions, known.standings()) for name, sessions, known in parts),
-        figures=(),
         facts=(("folder", str(run.path)), ("started", str(run.header.get("started_at", "")))),
         notes=() if parts else ("No session has timed anything that is gated, so times are not judged.",),
     )

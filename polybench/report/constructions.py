@@ -7,13 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.construction import Family, experiment, families, growth_of_ratio
 from polybench.compare.points import Group, Point
-from polybench.document import Column, Entry, Figure, Series, Table
+from polybench.document import ABSENT, Column, Entry, Figure, Series, Table
 from polybench.measure.kinds import approximation as kind
 from polybench.measure.kinds.approximation import BUILT_ERROR, LAYERS, UNITS
 from polybench.metric import Metric, significant
 from polybench.report.section import Section
 from polybench.report.wording import (
-    ABSENT,
     MINUS,
     field_of,
     held_constant,

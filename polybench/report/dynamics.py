@@ -10,7 +10,7 @@ from statistics import fmean
 from polybench.compare.comparison import Comparison
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import Point, by_place, by_step
-from polybench.document import Column, Entry, Figure, Series, Table
+from polybench.document import ABSENT, Column, Entry, Figure, Series, Table
 from polybench.measure import training_metrics as metrics
 from polybench.measure.range_metrics import RANGES
 from polybench.measure.training_metrics import LAYER_COEFFICIENTS, SCALARS
@@ -155,7 +155,7 @@ def _coefficients(name: str, rows: Sequence[Point]) -> Table:
 def _coefficient(point: Point, metric: Metric) -> Entry:
     layers = [fmean(values) for values in by_step(point, metric).values()]
     if not layers:
-        return Entry("–")
+        return Entry(ABSENT)
     low, mean, high = (significant(v, 3) for v in (min(layers), fmean(layers), max(layers)))
     return Entry(f"{mean} ({low} to {high})", fmean(layers))
 

@@ -9,10 +9,10 @@ from typing import Any
 from polybench.compare.changes import LEAST
 from polybench.compare.history import Change, History, Line
 from polybench.compare.kept_session import Session, drifts
-from polybench.document import Column, Document, Entry, Finding, Table
+from polybench.document import ABSENT, Column, Document, Entry, Finding, Table
 from polybench.metric import Metric, Scale
 from polybench.report.history_pictures import day, figures, key_of, scale_of, told
-from polybench.report.wording import ABSENT, field_of, show, varying_axes
+from polybench.report.wording import field_of, show, varying_axes
 from polybench.stats import ALPHA, Estimate
 
 COLUMNS = (

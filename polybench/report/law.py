@@ -9,10 +9,10 @@ from dataclasses import replace
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.scaling import LOSS, Family, Ladder
 from polybench.compare.speed_up import Reference
-from polybench.document import Column, Entry, Series, Table
+from polybench.document import ABSENT, Column, Entry, Series, Table
 from polybench.metric import significant
 from polybench.report import bands
-from polybench.report.wording import ABSENT, MINUS, key_of, show, title_of
+from polybench.report.wording import MINUS, key_of, show, title_of
 from polybench.stats import CONFIDENCE_SEED, paired
 
 _STROKES = 25  # points of the line

@@ -10,12 +10,12 @@ from itertools import chain, groupby, pairwise
 from polybench.compare.claims import Case, Judgement, decisive, judgements
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import PARAMETERS, of_seeds
-from polybench.document import Column, Document, Entry, Figure, Finding, Table, together
+from polybench.document import ABSENT, Column, Document, Entry, Figure, Finding, Table, together
 from polybench.report import claims, provenance
 from polybench.report.gaps import gaps
 from polybench.report.paper import PAPER, ROWS, Row
 from polybench.report.paper import gaps as gaps_of_paper
-from polybench.report.wording import ABSENT, sentences, title_of
+from polybench.report.wording import sentences, title_of
 from polybench.run.frame import values_of
 from polybench.run.store import Run
 from polybench.stats import ALPHA

@@ -13,7 +13,7 @@ from polybench.compare.derive import reading
 from polybench.compare.points import Point, by_place, of_seeds
 from polybench.compare.seeds import look_of
 from polybench.corrections import holm_of
-from polybench.document import Column, Entry, Table
+from polybench.document import ABSENT, Column, Entry, Table
 from polybench.looks import FIRST, LATER, over_looks
 from polybench.record import Status
 from polybench.report.section import Section
@@ -82,7 +82,7 @@ def _loss_table(comparisons: Comparisons, benchmark: str, cells: Cells, first: s
         rows.append((
             *head_entries(c.cell, varying),
             Entry(f"{c.value:.4f}", c.value) if c.value is not None else Entry(status_word(c.point)),
-            number(statistics.stdev(values)) if len(values) > 1 else Entry("–"),
+            number(statistics.stdev(values)) if len(values) > 1 else Entry(ABSENT),
             change_entry(c, reference),
             p_entry(c.q if tested else None), p_entry(flips.get(c.point)),
             Entry(str(c.change.n if c.change else len(values))),

@@ -8,7 +8,7 @@ from polybench.compare.comparison import Comparison
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import by_place
 from polybench.compare.step_time import OWN_CLOCK
-from polybench.document import Column, Entry, Table
+from polybench.document import ABSENT, Column, Entry, Table
 from polybench.measure.kinds.pretrain import THROUGHPUT
 from polybench.measure.speed_metrics import STEP_RATE, TOTAL
 from polybench.metric import Metric
@@ -93,7 +93,7 @@ def _by_steps(comparisons: Comparisons, told: Told) -> Told:
 
 def _entry(comparison: Comparison | None, reference: str) -> Entry:
     if comparison is None:
-        return Entry("–")
+        return Entry(ABSENT)
     if comparison.value is None:
         return Entry(comparison.point.diverged or status_word(comparison.point))
     return change_entry(comparison, reference)

@@ -8,10 +8,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from polybench.compare.pool import Pool, Pooled
-from polybench.document import Column, Document, Entry, Table, together
+from polybench.document import ABSENT, Column, Document, Entry, Table, together
 from polybench.metric import scale_for
 from polybench.report.provenance import facts
-from polybench.report.wording import ABSENT, change_entry, head_columns, head_entries, name_of, show, varying_axes
+from polybench.report.wording import change_entry, head_columns, head_entries, name_of, show, varying_axes
 from polybench.run.frame import values_of
 from polybench.stats import ALPHA, CONFIDENCE_TIME
 
@@ -29,9 +29,7 @@ def document(pool: Pool) -> Document:
     return Document(
         title=f"{runs[0].suite.suite}: {len(runs)} session{'s' * (len(runs) > 1)}",
         description=f"{pool.metric.definition} The session is the unit.",
-        findings=(),
         tables=tuple(_table(pool, name, cells) for name, cells in groups.items()),
-        figures=(),
         facts=(*sessions, *told),
         notes=_notes(pool),
         data={"run": runs[0].header, "values": together([values_of(r).of(str(r.path)) for r in runs])},

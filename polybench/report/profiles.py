@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from polybench.compare.comparisons import Comparisons
-from polybench.document import Column, Entry, Table
+from polybench.document import ABSENT, Column, Entry, Table
 from polybench.errors import ResultsError
 from polybench.files import inside
 from polybench.metric import Scale, scale_for, significant
@@ -149,7 +149,7 @@ def _lines(operators: Sequence[Operator], steps: int, shown: int, size: Scale) -
 
     lines = [line(o.name, [o], _in(_MICRO, statistics.median(o.total_s))) for o in operators[:shown]]
     rest = operators[shown:]
-    return lines + ([line(f"{len(rest)} other{'s' * (len(rest) > 1)}", rest, Entry("–"))] if rest else [])
+    return lines + ([line(f"{len(rest)} other{'s' * (len(rest) > 1)}", rest, Entry(ABSENT))] if rest else [])
 
 
 def _number(value: float) -> Entry:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import Point, typical
-from polybench.document import Column, Entry, Table
+from polybench.document import ABSENT, Column, Entry, Table
 from polybench.measure.ran_metrics import BREAKS, FRAMES, GENERATED, OPERATORS
 from polybench.metric import Metric, scale_for
 from polybench.report.section import Section
@@ -44,4 +44,4 @@ def _counts(comparisons: Comparisons, name: str, points: Sequence[Point]) -> Tab
 
 def _count(point: Point, metric: Metric) -> Entry:
     value = typical(point, metric)
-    return Entry("–") if value is None else Entry(scale_for(metric.unit, [value]).show(value), value)
+    return Entry(ABSENT) if value is None else Entry(scale_for(metric.unit, [value]).show(value), value)

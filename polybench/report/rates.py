@@ -10,7 +10,7 @@ from statistics import fmean
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import Group
 from polybench.compare.rates import Beside, BySeed, Tried, beside_best, tunings
-from polybench.document import Column, Entry, Figure, Series, Table
+from polybench.document import ABSENT, Column, Entry, Figure, Series, Table
 from polybench.metric import Metric
 from polybench.plan.tuning import TUNING, Losses, at_edge, best_rate, close, shared_rate, sound
 from polybench.report import bands
@@ -131,7 +131,7 @@ def _fresh(run: Run, benchmark: str) -> str:
 def _best(by_seed: BySeed, best: float | None, beside: Mapping[float, Beside]) -> tuple[Entry, ...]:
     """Best rate, loss there, how half and double of it differ, edge."""
     if best is None:
-        return (Entry("none"), *(Entry("–") for _ in range(4)))
+        return (Entry("none"), *(Entry(ABSENT) for _ in range(4)))
     doubtful = [f"{r:g}" for r, b in beside.items() if close(r, best) and b.p is not None and not b.told]
     words = f"{best:g}, not told from {' and '.join(doubtful)}" if doubtful else f"{best:g}"
     loss = fmean(by_seed[best].values())
@@ -156,7 +156,7 @@ def _entry(by_seed: BySeed, rate: float | None, best: float | None, beside: Mapp
         return Entry("0", 0.0, best=True)
     found = beside.get(rate or 0.0)
     if found is None:
-        return Entry("–")
+        return Entry(ABSENT)
     change, word = found.change, "" if found.p is None else verdict_word(found.p, better=found.change.value < 0)
     return Entry(show(change, signed=True), change.value, change.low, change.high, outcome=word)
 

@@ -8,7 +8,7 @@ from polybench.compare.comparison import Comparison
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import Point, of_seeds
 from polybench.compare.scored import asked_last, scores_of
-from polybench.document import Column, Entry, Table
+from polybench.document import ABSENT, Column, Entry, Table
 from polybench.report.section import Section
 from polybench.report.wording import change_entry, head_columns, head_entries, name_of, remedies, show, varying_axes
 from polybench.run.scores import SCORES_FILE
@@ -45,7 +45,7 @@ def table_of(trial: Trial, scores: Sequence[Score]) -> Table:
             Entry(s.task),
             Entry(s.metric),
             Entry(_number(s.value), s.value),
-            Entry("–" if s.stderr is None else _number(s.stderr), s.stderr),
+            Entry(ABSENT if s.stderr is None else _number(s.stderr), s.stderr),
             _chance(s),
             _count(s),
         )
@@ -88,7 +88,7 @@ def _table(comparisons: Comparisons, benchmark: str, cells: dict[Score, list[Com
             rows.append((
                 Entry(score.name),
                 *head_entries(c.cell, varying),
-                Entry(show(mean), mean.value, mean.low, mean.high) if mean else Entry("–"),
+                Entry(show(mean), mean.value, mean.low, mean.high) if mean else Entry(ABSENT),
                 _chance(score),
                 change_entry(c, comparisons.reference),
                 Entry(str(len(values)), len(values)),
@@ -139,11 +139,11 @@ def _asked(scores: Sequence[Score]) -> str:
 
 
 def _count(score: Score) -> Entry:
-    return Entry("–" if score.n is None else str(score.n), score.n)
+    return Entry(ABSENT if score.n is None else str(score.n), score.n)
 
 
 def _chance(score: Score) -> Entry:
-    return Entry("–" if score.chance is None else f"{score.chance:g}", score.chance)
+    return Entry(ABSENT if score.chance is None else f"{score.chance:g}", score.chance)
 
 
 def _number(value: float) -> str:

@@ -10,10 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.detectors import DETECTORS, EQUAL, OURS, Copies, log_ratios
 from polybench.compare.selfcheck import KIND, Judged, conclusion, judged, share
-from polybench.document import Column, Entry, Finding, Table
+from polybench.document import ABSENT, Column, Entry, Finding, Table
 from polybench.metric import scale_for, significant
 from polybench.report.section import Section
-from polybench.report.wording import ABSENT
 from polybench.stats import clopper_pearson
 from polybench.trial import Cell
 

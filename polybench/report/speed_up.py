@@ -29,13 +29,13 @@ from polybench.compare.speed_up import (
     without_one,
 )
 from polybench.corrections import holm_of, resolves
-from polybench.document import Column, Entry, Finding, Table
+from polybench.document import ABSENT, Column, Entry, Finding, Table
 from polybench.measure.kinds.pretrain import VAL_LOSS
 from polybench.measure.training_metrics import SPEED_UP
 from polybench.metric import significant
 from polybench.report import law
 from polybench.report.section import Section
-from polybench.report.wording import ABSENT, key_of, p_entry, show, title_of, verdict_word
+from polybench.report.wording import key_of, p_entry, show, title_of, verdict_word
 from polybench.stats import ALPHA, CONFIDENCE_SEED, Estimate, paired
 
 ALL = "all sizes"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import Point, of_seeds
-from polybench.document import Column, Entry, Table
+from polybench.document import ABSENT, Column, Entry, Table
 from polybench.metric import Metric
 from polybench.report.section import Section
 from polybench.report.wording import head_columns, head_entries, show, varying_axes
@@ -89,4 +89,4 @@ def _spread(comparisons: Comparisons, benchmark: str, metric: Metric, points: Se
 
 def _entry(values: Sequence[float]) -> Entry:
     sd = deviation([v for v in values if math.isfinite(v)])
-    return Entry(show(sd), sd.value, sd.low, sd.high) if sd else Entry("–")
+    return Entry(show(sd), sd.value, sd.low, sd.high) if sd else Entry(ABSENT)

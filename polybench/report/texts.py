@@ -9,7 +9,7 @@ from polybench.compare.comparison import Comparison
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.derive import on_texts
 from polybench.compare.points import Point
-from polybench.document import Column, Entry, Table
+from polybench.document import ABSENT, Column, Entry, Table
 from polybench.measure.kinds.pretrain import OTHER_LOSSES, VAL_LOSS
 from polybench.metric import Metric
 from polybench.report.section import Section
@@ -51,7 +51,7 @@ def _side_by_side(comparisons: Comparisons, benchmark: str, points: Sequence[Poi
 
 def _entry(comparison: Comparison | None, reference: str, metric: Metric) -> Entry:
     if comparison is None:
-        return Entry("–")
+        return Entry(ABSENT)
     value = comparison.value
     if comparison.cell.activation == reference and value is not None:
         return Entry(f"{value:.4f}", value, outcome=comparison.diverged)

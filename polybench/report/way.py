@@ -11,7 +11,7 @@ from polybench.compare.comparisons import Comparisons
 from polybench.compare.derive import reading
 from polybench.compare.points import Point
 from polybench.compare.way import METRICS, Way, p_values, seconds_of, tokens_of, way_of
-from polybench.document import Column, Entry, Table
+from polybench.document import ABSENT, Column, Entry, Table
 from polybench.measure.training_metrics import TIME_TO, TOKENS_TO
 from polybench.metric import scale_for
 from polybench.report.section import Section
@@ -48,7 +48,7 @@ def _ways(comparisons: Comparisons, benchmark: str, points: Sequence[Point]) -> 
             Column(f"p of {called} (Holm)"),
         ]  # fmt: skip
         for row, way in zip(rows, ways, strict=True):
-            spent = Entry(scale.show(fmean(way.costs), 3), fmean(way.costs)) if way.logs() else Entry("–")
+            spent = Entry(scale.show(fmean(way.costs), 3), fmean(way.costs)) if way.logs() else Entry(ABSENT)
             p = ps.get(way.point)
             row += [spent, _sooner(way, reference, p), p_entry(p)]
     columns.append(Column("reached by"))

@@ -12,7 +12,7 @@ from polybench.compare.comparison import Comparison, Outcome
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import PARAMETERS, Group, Point, of_seeds
 from polybench.corrections import resolves
-from polybench.document import Column, Entry
+from polybench.document import ABSENT, Column, Entry
 from polybench.metric import Metric, places_for, significant
 from polybench.plan.tuning import WORDS
 from polybench.record import Status
@@ -29,7 +29,6 @@ _OUTCOMES_OF_TIME: dict[Outcome, str] = {
 }
 MINUS = "\u2212"
 FEW_ROWS = 3  # more that need the same are not named one by one
-ABSENT = "–"  # for an axis that plays no part in a cell
 
 
 def key_of(picture: str, what: str, group: Group, groups: Iterable[Group]) -> str:
@@ -95,7 +94,7 @@ def sentences(*parts: str) -> str:
 def p_entry(p: float | None) -> Entry:
     """A p value to two digits, nothing below a thousandth told apart."""
     if p is None or not math.isfinite(p):
-        return Entry("–")
+        return Entry(ABSENT)
     return Entry("< 0.001" if p < 1e-3 else f"{p:.2g}" if p < 0.995 else "1", p)
 
 
@@ -128,7 +127,7 @@ def field_of(cell: Cell, name: str) -> str:
 def status_word(point: Point) -> str:
     """The one word for a cell that has no value."""
     words = [r.status.words for r in point.records if r.status is not Status.OK]
-    return words[0] if words else "–"
+    return words[0] if words else ABSENT
 
 
 def verdict_word(p: float | None, better: bool) -> str:
@@ -152,7 +151,7 @@ def change_entry(comparison: Comparison, reference: str) -> Entry:
         lost = comparison.point.diverged if metric.varies_with == "seed" and metric.better != "neither" else ""
         return Entry("1" if metric.effect == "ratio" else "0", outcome=lost)
     if change is None:
-        return Entry("–", outcome=comparison.diverged)
+        return Entry(ABSENT, outcome=comparison.diverged)
     text = show(change, signed=metric.effect == "difference")
     words = _OUTCOMES_OF_TIME if metric.unit == "s" else _OUTCOMES
     word = comparison.diverged or words.get(comparison.outcome, comparison.outcome)

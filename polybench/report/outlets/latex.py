@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from polybench.compare.judged import Judged
 from polybench.compare.verdict import Verdict
-from polybench.document import Column, Document, Entry, Table
+from polybench.document import ABSENT, Column, Document, Entry, Table
 from polybench.metric import Metric, places_for, scale_for, significant
 from polybench.registry import outlets
 from polybench.report.formats.latex import latex as typeset
@@ -25,10 +25,7 @@ def latex(judged: Judged, before: str) -> str:
         Document(
             title=f"{judged.suite}/{judged.command}",
             description=judged.reason,
-            findings=(),
             tables=tuple(_table(judged, metric, verdicts) for metric, verdicts in by_metric.items()),
-            figures=(),
-            facts=(),
         )
     )
     return made
@@ -38,7 +35,7 @@ def _table(judged: Judged, metric: Metric, verdicts: Sequence[Verdict]) -> Table
     scale = scale_for(metric.unit, (x for v in verdicts for x in (v.baseline, v.value) if x is not None))
 
     def value(x: float | None) -> Entry:
-        return Entry("–") if x is None else Entry(scale.show(x), x)
+        return Entry(ABSENT) if x is None else Entry(scale.show(x), x)
 
     change = Column("change", "ratio" if metric.effect == "ratio" else f"difference in {metric.unit}")
     columns = Column("cell", numeric=False), Column("baseline", scale.unit), Column("value", scale.unit), change
@@ -53,7 +50,7 @@ def _table(judged: Judged, metric: Metric, verdicts: Sequence[Verdict]) -> Table
 def _change(change: Estimate | None) -> Entry:
     """With its interval; an exact one needs none."""
     if change is None or not math.isfinite(change.value):
-        return Entry("–")
+        return Entry(ABSENT)
     if change.low == change.high:
         return Entry(significant(change.value, 5), change.value)
     if not change.known:
