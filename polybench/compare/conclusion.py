@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from polybench.compare.judged import FAILED, UNDECIDED, Judged
+from collections import Counter
+
+from polybench.compare.judged import PASSED, UNDECIDED, Judged, trouble
 from polybench.compare.side_by_side import verdicts
 from polybench.compare.verdict import Verdict
 from polybench.errors import NothingMeasured
@@ -21,29 +23,16 @@ def judged(stored: Stored, inconclusive: str = "report") -> Judged:
 
 
 def _code(found: tuple[Verdict, ...], inconclusive: str) -> tuple[int, str]:
-    def those(*outcomes: str) -> list[Verdict]:
-        return [v for v in found if v.outcome in outcomes]
-
-    def told(bad: list[Verdict], what: str) -> str:
-        return f"{len(bad)} of {total} gated cells {what}, first {bad[0].label} {bad[0].metric.name}: {bad[0].reason}"
-
-    total = len(found)
-    if len(fresh := those("new")) == total:
+    total, count = len(found), Counter(v.outcome for v in found)
+    if count["new"] == total:
         return 5, f"compare judged nothing: none of {total} gated cells is in the base"
-    if bad := those("broken"):
-        return 3, f"compare broken: {told(bad, 'could not be measured')}"
-    if bad := those(*FAILED):
-        return 1, f"compare failed: {told(bad, 'are worse or missing')}"
-    bad = those(*UNDECIDED)
-    if bad and inconclusive == "report":
-        return 4, f"compare inconclusive: {told(bad, 'cannot be judged')}"
-    if bad and inconclusive == "fail":
-        return 1, f"compare failed: {told(bad, 'cannot be judged')}"
+    if bad := trouble("compare", found, inconclusive):
+        return bad
     extra = {
-        "better than the base": len(those("improved")),
+        "better than the base": count["improved"],
         "slower at first only": sum(v.outcome == "pass" and bool(v.reason) for v in found),
-        "new": len(fresh),
-        "undecided": len(bad),
+        "new": count["new"],
+        "undecided": sum(count[outcome] for outcome in UNDECIDED),
     }
-    passed = len(those("pass", "improved"))
+    passed = sum(count[outcome] for outcome in PASSED)
     return 0, ", ".join([f"compare passed: {passed} gated cells", *(f"{n} {what}" for what, n in extra.items() if n)])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 from polybench.compare.aligned import Aligned
 from polybench.compare.baseline import Baseline
-from polybench.compare.decision import Ruling
+from polybench.compare.judged import trouble
 from polybench.compare.verdict import Verdict, judge
 from polybench.corrections import holm_of, resolves
 from polybench.errors import NothingMeasured, UsageError
@@ -64,31 +65,20 @@ def exit_code(
     run: Run | None = None,
 ) -> tuple[int, str]:
     """The code and the sentence that says why (precedence 5, 3, 1, 4, 0); a trial that failed in `run` is a 3 too."""
-
-    def those(*outcomes: Ruling) -> list[Verdict]:
-        return [v for v in verdicts if v.outcome in outcomes]
-
-    def first(bad: list[Verdict]) -> str:
-        return f"{bad[0].label} {bad[0].metric.name}: {bad[0].reason}"
-
-    total = len(verdicts)
-    if len(those("new")) == total:
+    total, count = len(verdicts), Counter(v.outcome for v in verdicts)
+    if count["new"] == total:
         return 5, f"gate compared nothing: none of {total} gated cells is in the baseline"
-    if bad := those("broken"):
-        return 3, f"gate broken: {len(bad)} of {total} gated cells could not be measured, first {first(bad)}"
-    if run and (failed := [r for r in run.records if r.status.broken]):
-        label = session.labels(run).of_trial(failed[0].trial)
-        return 3, f"gate broken: {len(failed)} trials of the run failed, first {label}: {failed[0].error}"
-    if bad := those("fail", "missing"):
-        return 1, f"gate failed: {len(bad)} of {total} gated cells are worse or missing, first {first(bad)}"
-    if bad := those("inconclusive", "not comparable", "ungateable"):
-        coarse = f" ({n} ungateable)" if (n := len(those("ungateable"))) else ""
-        what = f"{len(bad)} of {total} gated cells cannot be judged{coarse}, first {first(bad)}"
-        if inconclusive == "fail":
-            return 1, f"gate failed: {what}"
-        if inconclusive == "report":
-            return 4, f"gate inconclusive: {what}"
-    wins, fresh = those("improved"), those("new")
-    extra = f", {len(wins)} better than the baseline" if wins else ""
-    extra += f", {len(fresh)} new and without a baseline" if fresh else ""
-    return 0, f"gate passed: {total - len(fresh)} gated cells{extra}"
+    if bad := trouble("gate", verdicts, inconclusive, _failed(run) if run else ""):
+        return bad
+    extra = f", {count['improved']} better than the baseline" if count["improved"] else ""
+    extra += f", {count['new']} new and without a baseline" if count["new"] else ""
+    return 0, f"gate passed: {total - count['new']} gated cells{extra}"
+
+
+def _failed(run: Run) -> str:
+    """What is to be said of the trials of a run that failed, gated or not."""
+    failed = [r for r in run.records if r.status.broken]
+    if not failed:
+        return ""
+    label = session.labels(run).of_trial(failed[0].trial)
+    return f"{len(failed)} trials of the run failed, first {label}: {failed[0].error}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from polybench.compare.decision import Ruling
@@ -51,6 +52,35 @@ class Judged:
     def word(self, verdict: Verdict) -> str:
         """What its outcome is called: of a claim supported, refuted or not resolved."""
         return (_OF_CLAIMS if self.command == CLAIMS else _OF_RULES).get(verdict.outcome, verdict.outcome)
+
+
+def trouble(
+    command: str, found: Sequence[Verdict], inconclusive: str = "report", failed: str = ""
+) -> tuple[int, str] | None:
+    """The code of what did not pass and the sentence that says why (precedence 3, 1, 4); None where nothing counts.
+
+    `failed` tells of trials that are no gated cells, `inconclusive` what an undecided cell means.
+    """
+
+    def those(*outcomes: Ruling) -> list[Verdict]:
+        return [v for v in found if v.outcome in outcomes]
+
+    def told(bad: Sequence[Verdict], what: str) -> str:
+        first = f"first {bad[0].label} {bad[0].metric.name}: {bad[0].reason}"
+        return f"{len(bad)} of {len(found)} gated cells {what}, {first}"
+
+    if bad := those("broken"):
+        return 3, f"{command} broken: {told(bad, 'could not be measured')}"
+    if failed:
+        return 3, f"{command} broken: {failed}"
+    if bad := those(*FAILED):
+        return 1, f"{command} failed: {told(bad, 'are worse or missing')}"
+    bad = those(*UNDECIDED) if inconclusive != "pass" else []
+    if not bad:
+        return None
+    coarse = f" ({n} ungateable)" if (n := len(those("ungateable"))) else ""
+    why = told(bad, f"cannot be judged{coarse}")
+    return (1, f"{command} failed: {why}") if inconclusive == "fail" else (4, f"{command} inconclusive: {why}")
 
 
 def shown_values(v: Verdict) -> str:
