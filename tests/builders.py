@@ -170,14 +170,15 @@ def save(one: Run, path: Path, **header: Any) -> Path:
 
 def baseline(one: Run, sessions: int = LEAST_SESSIONS, spread: float = 0.005) -> Baseline:
     """The run as a baseline of so many sessions, whose levels lie `spread` to either side of its own, in turns."""
-    own = session_of(Comparisons.of(one))
+    comparisons = Comparisons.of(one)
+    own = session_of(comparisons)
 
     def shifted(number: int) -> Session:
         shift = spread * (-1) ** number
         times = {key: replace(t, logs=tuple(log + shift for log in t.logs)) for key, t in own.times.items()}
         return replace(own, started_at=f"2025-12-{number + 1:02}T00:00:00+00:00", times=times)
 
-    return Baseline(one, tuple(map(shifted, range(sessions))) if own.times else ())
+    return Baseline(comparisons, tuple(map(shifted, range(sessions))) if own.times else ())
 
 
 def save_baseline(one: Run, folder: Path, sessions: int = LEAST_SESSIONS, spread: float = 0.005) -> Path:

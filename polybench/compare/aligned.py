@@ -47,7 +47,7 @@ class Aligned:
 
     @cached_property
     def _sides(self) -> tuple[Comparisons, Comparisons]:
-        return Comparisons.of(self.held.run), Comparisons.of(self.run)
+        return self.held.compared, Comparisons.of(self.run)
 
     @cached_property
     def _places(self) -> list[Place]:
@@ -78,9 +78,11 @@ class Aligned:
     @cached_property
     def _bumped(self) -> dict[Place, tuple[int, int]]:
         """The versions of the baseline's cell and of the run's, of every cell that only its kind's version tells."""
-        new = {(b, replace(cell, version=0)): cell.version for b, cell in self._sides[1].grid.cells}
-        pairs = ((place, new.get((place[0], replace(place[1], version=0)))) for place in self._places)
-        return {place: (place[1].version, now) for place, now in pairs if now and place[1].version != now}
+        cells = self._sides[1].grid.cells
+        gone = [place for place in self._places if place not in cells]
+        new = {(b, replace(cell, version=0)): cell.version for b, cell in cells} if gone else {}
+        pairs = ((place, new.get((place[0], replace(place[1], version=0)))) for place in gone)
+        return {place: (place[1].version, now) for place, now in pairs if now}
 
     def _history(self, key: Key) -> History:
         """What the sessions say of a time: those that compare, or of the others what sets the nearest one apart."""

@@ -32,16 +32,22 @@ FOLDER = store.ROOT / "baselines"
 
 @dataclass(frozen=True)
 class Baseline:
-    """`run` holds what does not hang on the machine, `sessions` the times, oldest first."""
+    """`compared` holds what does not hang on the machine, `sessions` the times, oldest first."""
 
-    run: Run
+    compared: Comparisons
     sessions: tuple[Session, ...]
 
     @classmethod
     def of(cls, run: Run) -> Baseline:
         """A run as it stands: its times are one session."""
-        session = session_of(Comparisons.of(run))
-        return cls(run, (session,) if session.times else ())
+        compared = Comparisons.of(run)
+        session = session_of(compared)
+        return cls(compared, (session,) if session.times else ())
+
+    @property
+    def run(self) -> Run:
+        """As it was stored."""
+        return self.compared.stored
 
     @property
     def name(self) -> str:
@@ -168,7 +174,7 @@ def _fits(known: Baseline, comparisons: Comparisons, session: Session, records: 
                 raise ResultsError(
                     f"{run.path} measured {name} otherwise than {folder} ({'; '.join(found)}); take another name"
                 )
-    before = Comparisons.of(known.run)
+    before = known.compared
     here = {(r.trial.benchmark, r.trial.cell) for r in records}
     for place in (p for p in here if p in before.grid.cells):
         for name, metric in comparisons.run.metrics[place[1].kind].items():

@@ -99,9 +99,9 @@ class Calibration:
     def _rule(self, benchmark: str, cell: Cell, metric: str) -> Rule | None:
         return governing(self.baseline.run.suite.gate, metric, benchmark, cell)
 
-    @cached_property
+    @property
     def _kept(self) -> Comparisons:
-        return Comparisons.of(self.baseline.run)
+        return self.baseline.compared
 
     @property
     def _metrics(self) -> Mapping[str, Mapping[str, Metric]]:

@@ -9,7 +9,6 @@ from statistics import fmean, median
 
 from polybench.compare.baseline import Baseline
 from polybench.compare.comparison import exp
-from polybench.compare.comparisons import Comparisons
 from polybench.compare.drift import drifts
 from polybench.compare.grid import seed_differences
 from polybench.compare.points import Point, typical
@@ -53,7 +52,7 @@ def sentence(one: Moved) -> str:
 
 
 def _kept(before: Baseline, after: Baseline, names: set[str]) -> Iterator[Moved]:
-    sides = Comparisons.of(before.run), Comparisons.of(after.run)
+    sides = before.compared, after.compared
     places = list(dict.fromkeys([*sides[0].grid.cells, *sides[1].grid.cells]))
     labels = Labels.of(Trial(benchmark, cell, 0) for benchmark, cell in places)
     for benchmark, cell in places:

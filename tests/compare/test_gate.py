@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from polybench.cli.verdicts import as_text, to_json
 from polybench.compare.baseline import Baseline
+from polybench.compare.comparisons import Comparisons
 from polybench.compare.decision import Ruling
 from polybench.compare.drift import LEAST_SESSIONS
 from polybench.compare.gate import between, exit_code
@@ -285,7 +286,7 @@ def test_the_worst_verdict_decides_the_code_whatever_the_order(outcomes: list[st
 
 def test_a_rule_of_the_run_not_of_the_baseline_counts() -> None:
     base = changed(KEPT, suite={**KEPT.header["suite"], "gate": []})
-    assert exit_code(between(replace(BASE, run=base), gated(everything())))[0] == 0
+    assert exit_code(between(replace(BASE, compared=Comparisons.of(base)), gated(everything())))[0] == 0
 
 
 def test_times_without_a_yardstick_are_not_comparable() -> None:
@@ -327,7 +328,7 @@ def test_what_is_no_number_never_passes(metric: str, bad: float) -> None:
     verdicts = between(BASE, edited)
     assert {v.outcome for v in verdicts if v.metric.name == metric} == {"broken"}
     assert exit_code(verdicts)[0] == 3
-    verdicts = between(replace(BASE, run=edited), KEPT)
+    verdicts = between(replace(BASE, compared=Comparisons.of(edited)), KEPT)
     if metric != "total_time":  # of which sessions are read, and no file of them holds such a value
         assert {v.outcome for v in verdicts if v.metric.name == metric} == {"not comparable"}
 
