@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from polybench.errors import ResultsError, first_line
 from polybench.files import inside
@@ -33,24 +33,29 @@ def sound(folder: Path, name: str, notes: list[str]) -> Iterator[dict[str, Any]]
 
 def content(folder: Path, name: str) -> bytes:
     """What is in a file of a run. Raises OSError when there is none, or what is there is no file."""
+    with _opened(folder, name) as file:
+        return file.read()
+
+
+def _opened(folder: Path, name: str) -> BinaryIO:
     file = inside(folder, name)
     if not file.is_file():  # what else could be opened, such as a pipe, may never end
         raise FileNotFoundError(name)
-    return file.read_bytes()
+    return file.open("rb")
 
 
 def _lines(folder: Path, name: str) -> Iterator[tuple[int, bytes, bool]]:
     """(number, bytes, whether it is an unterminated last line) of every record's line that is not empty."""
     try:
-        lines = content(folder, name).split(b"\n")
+        with _opened(folder, name) as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, line.removesuffix(b"\n"), not line.endswith(b"\n")
     except OSError:
         packed = folder / f"{name}.xz"
         if packed.exists():
             raise ResultsError(f"{folder / name} is packed; unpack it first with: xz -dk {packed}") from None
         raise ResultsError(f"{folder / name} cannot be read; the run has lost its records") from None
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            yield number, line, number == len(lines)
 
 
 def _looked_at(line: str) -> tuple[Any, str]:
