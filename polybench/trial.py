@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from polybench.errors import TrialError
@@ -76,9 +76,18 @@ class Cell:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Cell:
-        """Raises KeyError or TypeError when a field is missing or foreign."""
-        fields = {k: v for k, v in data.items() if k != "id"}
-        return cls(**{**fields, "axes": tuple(sorted(fields["axes"].items()))})
+        """Raises KeyError or TypeError when a field is missing or foreign.
+
+        Alike ones are one object, since a run has each many times: its id and its hash are worked out once.
+        """
+        axes = tuple(sorted(data["axes"].items()))
+        types = tuple(type(value) for _, value in axes)  # 1, 1.0 and true are equal and not alike
+        return _cell(types, **{**{k: v for k, v in data.items() if k != "id"}, "axes": axes})
+
+
+@lru_cache(maxsize=1 << 14)
+def _cell(_: tuple[type, ...], **fields: Any) -> Cell:
+    return Cell(**fields)
 
 
 @dataclass(frozen=True)
