@@ -35,7 +35,8 @@ def call(name: str, x_GF: Tensor, parameters: tuple[Tensor, ...], constants: tup
     """
     y_F: Tensor
     compiling = torch.compiler.is_compiling()
-    fused = None if compiling or not _unwatched(x_GF, *parameters) else _fused(name)
+    eagerly = not compiling and _unwatched(x_GF, *parameters) and x_GF.is_cpu  # else nothing of the CPU's is built
+    fused = _fused(name) if eagerly else None
     if fused and _served(fused.kernel, x_GF, parameters):
         y_F = fused.apply(x_GF, constants, *parameters)
     elif compiling or torch._C._functorch.peek_interpreter_stack() is None:

@@ -71,6 +71,16 @@ def test_past_the_dispatcher_is_what_the_operator_gives(kernel: Kernel) -> None:
     )
 
 
+@ALL
+def test_a_tensor_of_another_device_has_nothing_built_for_the_cpu(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eager, "_fused", lambda name: pytest.fail("the library in C++ was asked for"))
+    x, parameters, constants = inputs(kernel)
+    y = eager.call(kernel.name, x.to("meta"), tuple(p.to("meta") for p in parameters), constants)
+    assert y.device.type == "meta" and y.shape == (N, 2, F)
+
+
 @TWO
 @pytest.mark.parametrize("dynamic", [False, True])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
