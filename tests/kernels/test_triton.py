@@ -114,8 +114,12 @@ def test_a_kernel_is_its_formula(case: Case) -> None:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("case", FIRST.values(), ids=str)
 def test_short_types_are_rounded_once(case: Case, dtype: torch.dtype) -> None:
-    limit = 2**-7 if INTERPRETED else 1.8e-3
-    assert max(case.errors(dtype, 3.0)[:2]) < limit
+    """How far that is from exact depends on the numbers: in bfloat16 1.0e-3 to 2.1e-3 here."""
+    dy, x, own = case.drawn(dtype, 3.0)
+    exact = case.formula(dy.double(), x.double(), [p.double() for p in own])
+    for error, value in zip(case.errors(dtype, 3.0)[:2], exact, strict=False):
+        once = float((value.to(dtype).double() - value).norm() / value.norm())
+        assert error < (2**-7 if INTERPRETED else 1.05 * once)
 
 
 @runs
