@@ -44,7 +44,7 @@ class Plan:
     @property
     def joined(self) -> int:
         """How many of `later` may need no training, since by two words they may get the same rate."""
-        asked = Counter((t.benchmark, but_rate(t.cell), t.seed) for job in self.later for t in job.trials)
+        asked = Counter((t.benchmark, t.cell.without("lr"), t.seed) for job in self.later for t in job.trials)
         return sum(count - 1 for count in asked.values())
 
     def seconds(self, slots: int) -> float:

@@ -14,12 +14,11 @@ from polybench.compare.scaling import LOSS, Family, Ladder, exponent, ladders, l
 from polybench.compare.seeds import p_over_looks
 from polybench.compare.speed_up import flops, reference
 from polybench.corrections import holm_of
-from polybench.document import Column, Entry, Figure, Series, Table
+from polybench.document import ABSENT, Column, Entry, Figure, Series, Table
 from polybench.report import bands
 from polybench.report.law import line
 from polybench.report.section import Section
 from polybench.report.wording import (
-    ABSENT,
     MINUS,
     change_entry,
     held_constant,
