@@ -59,7 +59,7 @@ def memory(executor: WorkerProcess, name: str, timeout_s: float = 600.0) -> Reco
         ("killed", Status.OUT_OF_MEMORY, "killed from outside"),
         ("hungry", Status.OUT_OF_MEMORY, "memory"),
         ("endless", Status.OUT_OF_MEMORY, "can't allocate memory"),
-        ("misshapen", Status.FAILED, "RuntimeError"),
+        ("misshapen", Status.FAILED, "makes (1, 3) of (1, 4), where (1, 4) is wanted"),
     ],
 )
 def test_a_failure_is_a_record_and_the_next_job_measures_the_same_to_the_byte(
