@@ -10,7 +10,7 @@ Looks = dict[str, list[list[int]]]  # by benchmark the seeds of every earlier lo
 
 
 def equal_but_for_seeds(one: Stored, other: Stored) -> bool:
-    """Whether two suites ask the same with however many seeds; what was published of a claim asks nothing."""
+    """Whether two suites ask the same with however many seeds; descriptions, and what was published, ask nothing."""
     return _asked(one) == _asked(other)
 
 
@@ -53,4 +53,4 @@ def united(suites: Sequence[Stored]) -> dict[str, Any]:
 def _asked(suite: Stored) -> dict[str, Any]:
     benchmarks = [{**b, "seeds": bool(b.get("seeds"))} for b in suite["benchmarks"]]
     claims = [{k: v for k, v in claim.items() if k not in ("source", "reported")} for claim in suite.get("claims", ())]
-    return {**suite, "seeds": None, "benchmarks": benchmarks, "claims": claims}
+    return {**suite, "description": "", "seeds": None, "benchmarks": benchmarks, "claims": claims}

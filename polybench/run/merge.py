@@ -17,6 +17,7 @@ from polybench.plan.suite import Suite
 from polybench.record import CHECKPOINT_FOLDER, Record
 from polybench.run import scores, store
 from polybench.run.batches import equal_but_for_seeds, looks_of, united
+from polybench.run.changed import code_changes
 from polybench.run.session import joined, planned
 from polybench.run.store import Run
 from polybench.trial import kept_name
@@ -41,12 +42,11 @@ def merge(paths: Sequence[Path], out: Path, force: bool = False) -> Run:
         for key, words in _EQUAL.items():
             if not _alike(key, other.header.get(key), first.header.get(key)):
                 raise ResultsError(f"{other.path} and {first.path} cannot be merged: their {words} differ")
-        codes = [r.environment.get("code") for r in (first, other)]
-        if codes[0] != codes[1]:
-            forced.append(f"the code of polybench ({codes[0]} / {codes[1]})")
-            if not force:
-                where = f"{other.path} and {first.path} cannot be merged: {forced[0]} differs"
-                raise ResultsError(f"{where}; measure one of them again, or say --force to mix them")
+        parted = code_changes(first.environment, other.environment)
+        if parted and not force:
+            where = f"{other.path} and {first.path} cannot be merged: {parted[0]} differs"
+            raise ResultsError(f"{where}; measure one of them again, or say --force to mix them")
+        forced += parted
     records = unite(runs)
     metrics: dict[str, Any] = {}
     for one in runs:

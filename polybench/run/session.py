@@ -21,7 +21,8 @@ from polybench.plan.suite import Suite
 from polybench.ranks import place
 from polybench.record import CHECKPOINT_FOLDER, Record
 from polybench.run import store
-from polybench.run.batches import equal_but_for_seeds, keeps_seeds, looks_of, seeds_of
+from polybench.run.batches import looks_of, seeds_of
+from polybench.run.changed import code_changes, folder_changes, suite_changes
 from polybench.trial import Job, kept_name
 
 _OF_THE_WHOLE = ("sources", "missing", "finished_at", "environment_after")  # in a header; no part inherits it
@@ -144,17 +145,11 @@ def resume(path: Path, suite: Suite | None, force: bool, remote: bool = False) -
         there = f"; it was started in {began}, so go on there" if began != str(Path.cwd()) else ""
         raise ResultsError(f"{path} cannot be resumed: {why}{there}") from None
     count = processes(chosen)
-    before, asked = old.header["suite"], chosen.model_dump(mode="json")
-    same = suite is None or (equal_but_for_seeds(before, asked) and keeps_seeds(before, asked))
-    restated = {**before, "claims": asked["claims"]} == asked
-    changes = [] if same else ["what the suite claims" if restated else "the suite"]
-    if now["code"] != old.environment.get("code"):
-        changes.append(f"the code of polybench ({old.environment.get('code')} / {now['code']})")
+    asked = chosen.model_dump(mode="json")
+    changes = [*suite_changes(old.header["suite"], asked), *code_changes(old.environment, now)]
     if count != old.header.get("processes", 1):
         changes.append(f"the number of processes ({old.header.get('processes', 1)} / {count})")
-    here = str(Path.cwd())
-    if old.header.get("folder", here) != here and not remote and _relative(whole):
-        changes.append(f"the folder that relative paths of the suite start from ({old.header['folder']} / {here})")
+    changes += [] if remote else folder_changes(old.header, whole)
     moved = [] if remote or "sources" in old.header else differences(old.environment, now)
     if moved and "part_of" not in old.header:
         changes += [f"the machine ({difference})" for difference in moved]
@@ -198,13 +193,6 @@ def _with_added_seeds(header: dict[str, Any], suite: Suite, known: Sequence[Reco
     whole = plan(suite, header["device"], header.get("filter"), known).only(added)
     mine = Shard.parse(header["shard"]).of_added_seeds(whole.jobs)
     return {**header, "trials": [*header["trials"], *(t.id for job in mine for t in job.trials)]}
-
-
-def _relative(whole: Plan) -> bool:
-    """Whether an axis names a file by where this program was started, as `text:folder/a.txt` does."""
-    values = {str(value) for trial in whole.trials for _, value in trial.cell.axes if ":" in str(value)}
-    paths = {one.partition(":")[2].strip() for value in values for one in value.split("+")}
-    return any(path and not Path(path).is_absolute() for path in paths)
 
 
 def joined(header: dict[str, Any], sources: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def test_a_changed_suite_is_refused_unless_forced(folder: Path) -> None:
     assert finish(folder, *unbroken, "--out", "run", "--filter", "killed*")[0] == 0
     code, words = finish(folder, "small.yaml", "--resume", "run")
     assert code == 2
-    assert "the suite" in words
+    assert "the suite (benchmarks.killed.matrix.kills: -1 / " in words
     header = json.loads((folder / "run" / "run.json").read_text())
     header["environment"] |= {"code": "other", "cpu": "another"}
     (folder / "run" / "run.json").write_text(json.dumps(header))

@@ -1,0 +1,71 @@
+"""What changed between a stored run and now, and would mix in it what does not go together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+
+from polybench.plan.jobs import Plan
+from polybench.run.batches import equal_but_for_seeds, keeps_seeds
+
+_NAMED, _WIDTH = 3, 40  # values of a suite that are named, and the letters that each may take
+
+
+def code_changes(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Whether the code of polybench is another, by two environments."""
+    before, after = one.get("code"), other.get("code")
+    return [] if before == after else [f"the code of polybench ({before} / {after})"]
+
+
+def suite_changes(before: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """What another suite asks otherwise, with the first values that differ; further seeds change nothing."""
+    kept = keeps_seeds(before, asked)
+    if kept and equal_but_for_seeds(before, asked):
+        return []
+    if {**before, "claims": asked.get("claims")} == asked:
+        return ["what the suite claims"]
+    found = (
+        f"{at}: {one} / {other}" for at, one, other in _parted(before, asked) if not (kept and at.endswith("seeds"))
+    )
+    told = list(islice(found, _NAMED))
+    return [f"the suite ({'; '.join([*told, *(['and more'] if next(found, None) else [])])})"]
+
+
+def folder_changes(header: Mapping[str, Any], whole: Plan) -> list[str]:
+    """Whether relative paths of the suite start from another folder, by where polybench was started."""
+    here = str(Path.cwd())
+    began = header.get("folder", here)
+    if began == here or not _relative(whole):
+        return []
+    return [f"the folder that relative paths of the suite start from ({began} / {here})"]
+
+
+def _parted(one: Any, other: Any, at: str = "") -> Iterator[tuple[str, str, str]]:
+    """Every value that differs, as its place and both in words; benchmarks are matched by name."""
+    one, other = _by_name(one), _by_name(other)
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in {**one, **other}:
+            yield from _parted(one.get(key), other.get(key), f"{at}.{key}" if at else str(key))
+    elif one != other:
+        yield at, _words(one), _words(other)
+
+
+def _by_name(value: Any) -> Any:
+    named = isinstance(value, list) and value and all(isinstance(v, dict) and "name" in v for v in value)
+    return {v["name"]: v for v in value} if named else value
+
+
+def _words(value: Any) -> str:
+    if value is None:
+        return "none"
+    return "there" if isinstance(value, dict) else shorten(str(value), _WIDTH, placeholder=" ...")
+
+
+def _relative(whole: Plan) -> bool:
+    """Whether an axis names a file by where this program was started, as `text:folder/a.txt` does."""
+    values = {str(value) for trial in whole.trials for _, value in trial.cell.axes if ":" in str(value)}
+    paths = {one.partition(":")[2].strip() for value in values for one in value.split("+")}
+    return any(path and not Path(path).is_absolute() for path in paths)
