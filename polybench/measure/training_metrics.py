@@ -14,16 +14,16 @@ DIVIDED = "divided here"  # where no file's name says its side
 
 EQUAL_TIME = Metric(
     "equal_time_loss", "nat/token", "lower", "seed",
-    "Held-out loss at the time the fastest of the activations had finished: on the line between finished trainings "
-    "over the logarithm of time, without them (finish_at) between two looks along one schedule.",
+    "Held-out loss at the time the fastest of the activations had finished: on the line between finished trainings, "
+    "straight over the logarithm of time; without them (finish_at) between two looks along one schedule, over time.",
     asked=Question("At equal time", "the lowest held-out loss"), title="held-out loss at equal training time",
     by_seed=True,
 )  # fmt: skip
 EQUAL_FLOPS = Metric(
     "equal_flops_loss", "nat/token", "lower", "seed",
     "Held-out loss at the training FLOPs that the cheapest of the activations had spent when it had finished: on the "
-    "line between finished trainings over the logarithm of FLOPs, without them (finish_at) between two looks along one "
-    "schedule.",
+    "line between finished trainings, straight over the logarithm of FLOPs; without them (finish_at) between two looks "
+    "along one schedule, over FLOPs.",
     asked=Question("At equal FLOPs", "the lowest held-out loss"), title="held-out loss at equal training FLOPs",
     by_seed=True,
 )  # fmt: skip
