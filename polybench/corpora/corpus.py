@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from polybench.corpora.finding import stamp
 from polybench.corpora.pretokenized import pretokenized
 from polybench.corpora.reading import limited
 from polybench.corpora.sides import HELD_OUT_SHARE, Sides, as_given, distinct, divided, unlike
-from polybench.corpora.source import CorpusName, Documents, TokenFiles
+from polybench.corpora.source import CorpusName, Documents, TokenFiles, corpora_of
 from polybench.corpora.stream import Tokens
 from polybench.corpora.tokenizer import Bytes, Coder, coder
 from polybench.corpora.tokenizer_name import Tokenizer
@@ -117,10 +118,34 @@ def held_out(corpus: str, tokenizer_of: Tokens) -> Tokens:
 
 
 def _source(corpus: str) -> Documents | TokenFiles:
+    names = corpora_of(corpus)
     try:
-        return CorpusName.parse(corpus).source()
+        return CorpusName.parse(corpus).source() if len(names) == 1 else _joined(names)
     except ValueError as problem:
         raise Unsupported(str(problem)) from None
+
+
+def _joined(names: Sequence[str]) -> Documents:
+    """Several texts as one, each by its size; what each of them holds out alone is held out of all."""
+    parts: dict[str, Documents] = {}
+    for name in names:
+        source = _source(name)
+        if isinstance(source, TokenFiles):
+            raise Unsupported(f"corpus {name} is tokenized already, and only texts can be joined")
+        parts[name] = source
+
+    @cache
+    def sides() -> list[Sides]:
+        return [_sides(_read(source, name), name) for name, source in parts.items()]
+
+    files = [file for source in parts.values() for file in source.files]
+    told = "; ".join(f"{name}: {source.told}" for name, source in parts.items() if source.told)
+    return Documents(
+        files if all(source.files for source in parts.values()) else (),
+        lambda: (text for one in sides() for text in one.train),
+        lambda: (text for one in sides() for text in one.held_out),
+        told,
+    )
 
 
 def _read(source: Documents, corpus: str) -> list[list[bytes]]:

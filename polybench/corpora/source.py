@@ -98,3 +98,8 @@ class CorpusName:
         load: Any = corpora.load(self.name).object
         made = load(*filter(None, (self.path, self.option)))
         return made if isinstance(made, Documents | TokenFiles) else Documents((), lambda: made)
+
+
+def corpora_of(text: str) -> list[str]:
+    """Corpora joined by +, which a path may hold too: what stands behind one that joins looks like a name."""
+    return re.split(r"\+(?=[A-Za-z][\w-]*(?:[:+]|$))", text) if text else []

