@@ -52,8 +52,9 @@ ROWS = (
         "in a mixture of experts the held-out loss is lower on every text",
         "lower on 11 of 11, mean 2.39 against 2.41",
         "paper/mixture",
-        "The paper trained on much of the web. Here one text is trained on and three are asked that are unlike it; a "
-        "guess has a loss of ln 1024, 6.93. Both ways of sharing coefficients have the same SwiGLU beside them.",
+        "The paper trained on much of the web. Here paper/mixture trains on one text and asks three that are unlike "
+        "it, where a guess has a loss of ln 1024, 6.93, and paper/mixture-texts asks four that were all trained on. "
+        "Both ways of sharing coefficients have the same SwiGLU beside them.",
     ),
     Row(
         4,
