@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import Any
 
+from polybench.compare.comparison import of_losses
 from polybench.compare.comparisons import Comparisons
 from polybench.machine.environment import differences, fingerprint
 from polybench.report.section import Section
@@ -54,7 +55,10 @@ def section(comparisons: Comparisons) -> Section:
     notes = list(run.notes)
     if forced:
         notes.append(f"This run was resumed after changes, so its parts may not go together: {'; '.join(forced)}.")
+    by_seed = {b.name for b in run.suite.benchmarks if any(map(of_losses, run.metrics.get(b.kind, {}).values()))}
     for name, looks in run.header.get("looks", {}).items():
+        if name not in by_seed:
+            continue  # times and counts are not judged by seeds
         counts = " and ".join(str(len(seeds)) for seeds in looks)
         notes.append(f"Seeds were added: {name} was judged before at {counts} seeds, and every p counts that.")
     if there < planned:

@@ -87,6 +87,15 @@ def test_runs_with_other_seeds_merge_into_one_of_several_looks(tmp_path: Path) -
     assert "looks" not in merge([first, kept(tmp_path / "d", [0, 1, 2])], tmp_path / "o").header
 
 
+def test_only_what_is_judged_by_seeds_is_said_to_have_been_judged_before(tmp_path: Path) -> None:
+    timed = [*BENCHMARKS, {"name": "step", "kind": "speed"}]
+    path = save(run(losses({name: [3.0, 3.1] for name in NAMES}), of([0, 1], benchmarks=timed)), tmp_path / "a")
+    header = session.resume(path, of([0, 1, 2], benchmarks=timed), force=False).header
+    store.write_header(path, {k: v for k, v in header.items() if k != "schema_version"})
+    (told,) = [note for note in section(provenance, store.load(path)).notes if note.startswith("Seeds were added")]
+    assert told.startswith("Seeds were added: pretrain was judged before at 2 seeds")
+
+
 def test_own_seeds_of_a_benchmark_are_its_looks() -> None:
     def header(seeds: list[int] | None) -> dict[str, Any]:
         return {"suite": {"seeds": [0], "benchmarks": [{"name": "a", "seeds": seeds}, {"name": "b"}]}}
