@@ -8,9 +8,11 @@ import importlib.util
 import re
 import shlex
 import shutil
+import statistics
 import sys
 import tomllib
 from collections.abc import Iterator
+from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +27,8 @@ from commands import ROOT, Capture, call
 import polybench
 from polybench import errors, registry
 from polybench.cli import main
+from polybench.compare.comparison import Comparison
+from polybench.compare.comparisons import Comparisons
 from polybench.compare.decision import Ruling
 from polybench.compare.judged import Judged
 from polybench.document import Document
@@ -407,6 +411,38 @@ def test_the_table_of_the_gate_is_of_the_notes() -> None:
     notes = (ROOT / "results" / "notes" / "gate-power.md").read_text(encoding="utf-8")
     table = re.findall(r"^\| (?:sessions differ by|.* \| 20) \|.*$", TEXT[ROOT / "docs" / "gate.md"], re.M)
     assert len(table) == 7 and all(f"{row}\n" in notes for row in table)
+
+
+def test_what_stands_after_in_the_study_of_resolution_is_in_the_published_runs() -> None:
+    notes = (ROOT / "results" / "notes" / "resolution.md").read_text(encoding="utf-8")
+    after = {row[0]: row[1] for row in re.findall(r"^\| (.*?) \| .*? \| (.*?) \|$", notes, re.M)}
+    runs = {name: store.load(ROOT / "results" / "published" / name) for name in ("quick", "speed", "pretrain-cpu")}
+
+    def told(name: str, metric: str) -> list[Comparison]:
+        every = Comparisons.of(runs[name]).to_reference(metric).values()
+        return [c for c in every if c.change and c.activation != "swiglu"]
+
+    def minutes(name: str) -> str:
+        began, ended = (datetime.fromisoformat(runs[name].header[at]) for at in ("started_at", "finished_at"))
+        return f"{(ended - began).total_seconds() / 60:.1f}"
+
+    def halves(several: list[Comparison], unit: float | None = None) -> list[float]:
+        return sorted((c.change.high - c.change.low) / 2 / (unit or c.change.value) for c in several if c.change)
+
+    losses, times, open_ = told("quick", "val_loss"), told("speed", "total_time"), ("unresolved", "unstable")
+    tokens, nats = halves(told("quick", "step_throughput")), halves(told("pretrain-cpu", "val_loss"), 1.0)
+    rows = {
+        "`suites/quick.yaml`: of six losses decided": str(sum(c.outcome not in open_ for c in losses)),
+        "half-widths of tokens/s there": f"{tokens[0] * 100:.1f} to {tokens[-1] * 100:.1f} %",
+        "minutes of the quick suite": minutes("quick"),
+        "`suites/speed.yaml`: rows of": f"{sum(h <= 0.02 for h in halves(times))} of {len(times)}",
+        "not resolved there": f"{sum(c.outcome in open_ for c in times)} of {len(times)}",
+        "minutes of speed": minutes("speed"),
+        "half-width of a whole training": f"{statistics.median(halves(told('speed', 'step_time'))) * 100:.1f} %",
+        "`suites/pretrain-cpu.yaml`: half-widths": f"{nats[0]:.4f} to {nats[-1]:.4f} (",
+    }
+    found = {start: "".join(v for k, v in after.items() if k.startswith(start)) for start in rows}
+    assert not {start: said for start, said in found.items() if not said.startswith(rows[start])}
 
 
 def generator() -> ModuleType:
