@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from polybench.compare.comparison import Comparison, of_losses, standing
 from polybench.compare.comparisons import Comparisons
+from polybench.compare.moving import moved
 from polybench.compare.points import Point, by_place
 from polybench.document import Column, Entry, Table
 from polybench.measure.speed_metrics import THROTTLED, TIMED_BY, TOTAL
@@ -182,9 +183,23 @@ def _notes(comparisons: Comparisons, rows: Sequence[Point], cells: Cells) -> lis
             notes.append(
                 f"A/A: a second copy of {name(control)} took {show(ratio.map(math.exp))} times as long as the first."
             )
+    notes += [f"{name(p)} {text}" for p in rows if (text := _moved(comparisons, p))]
     notes += [f"{name(c.point)}: {c.note}." for c in every if c.note.startswith(f"{c.metric.name} not reached")]
     settle: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for c in every:
         if c.outcome == "unresolved" and c.settle and (c.metric.unit != "s" or c.metric.name == TOTAL.name):
             settle[c.metric.name].append((name(c.point), c.settle))
     return [*notes, *remedies(settle)]
+
+
+def _moved(comparisons: Comparisons, point: Point) -> str:
+    """What is to be known of an interval whose launches are not independent."""
+    reference = comparisons.grid.twin(point, comparisons.reference)
+    found = moved(comparisons.grid.ratios(point, reference, TOTAL.name)) if reference else None
+    if not found:
+        return ""
+    first, last = math.exp(found.first), math.exp(found.last)
+    return (
+        f"moved while it was measured: {TOTAL.name} was {first:.3g} times {comparisons.reference}'s in the first third "
+        f"of the launches, {last:.3g} in the last. The interval is that of the mean of this session."
+    )
