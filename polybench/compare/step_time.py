@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from polybench.compare.grid import launch_ratios
@@ -73,8 +73,10 @@ class Clocks:
     def __init__(self) -> None:
         self._of: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
 
-    def note(self, group: Group, timed: Timed | None) -> None:
-        clock = f"by the step_time of {timed.group[0]}, taken as exact" if timed else OWN_CLOCK
+    def note(self, group: Group, timed: Timed | None, unlike: str) -> None:
+        """`unlike` says why steps that were timed in turns are not those of the trainings, if any were."""
+        own = f"{OWN_CLOCK}{unlike and f', since {unlike}'}"
+        clock = f"by the step_time of {timed.group[0]}, taken as exact" if timed else own
         self._of[group[1].kind][clock].add(group[0])
 
     def told(self, kind: str, metrics: Iterable[Metric]) -> tuple[Metric, ...]:
@@ -107,19 +109,33 @@ class StepTimes:
         no step time.
         """
         records = [r for r in members if r.status is Status.OK]
-        for place in self._fitting(group, records):
-            rates = self._rates(place)
-            if {r.trial.cell.activation for r in records} <= set(rates):
-                return Timed(place, rates)
+        for place in self._places:
+            if not self._unlike(group, place, records):
+                return Timed(place, self._rates(place))
         return None
 
-    def _fitting(self, group: Group, records: Sequence[Record]) -> Iterator[Group]:
-        if self._processes > 1 or not _in_one_pass(group[1]):
-            return
-        for place, timed in self._places.items():
-            alike = self._heaps.get(place[0]) == self._heaps.get(group[0]) and _same_step(group[1], place[1])
-            if alike and len(machines(r for p in timed for r in p.records)) <= 1 and _same_operations(records, timed):
-                yield place
+    def unlike(self, group: Group, members: Iterable[Record]) -> str:
+        """In what the steps differ that come nearest to these trainings; nothing where no such step was timed."""
+        records = [r for r in members if r.status is Status.OK]
+        if not dict(group[1].axes).keys() >= _NEEDED or not self._places:
+            return ""
+        found = {place: self._unlike(group, place, records) for place in self._places}
+        place = min(found, key=lambda one: len(found[one]))
+        return f"the steps of {place[0]} differ in {', '.join(found[place])}" if found[place] else ""
+
+    def _unlike(self, group: Group, place: Group, records: Sequence[Record]) -> list[str]:
+        """In what the steps of a place differ from those of trainings, by the name that a suite gives it."""
+        timed, axes = self._places[place], dict(group[1].axes)
+        if not axes.keys() >= _NEEDED:
+            return ["kind"]
+        said = [name for name, value in _ONE_PASS.items() if axes.get(name, value) != value]
+        said += ["processes"] if self._processes > 1 else []
+        said += ["heap"] if self._heaps.get(place[0]) != self._heaps.get(group[0]) else []
+        said += _differing(group[1], place[1])
+        said += ["machine"] if len(machines(r for p in timed for r in p.records)) > 1 else []
+        said += [] if said or _same_operations(records, timed) else ["vocabulary"]
+        lacking = {r.trial.cell.activation for r in records} - set(self._rates(place))
+        return said + (["activations"] if lacking else [])
 
     def _rates(self, place: Group) -> dict[str, float]:
         """From ratios inside of blocks to the reference, or else to the first, so that what all share drops out."""
@@ -134,21 +150,17 @@ class StepTimes:
         return rates
 
 
-def _in_one_pass(training: Cell) -> bool:
-    axes = dict(training.axes)
-    return axes.keys() >= _NEEDED and all(axes.get(k, v) == v for k, v in _ONE_PASS.items())
-
-
-def _same_step(training: Cell, step: Cell) -> bool:
+def _differing(training: Cell, step: Cell) -> list[str]:
     axes, timed = dict(training.axes), LevelAxes.model_construct(None, **dict(step.axes))
     shape = Shape(**{f.name: axes[f.name] for f in fields(Shape) if f.name in axes})  # type: ignore[arg-type]
-    return (
-        (training.backend, training.device, training.dtype) == (step.backend, step.device, step.dtype)
-        and shape == timed.shape
-        and all(axes[name] == getattr(timed, name) for name in _ALIKE)
-        and tokens_a_step(training) == timed.tokens
-        and (step.device != "cpu" or step.get("threads") == _TRAINING_THREADS)
-    )
+    pairs = {
+        **{name: (getattr(training, name), getattr(step, name)) for name in ("backend", "device", "dtype")},
+        **{f.name: (getattr(shape, f.name), getattr(timed.shape, f.name)) for f in fields(Shape)},
+        **{name: (axes[name], getattr(timed, name)) for name in _ALIKE},
+        "tokens": (tokens_a_step(training), timed.tokens),
+        "threads": (_TRAINING_THREADS, step.get("threads")) if step.device == "cpu" else (1, 1),
+    }
+    return [name for name, (one, other) in pairs.items() if one != other]
 
 
 def _same_operations(records: Sequence[Record], timed: Sequence[Point]) -> bool:

@@ -62,6 +62,12 @@ def fits(trained: list[Record], timed: list[Record], **changes: Any) -> bool:
     return any(r.get("stepped_time") for r in one.records)
 
 
+def clock(trained: list[Record], timed: list[Record]) -> str:
+    """What is said of the time at which losses are compared."""
+    metrics = Comparisons.of(run([*timed, *trained])).metrics().values()
+    return next(m.definition for m in metrics if m.name == "equal_time_loss")
+
+
 def test_a_step_of_no_time_gives_no_rate_and_harms_nobody() -> None:
     def stopped(record: Record) -> Record:
         return replace(record, measurements=tuple(
@@ -97,11 +103,12 @@ def test_where_a_decoder_fits_its_steps_are_the_time_of_the_trainings() -> None:
 
 
 def test_else_it_is_their_own_and_the_text_says_that_they_shared_the_machine() -> None:
-    for one in (run(trainings()), run([*steps(d_model=64), *trainings()])):
+    other = run([*steps(d_model=64), *trainings()])
+    for one, why in ((run(trainings()), ""), (other, ", since the steps of speed differ in d_model")):
         told = texts(one)
         assert f"training tokens/s: tokens_per_s of pretrain, timed {OWN_CLOCK}" in told["caption"]
         assert "step_throughput" not in told["caption"]
-        assert f"Time is counted {OWN_CLOCK}." in told["equal time"]
+        assert f"Time is counted {OWN_CLOCK}{why}." in told["equal time"]
         assert "In training speed" in told["answer"]
         assert not any(r.get("stepped_time") for r in with_derived(one).records)
 
@@ -148,6 +155,7 @@ def test_steps_without_a_training_have_the_column_alone() -> None:
 def test_whatever_else_was_timed_does_not_fit(other: dict[str, Any]) -> None:
     assert fits(trainings(), steps())
     assert not fits(trainings(), steps(**other))
+    assert f"differ in {', '.join(other)}." in clock(trainings(), steps(**other))
     same = {"batch" if k == "tokens" else k: v // 8 if k == "tokens" else v for k, v in other.items() if k != "threads"}
     if same and "seq_len" not in same:
         assert fits(trainings(**same), steps(**other))
@@ -164,10 +172,12 @@ def test_the_example_of_the_page_fits() -> None:
 @pytest.mark.parametrize("axes", [{"accumulate": 2}, {"recompute": True}, {"experts": 4}], ids=str)
 def test_steps_of_several_passes_have_no_decoder(axes: dict[str, Any]) -> None:
     assert not fits(trainings(**axes), steps())
+    assert f"differ in {', '.join(axes)}." in clock(trainings(**axes), steps())
 
 
 def test_vocabularies_are_told_apart_by_what_a_token_costs() -> None:
     assert not fits(trainings(), steps(flops=2 * FLOPS))
+    assert "differ in vocabulary." in clock(trainings(), steps(flops=2 * FLOPS))
     assert fits(trainings(flops=None), steps())
     assert fits(trainings(), steps(flops=None))
 
@@ -188,6 +198,7 @@ def test_the_heap_the_machine_and_the_processes_count_too() -> None:
 def test_an_activation_that_has_no_step_leaves_all_with_their_own_times() -> None:
     without = {name: factor for name, factor in STEP_S.items() if name != "polynorm"}
     assert not fits(trainings(), steps(of=without))
+    assert "differ in activations." in clock(trainings(), steps(of=without))
     lost = [
         r if r.trial.cell.activation != "polynorm" else replace(r, status=Status.DIVERGED, measurements=())
         for r in trainings()
@@ -199,4 +210,4 @@ def test_two_clocks_are_both_named_with_what_they_timed() -> None:
     both = [*steps(), *trainings(), *trainings(layers=2)]
     (metric,) = [m for m in Comparisons.of(run(both)).metrics().values() if m.name == "equal_time_loss"]
     assert "by the step_time of speed, taken as exact (pretrain); " in metric.definition
-    assert f"{OWN_CLOCK} (pretrain)." in metric.definition
+    assert f"{OWN_CLOCK}, since the steps of speed differ in layers (pretrain)." in metric.definition
