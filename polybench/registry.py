@@ -99,8 +99,9 @@ class Registry:
         entries = self.entries()
         if name not in entries:
             sound = [known for known, entry in entries.items() if not entry.error]
-            lost = [f"; {e.origin} is broken: {e.error}" for e in _scan() if e.error]
-            raise RegistryError(f"unknown {self.noun} {in_short(name)}, {did_you_mean(name, sound)}{''.join(lost)}")
+            lost = [f"{e.origin} is broken: {e.error}" for e in _scan() if e.error]
+            told = [f"unknown {self.noun} {in_short(name)}", *lost, did_you_mean(name, sound)]
+            raise RegistryError("; ".join(told) if lost else ", ".join(told))
         if entries[name].error:
             raise RegistryError(f"{self.noun} {name!r} of {entries[name].origin} is broken: {entries[name].error}")
         return entries[name]
@@ -137,6 +138,11 @@ benchmarks, reports = kinds, formats  # as plug-ins written before these two had
 _FORMER = {"benchmarks": kinds.name, "reports": formats.name}
 
 
+def broken() -> tuple[str, ...]:
+    """What is wrong with each extension that cannot be read, wherever it lies."""
+    return tuple(entry.error for entry in _scan() if entry.error)
+
+
 @cache
 def _scan() -> tuple[Extension, ...]:
     tree = SourceTree.of_variable(ENTRY_POINT_GROUP)
@@ -171,7 +177,7 @@ def _of_tree(tree: SourceTree) -> Iterator[Extension]:
 
 def _named(label: str, value: str, origin: str, where: list[str] | None = None) -> Iterator[Extension]:
     """What the module behind an entry point registers, looked for in these folders, or wherever Python looks."""
-    paths = _locate(value, where)
+    paths = located(value, where)
     found = [entry for path, module in paths for entry in _read(path, module, origin, label)]
     if not found:
         why = f'{value} registers nothing; write @activations.register("name", ...) above a class'
@@ -180,7 +186,7 @@ def _named(label: str, value: str, origin: str, where: list[str] | None = None) 
     yield from found
 
 
-def _locate(module: str, where: list[str] | None = None) -> list[tuple[Path, str]]:
+def located(module: str, where: list[str] | None = None) -> list[tuple[Path, str]]:
     """Source files of a module, found without importing it or any of its parents."""
     spec = None
     parts = module.split(".")
@@ -205,7 +211,12 @@ def _read(path: Path, module: str, origin: str, label: str = "") -> Iterator[Ext
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError, OSError) as problem:
         beside = next((r.name for r in REGISTRIES if Path(r.folder).name == path.parent.name), activations.name)
-        yield Extension(beside, label or path.stem, module, origin, error=f"{path.name}: {problem}")
+        why = (
+            f"{path.name}:{problem.lineno}: {problem.msg}"
+            if isinstance(problem, SyntaxError)
+            else f"{path.name}: {problem}"
+        )
+        yield Extension(beside, label or path.stem, module, origin, error=why)
         return
     for one in declared(tree, {r.name: r.name for r in REGISTRIES} | _FORMER):
         error = f"{path.name}, {one.error}" if one.error else ""

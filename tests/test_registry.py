@@ -121,7 +121,7 @@ def test_an_unknown_name_is_told_with_what_is_broken(tmp_path: Path, monkeypatch
     (tmp_path / "mine.py").write_text("def f(:\n", encoding="utf-8")
     broken = tuple(registry._read(tmp_path / "mine.py", "mine", "my-package (mine)", "mine"))
     monkeypatch.setattr(registry, "_scan", lambda: broken)
-    with pytest.raises(RegistryError, match=r"'cube', none is known; my-package \(mine\) is broken: mine.py: .*line 1"):
+    with pytest.raises(RegistryError, match=r"'cube'; my-package \(mine\) is broken: mine.py:1: .*; none is known"):
         registry.activations.entry("cube")
 
 

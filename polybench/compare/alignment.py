@@ -106,7 +106,7 @@ class Alignment:
             for key, trial in _cells((*plan.timed, *plan.others)).items():
                 if key in self.shared or key in twins:
                     continue
-                odd, twin = _odd(trial, side, theirs, other)
+                odd, twin = _odd(trial, side, theirs, plan, other)
                 twins |= {twin} if twin else set()
                 found += [(odd, rule, metric) for rule, metric in gated_in(plan, key)]
         return found
@@ -124,7 +124,7 @@ def gated_in(plan: SidePlan, key: Key) -> list[tuple[Rule, Metric]]:
     return [(rule, metric) for rule, metric in held if rule]
 
 
-def _odd(trial: Trial, side: str, theirs: set[Key], other: SidePlan) -> tuple[Odd, Key | None]:
+def _odd(trial: Trial, side: str, theirs: set[Key], plan: SidePlan, other: SidePlan) -> tuple[Odd, Key | None]:
     """Why a trial of one side has no twin on the other, and what it nearly is there."""
     cell = trial.cell
     for benchmark, twin in theirs:
@@ -140,9 +140,11 @@ def _odd(trial: Trial, side: str, theirs: set[Key], other: SidePlan) -> tuple[Od
         if mine.keys() != its.keys() and all(its[k] == v for k, v in mine.items() if k in its):
             why = f"only one side has the axes {', '.join(sorted(mine.keys() ^ its.keys()))}"
             return Odd(trial, side, "not comparable", why), (benchmark, twin)
-    if side == HEAD:
-        return Odd(trial, side, "new", "the base has no such cell"), None
     lacking = next((why for text, why in other.lacks.items() if _bare(text) == _bare(cell.activation)), "")
+    if side == HEAD:
+        if lacking and (unread := [why for why in other.broken if why not in plan.broken]):
+            return Odd(trial, side, "not comparable", f"part of the base cannot be read: {'; '.join(unread)}"), None
+        return Odd(trial, side, "new", "the base has no such cell"), None
     return Odd(trial, side, "missing", lacking or "the head has no such cell"), None
 
 

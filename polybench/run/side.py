@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from polybench.errors import UsageError, first_line
-from polybench.registry import ENTRY_POINT_GROUP
+from polybench.registry import ENTRY_POINT_GROUP, located
 from polybench.source_tree import TREE, SourceTree
 from polybench.trial import Job
 
@@ -142,6 +142,11 @@ def _set_up(side: Side, command: str) -> Side:
         if made := _python(str(folder / ".venv")):
             side = replace(side, executable=made)
     tree = SourceTree.read(folder, ENTRY_POINT_GROUP)
+    if any(not located(module, list(tree.paths)) for module in tree.modules.values()) and _without_submodules(folder):
+        raise UsageError(
+            f"{side.name}: what the {_PROJECT} of {side.what} names is not in its tree, whose submodules are not there;"
+            f" say --{side.name.replace(CONTROL, BASE)}-setup 'git submodule update --init --recursive'"
+        )
     ours = any(os.path.isfile(os.path.join(path, "polybench", "__init__.py")) for path in tree.paths)
     if not ours and not tree.modules and side.executable == sys.executable:
         raise UsageError(
@@ -149,6 +154,12 @@ def _set_up(side: Side, command: str) -> Side:
             f"names no module under [project.entry-points.{ENTRY_POINT_GROUP}]; or name a Python with --{side.name}"
         )
     return side
+
+
+def _without_submodules(tree: Path) -> bool:
+    """Whether the tree has a submodule that is not checked out, as a fresh worktree has all of them."""
+    told = _git("-C", str(tree), "submodule", "status")
+    return told is not None and any(line.startswith("-") for line in told.stdout.splitlines())
 
 
 def _nothing(what: str) -> str:

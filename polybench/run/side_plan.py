@@ -24,6 +24,7 @@ from polybench.plan.jobs import plan
 from polybench.plan.lacking import load_known
 from polybench.plan.suite import Rule
 from polybench.plan.tuning import TUNING, asks
+from polybench.registry import broken
 from polybench.run.executor import worker_environment
 from polybench.run.side import Side
 from polybench.run.store import as_rule
@@ -40,7 +41,8 @@ class SidePlan:
 
     `timed` has a job for each place whose times are gated, as of its first launch; `others` are all else that is gated,
     and `left_out` what is gated and cannot be measured side by side, as `why_left_out` says. `lacks` says why
-    activations are not known there. `suite`, `environment` and `metrics` are those of the header of a run.
+    activations are not known there, `broken` what is wrong with extensions that cannot be read there. `suite`,
+    `environment` and `metrics` are those of the header of a run.
     """
 
     suite: Mapping[str, Any]
@@ -51,6 +53,7 @@ class SidePlan:
     others: tuple[Job, ...]
     lacks: Mapping[str, str]
     left_out: tuple[Job, ...] = ()
+    broken: tuple[str, ...] = ()
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -85,7 +88,7 @@ class SidePlan:
     def from_json(cls, data: Mapping[str, Any]) -> SidePlan:
         """Raises KeyError or TypeError when a field is missing or foreign."""
         jobs = {key: tuple(map(Job.from_json, data[key])) for key in _JOBS if key in data}
-        return cls(**{**data, **jobs})
+        return cls(**{**data, **jobs, "broken": tuple(data.get("broken", ()))})
 
 
 @dataclass(frozen=True)
@@ -181,7 +184,7 @@ def plan_here(request: Request) -> SidePlan:
     kinds = sorted({b.kind for b in suite.benchmarks})
     metrics = {name: [m.to_json() for m in kind_of(name).metrics] for name in kinds}
     jobs = tuple(timed), tuple(others), lacks, tuple(left_out)
-    return SidePlan(suite.model_dump(mode="json"), device, capture(), metrics, *jobs)
+    return SidePlan(suite.model_dump(mode="json"), device, capture(), metrics, *jobs, broken())
 
 
 def rules_of(rules: Iterable[Rule], trial: Trial, kind: Kind) -> list[Rule]:

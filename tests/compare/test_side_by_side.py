@@ -224,6 +224,14 @@ def test_what_one_side_lacks_is_missing_or_new(plan: SidePlan) -> None:
     assert fresh.reason.startswith("compare passed: 4 gated cells, 2 new")
 
 
+def test_what_the_base_may_have_where_it_cannot_be_read_is_not_new(plan: SidePlan) -> None:
+    base = replace(without(plan, "relu", "unknown activation 'relu'"), broken=("acts.py:3: invalid syntax",))
+    unread = judged(stored(base, plan))
+    assert (unread.code, set(outcomes(unread).values())) == (4, {"not comparable"})
+    assert "the base cannot be read: acts.py:3: invalid syntax" in unread.reason
+    assert judged(stored(base, replace(plan, broken=base.broken))).code == 0, "it is nowhere that the head can read"
+
+
 def test_where_everything_is_new_nothing_was_judged(plan: SidePlan) -> None:
     nothing = replace(plan, timed=(), others=())
     assert judged(stored(nothing, plan)).code == 5

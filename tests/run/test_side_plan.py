@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from polybench.errors import NotComparable, SuiteError, UsageError
 from polybench.plan.lacking import load_known
-from polybench.run.side import Side
+from polybench.run.side import Side, opened
 from polybench.run.side_plan import STEP, Request, SidePlan, ask, plan_here
 from polybench.source_tree import TREE, SourceTree
 
@@ -121,6 +122,31 @@ def test_what_a_side_imports_is_its_tree_first(tmp_path: Path, monkeypatch: pyte
     assert variables["PYTHONPATH"].split(":") == [str(tmp_path / "src"), str(tmp_path), "before"]
     assert variables[TREE] == str(tmp_path)
     assert Side("base", ".", sys.executable).environment == {"PYTHONSAFEPATH": "1"}
+
+
+def test_submodules_that_a_worktree_lacks_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inner, outer = tmp_path / "inner", tmp_path / "outer"
+
+    def git(folder: Path, *arguments: str) -> None:
+        named = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "protocol.file.allow=always")
+        subprocess.run(["git", *named, *arguments], cwd=folder, check=True, capture_output=True)
+
+    for folder in (inner, outer):
+        folder.mkdir()
+        git(folder, "init", "-q")
+    (inner / "acts.py").write_text("")
+    (outer / "pyproject.toml").write_text('[project.entry-points.polybench]\nmine = "mine.acts"')
+    git(inner, "add", "-A")
+    git(inner, "commit", "-qm", "a")
+    git(outer, "submodule", "add", "-q", str(inner), "mine")
+    git(outer, "add", "-A")
+    git(outer, "commit", "-qm", "a")
+    monkeypatch.chdir(outer)
+    with pytest.raises(UsageError, match="--base-setup 'git submodule update --init"), opened("HEAD", None):
+        pass
+    setup = "git -c protocol.file.allow=always submodule update --init"
+    with opened("HEAD", None, setup) as sides:
+        assert all((side.tree / "mine" / "acts.py").is_file() for side in sides.values() if side.tree)
 
 
 def test_a_tree_is_read_or_refused(tmp_path: Path) -> None:
