@@ -32,6 +32,7 @@ _FOREIGN = {
     },
 }  # fmt: skip
 _OTHERS = {b"PAR1": "parquet", b"\x93NUMPY": "tokens", b"ARROW1": "dataset"}
+BOM = b"\xef\xbb\xbf"  # what some editors begin a file in UTF-8 with; no part of its text
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _CHUNK = 1 << 20  # bytes
 _PACKED = 1 << 9  # bytes that are unpacked at a time: 4 of Zstandard may stand for 128 KiB, so these for 16 MiB
@@ -84,10 +85,15 @@ def chunks(file: Path) -> Iterator[bytes]:
     """
     start = head(file)
     check_known(file, start, "text", "text", packed=True)
-    if start.startswith(_UTF_16):
+    if start.startswith(_UTF_16) or _every_other_is_nothing(start):
         raise Unsupported(f"{file} is text in UTF-16; write it as UTF-8")
     with readable(file):
         yield from limited(_unpacked(file, start), str(file))
+
+
+def _every_other_is_nothing(start: bytes) -> bool:
+    """Whether bytes are text in UTF-16 without a mark: of Latin letters, one of two bytes is 0."""
+    return len(start) >= 8 and any(any(start[1 - i :: 2]) and not any(start[i::2]) for i in (0, 1))
 
 
 def limited(pieces: Iterable[bytes], where: str) -> Iterator[bytes]:

@@ -50,7 +50,8 @@ def divided(texts: Sequence[bytes], corpus: str) -> Sides:
         Unsupported: there are too few documents, or each of them repeats others.
     """
     if len(texts) < 2:
-        raise Unsupported(f"corpus {corpus} has {len(texts)} document; one to train on and one to hold out are needed")
+        few = "1 document (blank lines part those of a lone text)" if texts else "no document with anything in it"
+        raise Unsupported(f"corpus {corpus} has {few}; one to train on and one to hold out are needed")
     shingles = Shingles.of(texts)
     shared = [found / max(1, of) for found, of in zip(shingles.repeated_D(), shingles.counts_D(), strict=True)]
     if min(shared) > MOST_SHARED:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from polybench.corpora.finding import below, matching, sided
-from polybench.corpora.reading import content, not_empty
+from polybench.corpora.reading import BOM, content, not_empty
 from polybench.corpora.source import Documents
 from polybench.errors import Unsupported
 from polybench.registry import corpora
@@ -88,7 +88,7 @@ def text(path: str) -> Documents:
     parts = sided(path, matching(path, corpora.entry("text").facts["endings"]))
     if len(parts.train) > 1 or parts.held_out:
         return Documents.of(parts, _each)
-    return Documents(parts.train, lambda: re.split(rb"\n\s*\n", content(not_empty(parts.train)[0])))
+    return Documents(parts.train, lambda: re.split(rb"\n\s*\n", next(_each(parts.train))))
 
 
 def _beside(package: str, ending: str, *folders: str) -> list[Path]:
@@ -104,4 +104,4 @@ def _whole(files: Sequence[Path]) -> Documents:
 
 def _each(files: Sequence[Path]) -> Iterator[bytes]:
     """Each file a document."""
-    return (content(file) for file in not_empty(files))
+    return (content(file).removeprefix(BOM) for file in not_empty(files))

@@ -303,9 +303,24 @@ def test_what_the_system_refuses_is_one_sentence(tmp_path: Path, source: str, mo
 
 
 def test_text_in_utf_16_is_told(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("one\n\ntwo", encoding="utf-16")
-    with pytest.raises(Unsupported, match=r"a\.txt is text in UTF-16; write it as UTF-8"):
-        documents(f"text:{tmp_path}/a.txt")
+    for encoding in ("utf-16-le", "utf-16-be", "utf-16"):
+        (tmp_path / "a.txt").write_text("one\n\ntwo", encoding=encoding)
+        with pytest.raises(Unsupported, match=r"a\.txt is text in UTF-16; write it as UTF-8"):
+            documents(f"text:{tmp_path}/a.txt")
+
+
+def test_the_mark_of_an_editor_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "lone.txt").write_text("one\n\ntwo", encoding="utf-8-sig")
+    (tmp_path / "other.txt").write_text("three", encoding="utf-8-sig")
+    assert sorted(documents(f"text:{tmp_path}/lone.txt")) == [b"one", b"two"]
+    assert sorted(documents(f"text:{tmp_path}")) == [b"one\n\ntwo", b"three"]
+
+
+@pytest.mark.parametrize(("text", "words"), [("one\nline", "1 document .blank lines part"), ("\n \n\n", "no document")])
+def test_a_lone_text_without_blank_lines_is_told_what_parts_documents(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(text, encoding="utf-8")
+    with pytest.raises(Unsupported, match=words):
+        tokens(f"text:{tmp_path}/a.txt", "bytes")
 
 
 def bomb(file: Path, name: str) -> None:
