@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ import typer
 
 from polybench.cli.options import DeviceOption, Json, Overrides, Quiet, SuiteArgument
 from polybench.errors import Stopped, UsageError
+from polybench.saying import say
 
 if TYPE_CHECKING:
     from polybench.plan.suite import Suite
@@ -57,7 +57,7 @@ def _add(whole: Suite, timed: Suite, folder: Path, sessions: int, source: str, q
     known = load(folder) if (folder / RUN_FILE).is_file() else None
     there = len(known.machines.get(nickname(capture()), ())) if known else 0
     for number in range(there + 1, sessions + 1):
-        print(f"session {number} of {sessions}", file=sys.stderr, flush=True)
+        say(f"session {number} of {sessions}")
         try:
             if known or number > 1:
                 with TemporaryDirectory() as place:

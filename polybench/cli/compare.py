@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ import typer
 from polybench.cli.options import DeviceOption, Filter, Inconclusive, Json, Out, Overrides, Quiet, budget_s
 from polybench.cli.verdicts import Write, conclude
 from polybench.errors import Stopped, UsageError
+from polybench.saying import say
 
 
 def compare(
@@ -56,17 +56,14 @@ def compare(
     if not os.path.isfile(suite):
         raise UsageError(f"{suite}: there is no such suite, and no such comparison")
 
-    def tell(line: str) -> None:
-        if not quiet:
-            print(line, file=sys.stderr, flush=True)
-
+    heard = (lambda line: None) if quiet else say
     folder: list[Path] = []
     request = Request(suite, tuple(set_ or ()), device, filter)
     try:
         with side.opened(base, head, base_setup, head_setup) as sides:
-            stored = compared(request, sides, seconds, out, folder.append, tell)
+            stored = compared(request, sides, seconds, out, folder.append, heard)
     except KeyboardInterrupt:
         kept = f"; what was measured is kept in {folder[0]}" if folder else ""
         raise Stopped(f"interrupted{kept}") from None
-    tell(f"results: {stored.path}")
+    heard(f"results: {stored.path}")
     conclude(judged(stored, inconclusive), as_json, write)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -65,12 +66,14 @@ def _show(said: Sequence[Symptom]) -> None:
     from rich.text import Text
 
     plain = not sys.stdout.isatty() or bool(os.environ.get("NO_COLOR"))
-    console = Console(highlight=False, no_color=plain, force_terminal=None if plain else True, soft_wrap=True)
+    out = io.StringIO()  # rich itself ends the program at a pipe whose reader is gone
+    console = Console(file=out, highlight=False, no_color=plain, force_terminal=not plain, soft_wrap=True)
     wide = max(len(f.topic) for f in said)
     for f in said:
         console.print(Text(f"{f.level:<5}", _STYLE[f.level]), Text(f" {f.topic:<{wide}}  {f.sentence}"), sep="")
         if f.remedy:
             console.print(Text(f"{'':{wide + 8}}-> {f.remedy}"))
+    print(out.getvalue(), end="")
 
 
 def _of_torch() -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from contextlib import redirect_stdout
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,13 +49,27 @@ def export(
         raise ResultsError(f"{folder} is not empty, and a run is not exported twice into one; say --out DIR")
     found = tracked(stored)
     try:
-        with contained(), redirect_stdout(sys.stderr):  # for trackers talk
+        with contained(), redirect_stdout(sys.stderr), _threads_raise():  # for trackers talk, and write in threads
             told = logger.object(found, folder)
     except PolybenchError:
         raise
     except Exception as problem:
         raise ResultsError(f"{stored.path} could not be exported to {to} ({reason(problem)})") from problem
     print(f"{folder}: {stored.name} for {to}; next: {told}")
+
+
+@contextmanager
+def _threads_raise() -> Iterator[None]:
+    """What ends a thread meanwhile is raised at the end, in place of a traceback amid the output."""
+    failed: list[BaseException] = []
+    before = threading.excepthook
+    threading.excepthook = lambda told: failed.append(told.exc_value or told.exc_type())
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+    if failed:
+        raise failed[0]
 
 
 def _installed(name: str) -> Loaded:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import typer
 from polybench.cli.options import DeviceOption, Json, Overrides, Quiet, budget_s
 from polybench.cli.verdicts import Write, conclude, finite
 from polybench.errors import Stopped, UsageError
+from polybench.saying import say
 
 if TYPE_CHECKING:
     from polybench.compare.claims import Case, Judgement, Ruling
@@ -156,7 +156,7 @@ def _gone_on(path: Path, claims: Sequence[Claim], ends: float, quiet: bool) -> s
                 return step
             current = session.resume(path, step, force=False)
             if not quiet:
-                print(f"not resolved yet: {len(current.todo.trials)} further trials", file=sys.stderr, flush=True)
+                say(f"not resolved yet: {len(current.todo.trials)} further trials")
 
 
 def _tell(path: Path, claims: Sequence[Claim], why: str, as_json: bool, write: Sequence[str] | None) -> NoReturn:

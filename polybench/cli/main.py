@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import io
 import sys
@@ -34,8 +35,12 @@ from polybench.cli.suites import init, schema, validate
 from polybench.cli.trace import trace
 from polybench.errors import Escape, PolybenchError
 from polybench.interrupt import contained, listen
+from polybench.saying import say
 
 INTERRUPTED = 130  # which typer makes of a KeyboardInterrupt
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room is left: on the disk, of a quota, under `ulimit -f`
 
 
 class _Commands(TyperGroup):
@@ -75,6 +80,9 @@ def main() -> None:
         # Typer's own 1 is a reader that closed the pipe, which is no regression; ours come from _end.
         sys.exit(0 if leave.code == 1 else leave.code)
     except Exception as problem:
+        if isinstance(problem, OSError) and problem.errno in _FULL:
+            where = f" to {problem.filename}" if problem.filename else ""
+            _end(3, f"nothing more can be written{where}: {problem.strerror}; make room, and say it again")
         show = getattr(problem, "format_message", None)  # what typer itself raises about arguments
         if show is None:
             _end(3, _defect(problem))
@@ -102,7 +110,7 @@ def _module(problem: BaseException) -> str:
 
 
 def _end(code: int, sentence: str) -> NoReturn:
-    print(sentence, file=sys.stderr, flush=True)
+    say(sentence)
     sys.exit(code)
 
 

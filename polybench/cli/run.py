@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -16,6 +15,7 @@ import typer
 from polybench.cli.options import DeviceOption, Filter, Json, Out, Overrides, Quiet, ShardOption
 from polybench.cli.plan import planned, show
 from polybench.errors import ResultsError, Stopped
+from polybench.saying import say
 
 if TYPE_CHECKING:
     from polybench.cli.request import Request
@@ -176,7 +176,7 @@ def measure(
 
 
 def _said(quiet: bool) -> Callable[[str], None]:
-    return lambda line: None if quiet else print(line, file=sys.stderr, flush=True)
+    return lambda line: None if quiet else say(line)
 
 
 def _tell(current: Session, order: Order | None, as_json: bool) -> None:
@@ -198,7 +198,7 @@ def _tell(current: Session, order: Order | None, as_json: bool) -> None:
         print(f"results: {path}")
         if any(r.artifacts for r in run.records):
             print(f"traces: polybench trace {shlex.quote(str(path))}")
-    print(reason, file=sys.stderr, flush=True)
+    say(reason)
     raise typer.Exit(code)
 
 

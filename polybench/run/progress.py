@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from polybench.machine.environment import cores
 from polybench.run.runner import Advanced, Event, Finished, Planned, Started
 from polybench.run.session import Session
+from polybench.saying import say
 
 Tell = Callable[[Event], None]
 
@@ -41,11 +42,7 @@ def _lines(session: Session) -> Tell:
                 if record.same_as:
                     tail = ", the same training as the one before"
                 status = record.status.words
-                print(
-                    f"[{count}/{max(total, count)}] {labels.of_trial(record.trial)} {status}{tail}",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                say(f"[{count}/{max(total, count)}] {labels.of_trial(record.trial)} {status}{tail}")
 
     return tell
 

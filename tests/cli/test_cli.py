@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from polybench.cli import main
 from polybench.machine.environment import version
 from polybench.plan.suite import suite_name, suite_paths
 from polybench.registry import REGISTRIES
+from polybench.saying import say
 
 QUICK = "suites/quick.yaml"
 
@@ -303,6 +307,31 @@ def test_a_defect_of_ours_is_a_sentence_and_a_file(
     assert leave.value.code == 3
     assert capsys.readouterr().err.count("\n") == 1
     assert "ZeroDivisionError: planted" in file.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("problem", [OSError(errno.ENOSPC, "No space left"), OSError(errno.EDQUOT, "Quota", "a/b")])
+def test_a_full_disk_is_no_defect_of_ours(problem: OSError, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    def full(**_: object) -> None:
+        raise problem
+
+    monkeypatch.setattr(main, "app", full)
+    with pytest.raises(SystemExit) as leave:
+        main.main()
+    where = " to a/b" if problem.filename else ""
+    told = f"nothing more can be written{where}: {problem.strerror}; make room, and say it again\n"
+    assert (leave.value.code, capsys.readouterr().err) == (3, told)
+
+
+def test_a_reader_of_stderr_that_is_gone_stops_nothing_and_changes_no_exit_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with open(theirs, "w", encoding="utf-8") as gone:
+        monkeypatch.setattr(sys, "stderr", gone)
+        say("progress")
+        say("more of it")
+        assert call("report", "nothing-of-the-kind") == 2
 
 
 def test_without_a_command_the_help_ends_as_help_does(capsys: Capture) -> None:

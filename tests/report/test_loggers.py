@@ -6,6 +6,7 @@ import importlib.machinery
 import math
 import os
 import sys
+import threading
 import types
 from dataclasses import replace
 from pathlib import Path
@@ -199,6 +200,24 @@ def test_a_mistake_is_one_sentence(
     assert call("export", *arguments) == code
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
+
+
+def test_a_thread_of_a_tracker_that_breaks_is_one_sentence(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: object) -> None:
+        def write() -> None:
+            raise OSError(28, "No space left on device")
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        thread.join()
+
+    broken = Client("wandb")
+    monkeypatch.setattr(broken, "init", full)
+    monkeypatch.setitem(sys.modules, "wandb", broken)
+    save(run(losses(LOSSES)), Path("kept"))
+    assert call("export", "kept", "--to", "wandb") == 2
+    said = capsys.readouterr().err
+    assert "kept could not be exported to wandb" in said and said.count("\n") == 1
 
 
 def test_a_tracker_that_breaks_is_one_sentence(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
