@@ -172,6 +172,12 @@ def cut(text: str, most: int = A_VALUE) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
+def instead(known: Iterable[str]) -> str:
+    """The end of a sentence on a name that is right elsewhere: those that are right here, for none is a slip of it."""
+    names = sorted(set(known))
+    return f"which {'are' if len(names) > 1 else 'is'} {', '.join(names)}" if names else "of which there are none"
+
+
 def did_you_mean(word: object, known: Iterable[str]) -> str:
     """The end of a sentence: the nearest known name, large letters or small, or all of them when none is near."""
     names = sorted(set(known))

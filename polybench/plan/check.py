@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from polybench.errors import RegistryError, SuiteError, did_you_mean, in_short
+from polybench.errors import RegistryError, SuiteError, did_you_mean, in_short, instead
 from polybench.kind import Kind, kind_of
 from polybench.plan.check_claims import check_claims
 from polybench.plan.check_matrix import matrix_problems
@@ -93,9 +93,7 @@ class _Check(Collector):
         if isinstance(reference, str):
             name = self.activation(reference, ("reference",))
             if name and known and name not in known and "activations" not in self.unsure:
-                self.add(
-                    ("reference",), f"{in_short(reference)} is not among the activations, {did_you_mean(name, known)}"
-                )
+                self.add(("reference",), f"{in_short(reference)} is not among the activations, {instead(known)}")
         kinds: list[Kind] = []
         every = dict.fromkeys(known)
         items = data.get("benchmarks")

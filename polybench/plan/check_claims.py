@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from polybench.errors import RegistryError, did_you_mean, in_short
+from polybench.errors import RegistryError, did_you_mean, in_short, instead
 from polybench.kind import Kind, axes_of, kind_of
 from polybench.metric import Metric
 from polybench.plan.located import Route
@@ -113,7 +113,7 @@ def claim_problems(
             yield route, str(problem)
             continue
         if activations is not None and name not in activations:
-            yield route, f"{in_short(text)} is not among the activations, {did_you_mean(name, activations)}"
+            yield route, f"{in_short(text)} is not among the activations, {instead(activations)}"
         if name in named:
             twice = "stands in this order twice" if order else "is held against itself; name another activation"
             yield route, f"{in_short(text)} {twice}"
@@ -144,7 +144,7 @@ def _of_metric(part: Mapping[str, Any], metric: Metric) -> Iterator[tuple[Route,
 def _among(collector: Collector, text: str, route: Route, known: list[str]) -> None:
     name = collector.activation(text, route)
     if name and name not in known and "activations" not in collector.unsure:
-        collector.add(route, f"{in_short(text)} is not among the activations, {did_you_mean(name, known)}")
+        collector.add(route, f"{in_short(text)} is not among the activations, {instead(known)}")
 
 
 def _known(collector: Collector, value: Any, route: Route, known: list[Any]) -> None:

@@ -7,11 +7,14 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from polybench.errors import Problem, RegistryError, did_you_mean, in_short
+from polybench.errors import Problem, RegistryError, cut, did_you_mean, in_short
 from polybench.kind import Kind, kind_of
 from polybench.plan.located import Located, Route
 from polybench.plan.suite import Benchmark, Claim, Rule, Suite
 from polybench.spec import canonical
+
+_OF_KEYS = ("benchmarks", "claims", "gate")  # lists whose every value is keys with values of their own
+_MANY = 12  # seeds: so many are written out in a sentence
 
 
 class Collector:
@@ -84,12 +87,27 @@ def _problem(error: dict[str, Any], model: type[BaseModel], located: Located, ro
     elif kind == "literal_error":
         known_words = str(error["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
         message = f"{in_short(value)} is unknown, {did_you_mean(value, known_words)}"
+    elif kind == "list_type" and not isinstance(value, dict) and loc[-1] not in _OF_KEYS:
+        message = _no_list(value, loc[-1])
+    elif kind in ("list_type", "dict_type", "model_type"):
+        wanted = "a list, lines that begin with -" if kind == "list_type" else "keys and values, such as {key: value}"
+        shown = "this" if isinstance(value, dict) or value is None else in_short(value)
+        message = f"{shown} should be {wanted}"
     else:
         text = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
         wrong = text.startswith("should")
         shown = in_short(value) if not isinstance(value, dict) else "this" if wrong else ""
         message = f"{shown}{':' if shown and not wrong else ''} {text}".lstrip()
     return located.mark(loc).problem(loc, message)
+
+
+def _no_list(value: Any, key: str | int) -> str:
+    """What is wrong with a value where a list is meant, and how the list is written."""
+    if value is None:
+        return "nothing is written here; write a list, or leave the key out"
+    if key == "seeds" and isinstance(value, int) and 1 < value <= _MANY:
+        return f"{value} should be a list: {[*range(value)]} for {value} seeds, [{value}] for this one alone"
+    return f"{in_short(value)} should be a list: [{cut(str(value))}]"
 
 
 def _elsewhere(loc: Route, data: Any) -> str:

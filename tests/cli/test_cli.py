@@ -177,7 +177,7 @@ WRONG: list[tuple[Sequence[str], str]] = [
     (["frobnicate"], "No such command"),
     (["run", QUICK, "--device", "tpu"], "did you mean"),
     (["run", QUICK, "-s", "nonsense"], "write it as key=value"),
-    (["run", QUICK, "-s", "seeds=x"], "should be a valid list"),
+    (["run", QUICK, "-s", "seeds=x"], "'x' should be a list: [x]"),
     (["run", QUICK, "--out", "foreign"], "is not empty, so nothing was written"),
     (["run", QUICK, "--out", "foreign/file.txt"], "cannot be made"),
     (["run", "--resume", "nowhere"], "there is no run 'nowhere'"),
