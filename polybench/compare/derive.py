@@ -47,7 +47,7 @@ def with_derived(run: Run) -> Run:
     added: dict[str, list[Measurement]] = {}
     for (group, _), records in groups.items():
         timed = steps.beside(group, records) if all(map(tokens_at_looks, records)) else None
-        clocks.note(group, timed, steps.unlike(group, records))
+        clocks.note(group, timed, "" if timed else steps.unlike(group, records))
         added |= _side_by_side(records, run.suite.reference, timed)
     kinds = {r.trial.cell.kind for r in run.records if r.trial.id in added}
     run = extended(run, added, {kind: clocks.told(kind, DERIVED) for kind in kinds})

@@ -7,6 +7,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cache
 
 from polybench.compare.grid import launch_ratios
 from polybench.compare.points import Group, Point, by_place, machines
@@ -100,6 +101,7 @@ class StepTimes:
         places = by_place(Point(name, cell, tuple(records)) for (name, cell), records in timed.items())
         names = [b.name for b in run.suite.benchmarks]
         self._places = {group: found for name in names for group, found in places.items() if group[0] == name}
+        self._rates = cache(self._rates_of)
 
     def beside(self, group: Group, members: Iterable[Record]) -> Timed | None:
         """The first place that fits the trainings of one place, with the rates of all their activations.
@@ -134,10 +136,10 @@ class StepTimes:
         said += _differing(group[1], place[1])
         said += ["machine"] if len(machines(r for p in timed for r in p.records)) > 1 else []
         said += [] if said or _same_operations(records, timed) else ["vocabulary"]
-        lacking = {r.trial.cell.activation for r in records} - set(self._rates(place))
-        return said + (["activations"] if lacking else [])
+        lacking = not said and {r.trial.cell.activation for r in records} - set(self._rates(place))
+        return ["activations"] if lacking else said
 
-    def _rates(self, place: Group) -> dict[str, float]:
+    def _rates_of(self, place: Group) -> dict[str, float]:
         """From ratios inside of blocks to the reference, or else to the first, so that what all share drops out."""
         timed = self._places[place]
         base = next((p for p in timed if p.cell.activation == self._reference), timed[0])

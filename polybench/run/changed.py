@@ -9,7 +9,7 @@ from textwrap import shorten
 from typing import Any
 
 from polybench.plan.jobs import Plan
-from polybench.run.batches import equal_but_for_seeds, keeps_seeds
+from polybench.run.batches import equal_but_for_seeds, keeps_seeds, seeds_of
 
 _NAMED, _WIDTH = 3, 40  # values of a suite that are named, and the letters that each may take
 
@@ -27,10 +27,9 @@ def suite_changes(before: Mapping[str, Any], asked: Mapping[str, Any]) -> list[s
         return []
     if {**before, "claims": asked.get("claims")} == asked:
         return ["what the suite claims"]
-    found = (
-        f"{at}: {one} / {other}" for at, one, other in _parted(before, asked) if not (kept and at.endswith("seeds"))
-    )
-    told = list(islice(found, _NAMED))
+    added = {"seeds", *(f"benchmarks.{name}.seeds" for name in seeds_of(asked))} if kept else set[str]()
+    found = (f"{at}: {one} / {other}" for at, one, other in _parted(before, asked) if at not in added)
+    told = list(islice(found, _NAMED)) or ["the order of its benchmarks"]
     return [f"the suite ({'; '.join([*told, *(['and more'] if next(found, None) else [])])})"]
 
 

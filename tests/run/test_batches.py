@@ -14,6 +14,7 @@ from polybench.report import losses as loss_tables
 from polybench.report import provenance
 from polybench.run import session, store
 from polybench.run.batches import looks_of
+from polybench.run.changed import suite_changes
 from polybench.run.merge import merge
 
 BENCHMARKS = [{"name": "pretrain", "kind": "pretrain"}]
@@ -71,6 +72,20 @@ def test_what_was_published_of_a_claim_may_be_added(tmp_path: Path) -> None:
 def test_seeds_cannot_be_taken_away_nor_other_things_changed(tmp_path: Path, asked: Any, told: str) -> None:
     with pytest.raises(ResultsError, match=re.escape(f"these changed: {told}")):
         session.resume(kept(tmp_path / "a", [0, 1, 2]), asked, force=False)
+
+
+def test_what_changed_beside_further_seeds_is_named_by_its_place() -> None:
+    old = of([0]).model_dump(mode="json")
+    tuned = [{**b, "tune": {"lr": [0.1], "seeds": [1]}} for b in old["benchmarks"]]
+    other = [{**b, "tune": {"lr": [0.1], "seeds": [2]}} for b in old["benchmarks"]]
+    name = old["benchmarks"][0]["name"]
+    assert suite_changes({**old, "benchmarks": tuned}, {**old, "seeds": [0, 1], "benchmarks": other}) == [
+        f"the suite (benchmarks.{name}.tune.seeds: [1] / [2])"
+    ]
+    two = [*old["benchmarks"], {**old["benchmarks"][0], "name": "second"}]
+    assert suite_changes({**old, "benchmarks": two}, {**old, "benchmarks": two[::-1]}) == [
+        "the suite (the order of its benchmarks)"
+    ]
 
 
 def test_runs_with_other_seeds_merge_into_one_of_several_looks(tmp_path: Path) -> None:
