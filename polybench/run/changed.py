@@ -27,8 +27,8 @@ def suite_changes(before: Mapping[str, Any], asked: Mapping[str, Any]) -> list[s
         return []
     if {**before, "claims": asked.get("claims")} == asked:
         return ["what the suite claims"]
-    added = {"seeds", *(f"benchmarks.{name}.seeds" for name in seeds_of(asked))} if kept else set[str]()
-    found = (f"{at}: {one} / {other}" for at, one, other in _parted(before, asked) if at not in added)
+    added = ["seeds", *(f"benchmarks.{name}.seeds" for name in seeds_of(asked))] if kept else []
+    found = (f"{at}: {one} / {other}" for at, one, other in _parted(before, asked) if at not in ("description", *added))
     told = list(islice(found, _NAMED)) or ["the order of its benchmarks"]
     return [f"the suite ({'; '.join([*told, *(['and more'] if next(found, None) else [])])})"]
 
