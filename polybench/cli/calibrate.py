@@ -82,7 +82,7 @@ def of_times(suite: Suite) -> Suite | None:
 def measured(suite: Suite, source: str, quiet: bool, out: Path | None = None) -> Run:
     """A run of the suite in fresh processes, under results/ or in a new folder. Raises Lost where a trial fails."""
     from polybench.errors import Lost
-    from polybench.run import local, session, store
+    from polybench.run import local, planned, session, store
     from polybench.run.lock import locked
     from polybench.run.progress import shown
 
@@ -90,7 +90,7 @@ def measured(suite: Suite, source: str, quiet: bool, out: Path | None = None) ->
     with locked(current.path), shown(current, quiet) as tell:
         local.carry_out(current, tell)
     found = store.load(current.path)
-    code, reason = local.outcome(found.records, session.labels(found))
+    code, reason = local.outcome(found.records, planned.labels(found))
     if code:
         raise Lost(f"{current.path}: {reason}")
     return found

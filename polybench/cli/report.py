@@ -166,7 +166,7 @@ def _brief(run: Run, document: Document, text: str | None) -> Document:
     """What a screen has room for, with how trials ended that did not end well."""
     from polybench.record import Status
     from polybench.report.formats.terminal import brief
-    from polybench.run.session import labels
+    from polybench.run.planned import labels
 
     ended: dict[tuple[Status, str], list[str]] = defaultdict(list)
     if lost := [r for r in run.records if r.status is not Status.OK]:

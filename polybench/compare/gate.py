@@ -13,7 +13,7 @@ from polybench.compare.verdict import Verdict, judge
 from polybench.corrections import holm_of, resolves
 from polybench.errors import NothingMeasured, UsageError
 from polybench.plan.governing import name_of
-from polybench.run import session
+from polybench.run import planned
 from polybench.run.store import Run
 
 
@@ -80,5 +80,5 @@ def _failed(run: Run) -> str:
     failed = [r for r in run.records if r.status.broken]
     if not failed:
         return ""
-    label = session.labels(run).of_trial(failed[0].trial)
+    label = planned.labels(run).of_trial(failed[0].trial)
     return f"{len(failed)} trials of the run failed, first {label}: {failed[0].error}"

@@ -17,8 +17,9 @@ from polybench.plan.labels import Labels
 from polybench.record import CHECKPOINT_FOLDER, Record, Status
 from polybench.run import store
 from polybench.run.executor import Executor, WorkerProcess
+from polybench.run.planned import done_already, planned
 from polybench.run.runner import Event, Planned, run
-from polybench.run.session import Session, done_already, planned
+from polybench.run.session import Session
 from polybench.run.team import divided
 from polybench.trial import CHECKPOINTS, TEXTS, Job
 

@@ -18,7 +18,8 @@ from polybench.record import CHECKPOINT_FOLDER, Record
 from polybench.run import scores, store
 from polybench.run.batches import equal_but_for_seeds, looks_of, united
 from polybench.run.changed import code_changes
-from polybench.run.session import joined, planned
+from polybench.run.planned import planned
+from polybench.run.session import joined
 from polybench.run.store import Run
 from polybench.trial import kept_name
 

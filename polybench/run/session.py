@@ -10,20 +10,20 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from polybench.errors import PolybenchError, ResultsError, UsageError
+from polybench.errors import ResultsError, UsageError
 from polybench.files import inside, share
 from polybench.kind import kind_of
 from polybench.machine.environment import capture, choose_device, differences, fingerprint, together
 from polybench.plan.jobs import Plan, plan
-from polybench.plan.labels import Labels
 from polybench.plan.shard import Shard
 from polybench.plan.suite import Suite
 from polybench.ranks import place
 from polybench.record import CHECKPOINT_FOLDER, Record
 from polybench.run import store
-from polybench.run.batches import looks_of, seeds_of
+from polybench.run.batches import looks_of
 from polybench.run.changed import code_changes, folder_changes, suite_changes
-from polybench.trial import Job, kept_name
+from polybench.run.planned import done_already, planned, with_added_seeds
+from polybench.trial import kept_name
 
 _OF_THE_WHOLE = ("sources", "missing", "finished_at", "environment_after")  # in a header; no part inherits it
 
@@ -137,7 +137,7 @@ def resume(path: Path, suite: Suite | None, force: bool, remote: bool = False) -
     known = (*_above(old), *old.records)
     try:
         chosen = suite or Suite.model_validate(old.header["suite"])
-        own = _with_added_seeds(old.header, chosen, known)
+        own = with_added_seeds(old.header, chosen, known)
         whole = planned(chosen, own, known)
     except ValidationError as failure:
         why = failure.errors()[0]["msg"].removeprefix("Value error, ")
@@ -178,53 +178,11 @@ def resume(path: Path, suite: Suite | None, force: bool, remote: bool = False) -
     return Session(path, chosen, todo, done, header, known, fingerprint(now), force, old)
 
 
-def _with_added_seeds(header: dict[str, Any], suite: Suite, known: Sequence[Record]) -> dict[str, Any]:
-    """The header of a part with its trials of seeds that the suite had not before; any other as it is."""
-    before = seeds_of(header["suite"])
-    if "shard" not in header or seeds_of(suite.model_dump(mode="json")) == before:
-        return header
-
-    def added(job: Job) -> bool:
-        trial = job.trials[0]
-        return kind_of(trial.cell.kind).repeats == "seeds" and trial.seed not in before.get(
-            trial.benchmark, [trial.seed]
-        )
-
-    whole = plan(suite, header["device"], header.get("filter"), known).only(added)
-    mine = Shard.parse(header["shard"]).of_added_seeds(whole.jobs)
-    return {**header, "trials": [*header["trials"], *(t.id for job in mine for t in job.trials)]}
-
-
 def joined(header: dict[str, Any], sources: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The header of a run that has records of these runs too, each with the environment it was measured in."""
     found = {(s["run"], fingerprint(s["environment"])): s for s in (*header.get("sources", []), *sources)}
     everywhere = together([s["environment"] for s in found.values()])
     return {**header, "sources": list(found.values()), "environment": everywhere}
-
-
-def planned(suite: Suite, header: dict[str, Any], records: Sequence[Record]) -> Plan:
-    """What the run of this header is to measure, as far as its records decide it: all, or the trials of its part."""
-    whole = plan(suite, header["device"], header.get("filter"), records)
-    if "trials" not in header:
-        return whole
-    mine = set(header["trials"])
-    cells = {tuple(name.split("/")[:2]) for name in mine}
-
-    def belongs(job: Job) -> bool:
-        """A part goes on with the launches of what it has, however many there will be."""
-        if kind_of(job.trials[0].cell.kind).repeats == "launches":
-            return {(t.benchmark, t.cell.id) for t in job.trials} <= cells
-        return {t.id for t in job.trials} <= mine
-
-    return whole.only(belongs)
-
-
-def labels(run: store.Run) -> Labels:
-    """Names of the suite's trials; of those with a record where the suite cannot be planned any more."""
-    try:
-        return planned(Suite.model_validate(run.header["suite"]), run.header, run.records).labels
-    except (ValidationError, PolybenchError):
-        return Labels.of(r.trial for r in run.records)
 
 
 def processes(suite: Suite) -> int:
@@ -242,10 +200,3 @@ def _above(part: store.Run) -> tuple[Record, ...]:
     """What the run knows that a part was taken of: its tuning decides what the part measures."""
     above = part.header.get("part_of")
     return store.load(Path(above)).records if above else ()
-
-
-def done_already(job: Job, records: dict[str, Record]) -> bool:
-    """Blocks are paired within a job, so its trials are done together or not at all; a tuned rate may have moved."""
-    known = [records.get(t.id) for t in job.trials]
-    same = all(r is not None and r.status.settled and r.trial == t for r, t in zip(known, job.trials, strict=True))
-    return same and len({r.started_at for r in known if r}) == 1
