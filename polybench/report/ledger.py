@@ -36,7 +36,7 @@ _SHORT = (
     Column("found here", note="What became of each sentence that was judged.", numeric=False),
     Column("of these, the one that decides", note="Its sentence and its change with its interval.", numeric=False),
     Column("parameters", note="Of the models that decide."),
-    Column("asked by", note="The suite, which `polybench run` takes.", numeric=False),
+    Column("asked by", note="The suites, which `polybench run` takes.", numeric=False),
 )
 _SAME = ""  # as in the row above
 _PICTURES = (("dense-1b", "dense", 1, "1.3 B parameters, 250 B tokens"),
@@ -135,7 +135,7 @@ def _in_short(row: Row, mine: Sequence[_Asked]) -> tuple[Entry, ...]:
     first = min((m for m in mine if m.first), key=lambda m: decisive(m.cases[0]), default=None)
     decides = f"{first.sentence}: {first.grounds}" if first else ABSENT
     told = map(Entry, (f"{row.number}. {row.says}", row.reported, _told(mine), decides))
-    return *told, _size(first.first if first else None), Entry(f"suites/{row.suite}.yaml")
+    return *told, _size(first.first if first else None), Entry(", ".join(row.paths))
 
 
 def _told(mine: Sequence[_Asked]) -> str:
@@ -186,7 +186,7 @@ def _finding(row: Row, mine: Sequence[_Asked]) -> Finding:
     judged = [m.one for m in mine if m.first]
     refuted = any(one.ruling == "refuted" for one in judged)
     decided = refuted or (bool(judged) and all(map(claims.resolved, judged)))
-    text = f"{row.says}: {_told(mine)}. polybench run suites/{row.suite}.yaml"
+    text = f"{row.says}: {_told(mine)}. {'; '.join(f'polybench run {path}' for path in row.paths)}"
     return Finding(f"Claim {row.number}", text, decided)
 
 

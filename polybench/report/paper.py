@@ -16,7 +16,7 @@ _REFERENCE = "swiglu"
 
 @dataclass(frozen=True)
 class Row:
-    """One claim. `suite` asks it here; a claim of a suite belongs to it that names `source` as its own.
+    """One claim. `suites` ask it here; a claim of a suite belongs to it that names `source` as its own.
 
     `beware` says in what the question that is asked here is another than the paper's.
     """
@@ -24,12 +24,17 @@ class Row:
     number: int
     says: str
     reported: str
-    suite: str
+    suites: tuple[str, ...]
     beware: str = ""
 
     @property
     def source(self) -> str:
         return f"{PAPER} claim {self.number}"
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The suites as `polybench run` takes them, one at a time."""
+        return tuple(f"suites/{suite}.yaml" for suite in self.suites)
 
 
 ROWS = (
@@ -37,13 +42,13 @@ ROWS = (
         1,
         "training loss: PolyNorm < PolyReLU < SwiGLU < GELU < ReLU",
         "2.172, 2.179, 2.191, 2.210, 2.217 nat, read off its figure, one run each, 1.3 B parameters",
-        "paper/dense",
+        ("paper/dense",),
     ),
     Row(
         2,
         "PolyNorm reaches SwiGLU's final loss with fewer tokens",
         "0.69 of them dense, 0.80 in a mixture, read off its figures",
-        "paper/dense",
+        ("paper/dense", "paper/mixture"),
         "The paper's share is read along one schedule, where SwiGLU's noisy curve is first touched; ours lies between "
         "finished trainings.",
     ),
@@ -51,7 +56,7 @@ ROWS = (
         3,
         "in a mixture of experts the held-out loss is lower on every text",
         "lower on 11 of 11, mean 2.39 against 2.41",
-        "paper/mixture",
+        ("paper/mixture", "paper/mixture-texts"),
         "The paper trained on much of the web. Here paper/mixture trains on one text and asks three that are unlike "
         "it, where a guess has a loss of ln 1024, 6.93, and paper/mixture-texts asks four that were all trained on. "
         "Both ways of sharing coefficients have the same SwiGLU beside them.",
@@ -60,21 +65,21 @@ ROWS = (
         4,
         "order 3 is about order 4, both better than order 2",
         "directions only",
-        "paper/order",
+        ("paper/order",),
         "All at one rate; orders 3 are trainings of claim 1 once more.",
     ),
     Row(
         5,
         "PolyNorm is the best of the four compositions",
         "directions only",
-        "paper/compositions",
+        ("paper/compositions",),
         "All at one rate; PolyNorm, PolyReLU and ReLU are trainings of claim 1 once more.",
     ),
     Row(
         6,
         "the effective rank of feed-forward weights is highest for polynomial activations",
         "directions only",
-        "paper/dynamics",
+        ("paper/dynamics",),
         "SwiGLU's matrices are narrower, here as in the paper, which lowers their rank before any training. So the "
         "others are held to activations of their own shape, and SwiGLU to what each kept of the rank it began with.",
     ),
@@ -82,21 +87,21 @@ ROWS = (
         7,
         "hidden states of neighbouring layers are less alike with PolyNorm",
         "lower in the dense model, unclear in the mixture",
-        "paper/dynamics",
+        ("paper/dynamics",),
         "A mean over layers hides ways that differ. The first layer and the others were asked apart after it was seen.",
     ),
     Row(
         8,
         "the advantage holds over model sizes",
         "from 110 M to 1.3 B",
-        "paper/size",
+        ("paper/size",),
         "Models a thousandth of that size, at rates tuned with one seed. A speed-up is the loss once more, by the law.",
     ),
     Row(
         9,
         "the overhead is negligible",
         "no figure",
-        "paper/cost",
+        ("paper/cost",),
         "How much is negligible is ours to say: 3 % of the time, 10 % of the bytes. Recomputed, the peak is paid for a "
         "block at a time, and the bytes that are kept for each.",
     ),
@@ -104,7 +109,7 @@ ROWS = (
         10,
         "PolyReLU networks hold ReLU networks, and approximate smooth functions at the best rate",
         "theorems",
-        "paper/theory",
+        ("paper/theory",),
         "Constructions are counted; that no smaller ReLU network would do is the theorem's. No rate is claimed here.",
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from polybench.plan.check import load_suite
 from polybench.plan.suite import suite_paths
 from polybench.record import Status
 from polybench.report.ledger import document
-from polybench.report.paper import ROWS, gaps
+from polybench.report.paper import PAPER, ROWS, gaps
 
 BASE = [3.0, 3.4, 3.2, 3.1, 3.3, 3.25]
 NEAR = [b - 0.02 + w for b, w in zip(BASE, (0.003, -0.002, 0.001, -0.003, 0.002, -0.001), strict=True)]
@@ -40,7 +41,7 @@ def column(made: Document, name: str) -> list[str]:
 def test_what_was_not_run_has_its_row_and_its_command() -> None:
     made = ledger()
     assert column(made, "verdict") == ["not run"] * len(ROWS) == ["not run"] * 10
-    assert all(f.text.endswith(f"suites/{row.suite}.yaml") for row, f in zip(ROWS, made.findings, strict=True))
+    assert all(f.text.endswith(f"polybench run {row.paths[-1]}") for row, f in zip(ROWS, made.findings, strict=True))
 
 
 def test_a_claim_stands_in_the_row_whose_source_it_names_and_others_below() -> None:
@@ -63,7 +64,7 @@ def test_in_ten_lines_the_sentence_that_fails_decides() -> None:
     claims = (better("polynorm", source), {"metric": "val_loss", "subject": "swiglu", "better_than": "polynorm"})
     made = ledger(claims[0], claims[1] | {"source": source}, better("gelu", source))
     lines = [[entry.text for entry in line] for line in made.tables[0].rows]
-    assert [line[-1] for line in lines] == [f"suites/{row.suite}.yaml" for row in ROWS]
+    assert [line[-1] for line in lines] == [", ".join(row.paths) for row in ROWS]
     assert {line[2] for i, line in enumerate(lines) if i != 2} == {"not run"}
     assert sorted(lines[2][2].split(", ")) == ["1 not resolved", "1 refuted", "1 supported"]
     assert lines[2][3].startswith("val_loss: swiglu < polynorm: +0.02")
@@ -107,15 +108,13 @@ def test_the_papers_gaps_are_those_of_its_table() -> None:
         assert sum(near) / len(near) == pytest.approx(gap, abs=1.5e-3)
 
 
-def test_every_row_names_a_suite_and_every_claim_of_the_suites_a_row() -> None:
-    shipped = {"-".join(p.parts[-2:]).removesuffix(".yaml"): p for p in suite_paths() if p.parent.name == "paper"}
-    sources = {row.source for row in ROWS}
-    for row in ROWS:
-        claims = load_suite(shipped[row.suite.replace("/", "-")]).suite.claims
-        assert row.source in {c.source for c in claims}
-    for path in shipped.values():
+def test_every_row_names_the_suites_that_ask_it_and_no_claim_is_without_a_row() -> None:
+    asked: dict[str, set[str]] = defaultdict(set)
+    for path in (p for p in suite_paths() if p.parent.name == "paper"):
         for claim in load_suite(path).suite.claims:
-            assert claim.source in sources or not claim.source.startswith("arXiv:2411.03884 claim")
+            asked[claim.source].add(f"paper/{path.stem}")
+    ours = {source: suites for source, suites in asked.items() if source.startswith(f"{PAPER} claim")}
+    assert ours == {row.source: set(row.suites) for row in ROWS}
 
 
 def test_a_row_that_one_sentence_refutes_is_decided() -> None:
