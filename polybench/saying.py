@@ -1,9 +1,27 @@
-"""A line on stderr, said at once; that nobody reads it is no reason to stop what is being measured."""
+"""A line on stderr, said at once, that nobody need read; and what a poor encoding can say of a sign."""
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
+
+PLAIN = "polybench.plain"  # the name of the handler of errors, as a stream takes it
+_SIGNS = {"−": "-", "–": "-", "µ": "u", "μ": "u", "×": "x", "±": "+-", "²": "^2", "³": "^3", "→": "->", "∞": "inf",
+          "≤": "<=", "≥": ">=", "…": "..."}  # fmt: skip
+
+
+def _plain(problem: UnicodeError) -> tuple[str | bytes, int]:
+    """A sign as one would type it; any other character as its number."""
+    if not isinstance(problem, UnicodeEncodeError):
+        raise problem
+    problem.end = problem.start + 1  # the others of a row have signs of their own
+    if (sign := problem.object[problem.start]) in _SIGNS:
+        return _SIGNS[sign], problem.end
+    return codecs.backslashreplace_errors(problem)
+
+
+codecs.register_error(PLAIN, _plain)
 
 
 def say(line: str) -> None:

@@ -35,7 +35,7 @@ from polybench.cli.suites import init, schema, validate
 from polybench.cli.trace import trace
 from polybench.errors import Escape, PolybenchError
 from polybench.interrupt import contained, listen
-from polybench.saying import say
+from polybench.saying import PLAIN, say
 
 INTERRUPTED = 130  # which typer makes of a KeyboardInterrupt
 
@@ -67,7 +67,7 @@ def main() -> None:
     listen()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # what its encoding cannot say is escaped
+            stream.reconfigure(errors=PLAIN)
     try:
         code = app(standalone_mode=False)  # typer.Exit is not raised to here, its code is returned
     except PolybenchError as problem:

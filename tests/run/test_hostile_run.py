@@ -28,6 +28,7 @@ from polybench.run import store
 from polybench.run.cluster import FOLDER, leftovers
 from polybench.run.merge import merge
 from polybench.run.store import RECORDS_FILE, RUN_FILE
+from polybench.saying import PLAIN
 
 RUN = run([*exact({"relu": 1, "swiglu": 2}), *losses({"relu": [3.5, 3.25], "swiglu": [3.0, 3.1]})])
 SAMPLE = 25  # of what `tests/hostile.py` tries by the thousand
@@ -278,8 +279,8 @@ def test_a_report_that_cannot_be_written_is_still_printed() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
-def test_what_an_encoding_cannot_say_is_escaped(encoding: str, tmp_path: Path) -> None:
-    folder = save(run([replace(r, error="½ \U0001f680") for r in RUN.records]), tmp_path / "given")
+def test_what_an_encoding_cannot_say_is_typed_or_escaped(encoding: str, tmp_path: Path) -> None:
+    folder = save(run([replace(r, error="½ \U0001f680 −0.5 µs") for r in RUN.records]), tmp_path / "given")
     where = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-m", "polybench"]
     for arguments, code in ((["report", str(folder)], 0), (["report", os.fsdecode(b"\xff\xc3\xa9")], 2)):
@@ -287,6 +288,11 @@ def test_what_an_encoding_cannot_say_is_escaped(encoding: str, tmp_path: Path) -
         assert done.returncode == code, done.stderr
         (done.stdout + done.stderr).decode(encoding)
     assert b"\\udcff" in done.stderr
+
+
+def test_a_sign_that_an_encoding_lacks_is_typed_and_any_other_character_escaped() -> None:
+    assert "½−0.5 µs ≤ 2\ud800".encode("ascii", PLAIN) == rb"\xbd-0.5 us <= 2\ud800"
+    assert "½−0.5 µs ≤ 2\ud800".encode("utf-8", PLAIN).decode() == "½−0.5 µs ≤ 2\\ud800"
 
 
 def test_several_runs_are_one_document(tmp_path: Path) -> None:
