@@ -7,8 +7,9 @@ import os
 import sys
 
 PLAIN = "polybench.plain"  # the name of the handler of errors, as a stream takes it
-_SIGNS = {"−": "-", "–": "-", "µ": "u", "μ": "u", "×": "x", "±": "+-", "²": "^2", "³": "^3", "→": "->", "∞": "inf",
+_SIGNS = {"−": "-", "–": "-", "µ": "u", "μ": "u", "×": "x", "±": "+-", "→": "->", "∞": "inf",
           "≤": "<=", "≥": ">=", "…": "..."}  # fmt: skip
+_RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-", strict=True))
 
 
 def _plain(problem: UnicodeError) -> tuple[str | bytes, int]:
@@ -16,8 +17,11 @@ def _plain(problem: UnicodeError) -> tuple[str | bytes, int]:
     if not isinstance(problem, UnicodeEncodeError):
         raise problem
     problem.end = problem.start + 1  # the others of a row have signs of their own
-    if (sign := problem.object[problem.start]) in _SIGNS:
+    before, sign = problem.object[: problem.start][-1:], problem.object[problem.start]
+    if sign in _SIGNS:
         return _SIGNS[sign], problem.end
+    if sign in _RAISED:
+        return _RAISED[sign] if before in _RAISED else f"^{_RAISED[sign]}", problem.end
     return codecs.backslashreplace_errors(problem)
 
 
