@@ -20,7 +20,7 @@ from typing import Any
 from polybench.declarations import declared
 from polybench.errors import RegistryError, did_you_mean, in_short, reason
 from polybench.interrupt import contained
-from polybench.source_tree import SourceTree, one_name
+from polybench.source_tree import TREE, SourceTree, one_name
 
 ENTRY_POINT_GROUP = "polybench"
 _PACKAGE = Path(__file__).parent
@@ -100,6 +100,7 @@ class Registry:
         if name not in entries:
             sound = [known for known, entry in entries.items() if not entry.error]
             lost = [f"{e.origin} is broken: {e.error}" for e in _scan() if e.error]
+            lost += _beside(self.name, name)
             told = [f"unknown {self.noun} {in_short(name)}", *lost, did_you_mean(name, sound)]
             raise RegistryError("; ".join(told) if lost else ", ".join(told))
         if entries[name].error:
@@ -173,6 +174,17 @@ def _reach_tree() -> None:
 def _of_tree(tree: SourceTree) -> Iterator[Extension]:
     for name, module in tree.modules.items():
         yield from _named(name, module, f"{tree.path} ({module})", list(tree.paths))
+
+
+def _beside(registry: str, name: str) -> list[str]:
+    """What to do where the folder we are in registers the name, and is not installed."""
+    try:
+        tree = SourceTree.read(Path.cwd(), ENTRY_POINT_GROUP)
+    except (RegistryError, OSError):
+        return []  # it is nobody's business what another's project looks like
+    if not any((entry.registry, entry.name) == (registry, name) for entry in _of_tree(tree)):
+        return []
+    return [f"{tree.path} registers it and is not installed: pip install -e {tree.path}, or set {TREE}={tree.path}"]
 
 
 def _named(label: str, value: str, origin: str, where: list[str] | None = None) -> Iterator[Extension]:

@@ -129,3 +129,17 @@ def test_a_tree_that_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv(TREE, str(tmp_path / "gone"))
     with pytest.raises(RegistryError, match="gone names no folder"):
         SourceTree.of_variable(registry.ENTRY_POINT_GROUP)
+
+
+def test_a_name_that_the_folder_here_registers_is_told_with_what_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(__file__).with_name("plugin"))
+    with pytest.raises(RegistryError, match=rf"plugin registers it .*: pip install -e \S+, or set {TREE}=\S+; known: "):
+        registry.activations.entry("cube")
+    with pytest.raises(RegistryError, match="unknown backend 'cube', known: "):
+        registry.backends.entry("cube")
+    (tmp_path / "pyproject.toml").write_text("[", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RegistryError, match="unknown activation 'cube', known: "):
+        registry.activations.entry("cube")
