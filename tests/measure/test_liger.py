@@ -156,6 +156,7 @@ def test_what_the_kernels_cannot_hold_is_refused() -> None:
     [
         ("polynorm(order=2)", "order 2"),
         ("polynorm(norm=l2)", "l2"),
+        ("polynorm(negative=square)", "both sides"),
         ("geglu", "tanh"),
         ("gelu", "GELU"),
         ("relu", "ReLU"),

@@ -52,6 +52,8 @@ def refusal(call: Call) -> str:
             return f"liger's PolyNorm has order 3 only, and this one has order {len(call.weight)}"
         case PolyNorm() if call.norm != "rms":
             return "liger's PolyNorm divides by the root mean square, never by the l2 norm"
+        case PolyNorm() if call.piecewise:
+            return "liger's PolyNorm has all powers on both sides of 0; polynorm(negative=all) can be served"
         case GEGLU() if call.approximate != "tanh":
             return "liger's GEGLU takes GELU by tanh; geglu(approximate=tanh) can be served"
         case PolyNorm() | SwiGLU() | GEGLU() | SquaredReLU():
