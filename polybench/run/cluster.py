@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeGuard
 from polybench.errors import Stopped, UsageError, first_line
 from polybench.files import inside
 from polybench.plan.shard import parts
+from polybench.run import store
 from polybench.run.lock import refuse_held
 from polybench.run.merge import adopt
 from polybench.run.order import Order, check, executor
@@ -48,13 +49,13 @@ def carry_out(session: Session, order: Order, force: bool, tell: Tell) -> None:
         KeyboardInterrupt: after the jobs were cancelled and what they had measured was brought back.
     """
     tried: set[str] = set()
-    todo = session.todo.jobs
-    check(order, todo)
-    while todo:
-        tried |= {t.id for job in todo for t in job.trials}
-        _send(session.path, todo, order, force, tell)
+    left = session.todo.jobs
+    check(order, left)
+    store.write_header(session.path, session.header)  # which the jobs go by
+    while any(tried.isdisjoint(t.id for t in job.trials) for job in left):
+        tried |= {t.id for job in left for t in job.trials}
+        _send(session.path, left, order, force, tell)  # with what failed, which the jobs find to be left too
         left = resume(session.path, session.suite, force, remote=True).todo.jobs
-        todo = tuple(job for job in left if not tried & {t.id for t in job.trials})
 
 
 def recover(path: Path, order: Order | None, tell: Tell) -> None:

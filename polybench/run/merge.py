@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from polybench.errors import NothingMeasured, ResultsError
 from polybench.files import inside, share
 from polybench.machine.environment import fingerprint
+from polybench.plan.jobs import Plan
 from polybench.plan.labels import Labels
 from polybench.plan.suite import Suite
 from polybench.record import CHECKPOINT_FOLDER, Record
@@ -24,7 +25,8 @@ from polybench.run.store import Run
 from polybench.trial import kept_name
 
 MOST_LABELS = 3  # of missing trials; the header names them all
-_EQUAL = {"suite": "suites", "filter": "filters", "device": "devices"}  # what all runs must have in common
+# What all runs must have in common.
+_EQUAL = {"suite": "suites", "filter": "filters", "device": "devices", "processes": "numbers of processes"}
 _OWN = ("schema_version", "shard", "trials", "part_of", "environment_after", "finished_at", "sources", "looks")
 
 
@@ -96,24 +98,25 @@ def unite(runs: Iterable[Run]) -> list[Record]:
 
 
 def adopt(path: Path, parts: Sequence[Path]) -> Run:
-    """Bring what parts have measured back into the run they were taken of; what it knows already stays as it is.
+    """Bring what parts have measured back into the run they were taken of; what it knows already stays as it is, but
+    for what was measured again with what it knew not, since blocks are paired within a job.
 
     A part that never became a run folder is passed over: its trials are missing, which the header then says. What an
     unfinished training goes on from comes along; that of a finished one goes.
     """
     run = store.load(path)
-    settled = {r.trial.id for r in run.records if r.status.settled}
+    known = list(run.records)
     seen = {(r.trial.id, r.started_at) for r in run.records}
     sources = [*([] if "sources" in run.header or not run.records else _sources(run))]
     for part in parts:
         if not (part / store.RUN_FILE).is_file():
             continue
         measured = store.load(part)
-        fresh = [r for r in measured.records if r.trial.id not in settled and (r.trial.id, r.started_at) not in seen]
+        fresh = [r for r in _fresh(run, known, measured.records) if (r.trial.id, r.started_at) not in seen]
         _bring(measured, path, fresh)
         if not fresh:
             continue
-        settled |= {r.trial.id for r in fresh if r.status.settled}
+        known += fresh
         store.append(path, _stamped(measured, fresh))
         sources += _sources(measured)
     now = store.load(path)
@@ -122,6 +125,21 @@ def adopt(path: Path, parts: Sequence[Path]) -> Run:
     for trial in (r.trial for r in now.records if r.status.settled):
         inside(path, f"{CHECKPOINT_FOLDER}/{kept_name(trial, 'resume')}").unlink(missing_ok=True)
     return store.load(path)
+
+
+def _fresh(run: Run, known: Sequence[Record], measured: Sequence[Record]) -> list[Record]:
+    """What was measured in a job of which a trial is not settled yet."""
+    latest = {r.trial.id: r for r in known}
+    settled = {name for name, record in latest.items() if record.status.settled}
+    jobs = [[t.id for t in job.trials] for job in _planned(run.header, [*known, *measured]).jobs]
+    together = {name: job for job in jobs for name in job}
+    at = {(r.trial.id, r.started_at) for r in measured}
+
+    def wanted(record: Record) -> bool:
+        job = together.get(record.trial.id, [record.trial.id])
+        return any(name not in settled for name in job if (name, record.started_at) in at)
+
+    return list(filter(wanted, measured))
 
 
 def _stamped(run: Run, records: Iterable[Record]) -> list[Record]:
@@ -145,13 +163,17 @@ def _sources(run: Run) -> list[dict[str, Any]]:
 
 def _counted(header: dict[str, Any], records: Sequence[Record]) -> dict[str, Any]:
     """The header with how many trials there are to be, and (id, label) of those that are not there."""
-    try:
-        whole = planned(Suite.model_validate(header["suite"]), header, records)
-    except (ValidationError, NothingMeasured) as problem:
-        raise ResultsError(f"the suite {header['suite'].get('suite')} cannot be planned any more: {problem}") from None
+    whole = _planned(header, records)
     there = {r.trial.id for r in records}
     absent = [(t.id, whole.labels.of_trial(t)) for t in whole.trials if t.id not in there]
     return {**header, "planned": len(whole.trials), "missing": absent}
+
+
+def _planned(header: dict[str, Any], records: Sequence[Record]) -> Plan:
+    try:
+        return planned(Suite.model_validate(header["suite"]), header, records)
+    except (ValidationError, NothingMeasured) as problem:
+        raise ResultsError(f"the suite {header['suite'].get('suite')} cannot be planned any more: {problem}") from None
 
 
 def _bring(run: Run, target: Path, records: Sequence[Record]) -> None:

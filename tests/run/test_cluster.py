@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import toy_kind
@@ -13,10 +15,13 @@ from builders import suite
 
 from polybench.errors import UsageError
 from polybench.plan.jobs import plan
-from polybench.run import order
-from polybench.run.merge import missing
+from polybench.plan.shard import Shard
+from polybench.record import Measurement, Record, Status
+from polybench.run import cluster, order, session, store
+from polybench.run.merge import adopt, missing
 from polybench.run.order import Order
 from polybench.run.store import load
+from polybench.trial import Job
 
 SUITE = """
 suite: toy
@@ -90,3 +95,32 @@ def test_without_submitit_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(UsageError, match=r"pip install 'torch-polybench\[cluster\]'"):
         order.check(Order.of("local", 2, ()), JOBS)
+
+
+def test_jobs_go_by_what_was_asked_and_are_reckoned_with_all_that_they_will_find(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run is given a seed, and tuning decides what comes next while another training fails."""
+    tune = {"lr": [0.002, 0.004], "extend": 0}
+    of = {"activations": ["relu"], "device": "cpu", "benchmarks": [
+        {"name": "tuned", "kind": "pretrain", "matrix": {"lr": "tuned"}, "tune": tune},
+        {"name": "fails", "kind": "pretrain", "matrix": {"lr": 0.001}},
+    ]}  # fmt: skip
+    path, sent = tmp_path / "run", list[tuple[list[str], list[str]]]()
+    session.begin(suite(seeds=[0], **of), path, None, "toy.yaml", remote=True)
+
+    def send(folder: Path, todo: Sequence[Job], *_: Any) -> None:
+        mine = session.resume(folder, None, force=False, remote=True)  # as a job does, who is told of no suite
+        sent.append(([j.trials[0].id for j in todo], [j.trials[0].id for j in mine.todo.jobs]))
+        part = session.part_of(mine, Shard(1, 1), folder / "shards" / f"{len(sent)}-1of1")
+        for trial in part.todo.trials:
+            fails = trial.benchmark == "fails"
+            status, values = (Status.FAILED, ()) if fails else (Status.OK, (Measurement("val_loss", (3.0,)),))
+            store.append(part.path, [Record(trial, status, values, started_at=f"2026-01-0{len(sent)}")])
+        adopt(folder, [part.path])
+
+    monkeypatch.setattr(cluster, "_send", send)
+    current = session.resume(path, suite(seeds=[0, 1], **of), force=False, remote=True)
+    cluster.carry_out(current, Order.of("local", 1, ()), False, lambda line: None)
+    assert len(sent) == 2 and all(reckoned == found for reckoned, found in sent)
+    assert {r.trial.seed for r in load(path).records if r.trial.benchmark == "tuned"} == {0, 1}

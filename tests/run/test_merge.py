@@ -95,6 +95,7 @@ def test_a_curve_that_ended_in_nan_is_equal_to_itself() -> None:
         ({"suite": suite(margin=0.1).model_dump(mode="json")}, "their suites differ"),
         ({"filter": "*relu*"}, "their filters differ"),
         ({"device": "cuda"}, "their devices differ"),
+        ({"processes": 2}, "their numbers of processes differ"),
         ({"environment": {**MACHINE, "code": "0ther"}}, "the code of polybench (c0de / 0ther) differs"),
     ],
 )
@@ -190,3 +191,18 @@ def test_a_run_takes_back_what_its_parts_measured_and_keeps_what_it_knew(tmp_pat
         assert len((path / "records.jsonl").read_text().splitlines()) == 3
         assert [s["run"] for s in found.header["sources"]] == [str(p) for p in (path, *parts)]
         assert missing(found) == []
+
+
+def test_what_took_turns_is_taken_back_together_and_nothing_else_is(tmp_path: Path) -> None:
+    """Of one launch an arm timed out and all were measured again; of the other launch nothing was left."""
+    of = suite(benchmarks=[{"name": "speed", "kind": "speed", "protocol": {"launches": 2}}])
+    names = {"relu": 2.0, "swiglu": 1.0, "polynorm": 3.0}
+    known = times(names, launches=2)
+    lost = replace(known[2], status=Status.TIMED_OUT, measurements=())
+    again = [replace(r, started_at=f"2026-02-02T00:00:0{r.trial.seed}+00:00") for r in times(names, launches=2)]
+    path = kept(tmp_path / "run", [*known[:2], lost, *known[3:]], of)
+    part = kept(tmp_path / "part", again, of)
+    for _ in range(2):
+        found = {r.trial.id: r.started_at for r in adopt(path, [part]).records}
+        assert found == {r.trial.id: r.started_at for r in (*again[:4], *known[4:])}
+        assert len((path / "records.jsonl").read_text().splitlines()) == 12
