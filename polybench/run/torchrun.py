@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -37,7 +38,8 @@ def carry_out(current: Session, quiet: bool, release: Callable[[], None]) -> Non
         return
     store.write_header(current.path, current.header)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
-    command = [*torchrun, "-m", "polybench.run.torchrun", str(current.path), *(["--quiet"] if quiet else [])]
+    options = [*(["--quiet"] if quiet else []), *(["--force"] if current.forced else [])]
+    command = [*torchrun, "-m", "polybench.run.torchrun", str(current.path), *options]
     release()
     process = subprocess.Popen(command, env={"OMP_NUM_THREADS": "1", **os.environ})  # torchrun warns without
     try:
@@ -69,7 +71,8 @@ def main() -> None:
             team.follow(mine.rank)
             return
         with locked(path):
-            current = resume(path, None, force=True, remote=True)
+            # What changed was asked about where these processes were started; whether texts may change, too.
+            current = replace(resume(path, None, force=True, remote=True), forced="--force" in sys.argv[2:])
             with shown(current, quiet) as tell, team.lead(mine.size) as together:
                 local.carry_out(current, tell, together=together)
     except PolybenchError as problem:

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from multiprocessing import Pipe
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import toy_kind
@@ -182,3 +184,27 @@ def test_a_run_keeps_its_number_of_processes(tmp_path: Path, monkeypatch: pytest
         monkeypatch.setenv(name, value)
     with pytest.raises(ResultsError, match=r"the number of processes \(1 / 2\)"):
         session.resume(tmp_path / "run", None, force=False)
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_processes_train_on_another_text_only_if_who_started_them_may(
+    forced: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = suite(device="cpu", benchmarks=[{"name": "memory", "kind": "memory"}])
+    whole, said, carried = session.begin(of, tmp_path / "run", None, "toy.yaml"), list[str](), list[bool]()
+
+    class Said:
+        def __init__(self, command: list[str], **_: Any):
+            said[:] = command
+
+        def wait(self) -> int:
+            return 0
+
+    monkeypatch.setattr(torchrun, "subprocess", SimpleNamespace(Popen=Said))
+    torchrun.carry_out(replace(whole, forced=forced), True, lambda: None)
+    monkeypatch.setattr(sys, "argv", said[said.index("polybench.run.torchrun") :])
+    monkeypatch.setattr(torchrun, "signal", SimpleNamespace(signal=lambda *_: None, SIGTERM=None))
+    monkeypatch.setattr(torchrun.team, "lead", lambda size: nullcontext())
+    monkeypatch.setattr(torchrun.local, "carry_out", lambda current, *_, **__: carried.append(current.forced))
+    torchrun.main()
+    assert carried == [forced]
