@@ -94,7 +94,10 @@ def held_out(corpus: str, tokenizer_of: Tokens) -> Tokens:
             f"corpus {corpus} is text, but the tokens trained on are by an unknown tokenizer; "
             "name it as tokenizer: file: path/to/tokenizer.json"
         )
-    known = stamp(source.files, str(_LAYOUT), corpus, "beside", tokenizer_of.hash) if source.files else ""
+    beside = tokenizer_of.hash
+    if tokenizer_of.trained_D is None:  # of tokens, the hash does not know by which tokenizer they are
+        beside += f" {_digest(tokenizer_of.tokenizer_json)}"
+    known = stamp(source.files, str(_LAYOUT), corpus, "beside", beside) if source.files else ""
     found = recall(known)
     if found is None:
         texts = _read(source, corpus)
@@ -111,7 +114,7 @@ def held_out(corpus: str, tokenizer_of: Tokens) -> Tokens:
             made = coder(same if same == "bytes" else f"file:{same}", [])
             return _arrays(made, [], held, None, shared), made.json
 
-        name = _digest(f"{_LAYOUT} beside {tokenizer_of.hash}", *texts)
+        name = _digest(f"{_LAYOUT} beside {beside}", *texts)
         found = kept(name, make)
         remember(known, name)
     return replace(found, sides=source.told)

@@ -86,7 +86,8 @@ def stamp(files: Iterable[Path], *more: str) -> str:
     for file in files:
         with readable(file):
             s = file.stat()
-        digest.update(f"\n{file.resolve()}\0{s.st_size} {s.st_mtime_ns} {s.st_ctime_ns}".encode("utf-8", "replace"))
+        names = f"{file.absolute()}\0{file.resolve()}"  # a link's own name says on which side it is
+        digest.update(f"\n{names}\0{s.st_size} {s.st_mtime_ns} {s.st_ctime_ns}".encode("utf-8", "replace"))
     return digest.hexdigest()[:16]
 
 

@@ -151,3 +151,16 @@ def test_a_path_that_no_system_has_is_told(path: str) -> None:
     name = CorpusName.parse(f"jsonl:{path}")
     with pytest.raises(ValueError, match="no file matches"):
         name.check_files()
+
+
+def test_a_link_counts_by_its_own_name(tmp_path: Path) -> None:
+    """As in the cache of Hugging Face, where a file of another name has every content."""
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "data").mkdir()
+    for i, name in enumerate(("train-0", "train-1", "val-2", "val-3")):
+        (tmp_path / "blobs" / f"{i}").write_text("\n".join(texts(name)), encoding="utf-8")
+        (tmp_path / "data" / f"{name}.txt").symlink_to(tmp_path / "blobs" / f"{i}")
+    before = tokens(f"text:{tmp_path / 'data'}", "bytes")
+    (tmp_path / "data" / "val-2.txt").rename(tmp_path / "data" / "train-2.txt")
+    after = tokens(f"text:{tmp_path / 'data'}", "bytes")
+    assert len(after.train_N) > len(before.train_N) and len(after.held_out_N) < len(before.held_out_N)

@@ -247,3 +247,16 @@ def test_a_tokenizer_of_no_such_size_is_not_read(tmp_path: Path) -> None:
         stream.truncate(1 << 40)
     with pytest.raises(Unsupported, match=r"more than 256 MiB, which no tokenizer\.json has"):
         coder(f"file:{tmp_path}/t.json", [])
+
+
+def test_of_tokens_a_further_text_is_by_the_tokenizer_that_is_named(tmp_path: Path) -> None:
+    """Two of equal size, of which the tokens themselves know nothing."""
+    np.save(tmp_path / "ids.npy", np.arange(5000, dtype=np.uint16) % 300)
+    for i in range(20):
+        (tmp_path / f"{i}.txt").write_text(f"document {i} " + TEXTS[i % len(TEXTS)], encoding="utf-8")
+    found = []
+    for end in ("<|endoftext|>", "</s>"):
+        trained_on = tokens(f"tokens:{tmp_path}/ids.npy", byte_level(tmp_path / f"{len(found)}.json", end))
+        found.append(held_out(f"text:{tmp_path}/*.txt", trained_on))
+    assert [end in found[i].tokenizer_json for i, end in enumerate(("<|endoftext|>", "</s>"))] == [True, True]
+    assert found[0].hash != found[1].hash
