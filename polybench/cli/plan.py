@@ -42,12 +42,12 @@ def plan(
     show(*planned(whole, filter, part), whole, as_json, trials)
 
 
-def planned(suite: Suite, pattern: str | None, part: Shard | None) -> tuple[Plan, str]:
-    """The plan of a suite, or of one part of it, and the device it is for."""
+def planned(suite: Suite, pattern: str | None, part: Shard | None, remote: bool = False) -> tuple[Plan, str]:
+    """The plan of a suite, or of one part of it, and the device it is for; `remote` when other machines have that."""
     from polybench.machine.environment import choose_device
     from polybench.plan.jobs import plan as make
 
-    device = choose_device(suite.device)
+    device = suite.device if remote else choose_device(suite.device)
     return make(suite, device, pattern).shard(part), device
 
 

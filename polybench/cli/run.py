@@ -89,7 +89,8 @@ def _show(request: Request, as_json: bool) -> None:
     """What would be measured; no folder is made for it."""
     if request.resume is None:
         assert request.suite
-        show(*planned(request.suite, request.pattern, request.part), request.suite, as_json)
+        remote = bool(request.order and request.order.remote)
+        show(*planned(request.suite, request.pattern, request.part, remote), request.suite, as_json)
         return
     if not request.part:
         with suppress(ResultsError), _going_on(request, waits=False):

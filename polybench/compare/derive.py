@@ -101,7 +101,7 @@ class OneSchedule:
     @classmethod
     def _of(cls, record: Record, losses: str, seconds: str, tokens: tuple[float, ...]) -> Self:
         curve, cost = record.get(losses), record.get(FLOPS.name)
-        flops = tuple(t * cost.values[0] for t in tokens) if cost else ()
+        flops = tuple(t * cost.values[0] for t in tokens) if cost and cost.values[0] > 0 else ()
         steps = tuple(map(float, curve.steps or ())) if curve else ()
         return cls(_values(record, losses), _values(record, seconds), steps, tokens, flops)
 

@@ -65,7 +65,7 @@ def compared(
     plans = {name: ask(sides[name], request) for name in (BASE, HEAD)}
     if request.pattern:
         plans = chosen(plans, request.pattern)
-    alignment = _aligned(plans, sides, tell)
+    alignment = _aligned(plans, tell)
     name = str(plans[HEAD].suite["suite"])
     folder = Folder(out or _free(name), request.suite, plans, sides, request.pattern)
     begun(folder.path)
@@ -81,7 +81,7 @@ def compared(
     return folder.so_far()
 
 
-def _aligned(plans: Mapping[str, SidePlan], sides: Mapping[str, Side], tell: Tell) -> Alignment:
+def _aligned(plans: Mapping[str, SidePlan], tell: Tell) -> Alignment:
     base, head = plans[BASE], plans[HEAD]
     if both := sorted(base.lacks.keys() & head.lacks.keys()):
         raise UsageError(f"neither side has {both[0]!r}: {head.lacks[both[0]]}")

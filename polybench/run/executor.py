@@ -224,9 +224,17 @@ def _user() -> dict[str, str]:
     return {}
 
 
+def _signal(number: int) -> str:
+    """Those between the last named one and the first of real time have no name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 def _death(code: int, words: str) -> Ending:
     if code == -signal.SIGKILL:
         return Ending(Status.OUT_OF_MEMORY, "the measuring process was killed from outside, most often for its memory")
-    how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    how = _signal(-code) if code < 0 else f"exit code {code}"
     status = Status.OUT_OF_MEMORY if tells_of_memory(words) else Status.FAILED
     return Ending(status, f"the measuring process ended with {how}" + (f": {words}" if words else ""))

@@ -166,7 +166,7 @@ def resume(path: Path, suite: Suite | None, force: bool, remote: bool = False) -
         "suite": asked,
         "planned": len(whole.trials),
         "metrics": {**old.header["metrics"], **_metrics(chosen)},
-        "forced": [*old.header.get("forced", []), *changes],
+        "forced": [*dict.fromkeys([*old.header.get("forced", []), *changes])],
     }
     if looks := looks_of([old.header, {"suite": asked}]):
         header["looks"] = looks

@@ -106,6 +106,8 @@ def test_a_suite_is_validated_resolved_and_planned(capsys: Capture) -> None:
     told = capsys.readouterr()
     assert call("run", "--dry-run", "--device", "cpu", "--filter", "memory", QUICK) == 0
     assert capsys.readouterr() == told
+    assert call("run", "--dry-run", "--device", "cuda", "--cluster", "slurm", "--filter", "memory", QUICK) == 0
+    assert "on cuda" in capsys.readouterr().err  # which the nodes have, whatever is here
     assert f"memory: kind memory, {len(made['trials'])} trials, about " in told.out and "trials" in told.err
     assert "memory/relu/" not in told.out
     assert call("plan", "--device", "cpu", "--filter", "memory", "--trials", QUICK) == 0

@@ -81,6 +81,19 @@ def test_without_the_cost_of_a_token_there_is_no_loss_at_equal_flops() -> None:
     assert all(r.get("equal_flops_loss") is None for r in one.records)
 
 
+@pytest.mark.parametrize("flops", [0.0, -1.0])
+def test_a_cost_that_no_training_has_is_none(flops: float) -> None:
+    records = finished({"swiglu": [3.4, 3.2, 3.0], "relu": [3.4, 3.2, 3.0]}, {"swiglu": 1, "relu": 1})
+    records = [changed_value(r, "flops_per_token", flops) for r in records]
+    assert all("equal_flops_loss" not in of and "equal_time_loss" in of for of in derived_of(records).values())
+
+
+def changed_value(record: Record, metric: str, value: float) -> Record:
+    return replace(record, measurements=tuple(
+        replace(m, values=(value,)) if m.metric == metric else m for m in record.measurements
+    ))  # fmt: skip
+
+
 def test_a_batch_is_all_of_a_step_however_many_micro_batches_it_has() -> None:
     plain = record("pretrain", "relu", {"val_curve": [3.0, 2.0]}, steps=[0, 5], batch=2, seq_len=8, d_model=8)
     cell = plain.trial.cell

@@ -86,6 +86,8 @@ def test_what_changed_beside_further_seeds_is_named_by_its_place() -> None:
     assert suite_changes({**old, "benchmarks": two}, {**old, "benchmarks": two[::-1]}) == [
         "the suite (the order of its benchmarks)"
     ]
+    younger = {key: value for key, value in old.items() if key != "launcher"}
+    assert suite_changes(younger, old) == ["the suite (what it leaves out)"]
 
 
 def test_runs_with_other_seeds_merge_into_one_of_several_looks(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from polybench.errors import ResultsError
 from polybench.kind import Fact, Measured, Note, Progress
 from polybench.message import Ending, Message
 from polybench.record import Artifact, Record, Status
+from polybench.run import executor
 from polybench.run.runner import Advanced, Event, Finished, Started, records_of, run
 from polybench.trial import Cell, Job, Trial
 
@@ -164,3 +165,8 @@ def test_an_interrupt_stops_the_workers_and_keeps_no_half_done_job() -> None:
         run([job("x"), job("y")], Slow, 2, kept.extend, tell)
     stopped.set()
     assert kept == []
+
+
+@pytest.mark.parametrize(("number", "words"), [(15, "SIGTERM"), (40, "signal 40")])
+def test_a_process_that_a_signal_ends_is_a_record_whether_it_has_a_name_or_not(number: int, words: str) -> None:
+    assert executor._death(-number, "last words").error == f"the measuring process ended with {words}: last words"
