@@ -185,3 +185,8 @@ def places_for(half_width: float) -> int:
     if not math.isfinite(half_width) or half_width <= 0:
         return 4
     return min(6, max(0, 1 - math.floor(math.log10(half_width))))
+
+
+def in_full(value: float) -> str:
+    """An exact value, of which every digit may matter: a count with its thousands, else as it was given."""
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.12g}"

@@ -89,7 +89,9 @@ def diff(
 
     found = moved(load(existing(name)), load(find(other)))
     if as_json:
-        print(json.dumps([{**asdict(m), "metric": m.metric.name} for m in found], indent=1))
+        from polybench.report.formats.data import plain
+
+        print(json.dumps(plain([{**asdict(m), "metric": m.metric.name} for m in found]), indent=1))
         return
     told = [m for m in found if m.told]
     for one in told:

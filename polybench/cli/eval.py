@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -87,8 +87,10 @@ def evaluate(
         raise ResultsError(f"no model of {model} could be asked; {notes[0]}")
     made = _side_by_side(run, scored) if run else [table_of(*scored[0])]
     if as_json:
+        from polybench.report.formats.data import plain
+
         values = [{"trial": trial.to_json(), "scores": [s.to_json() for s in scores]} for trial, scores in scored]
-        print(json.dumps({"models": values, "tables": [asdict(t) for t in made], "notes": notes}, indent=1))
+        print(json.dumps(plain({"models": values, "tables": made, "notes": notes}), indent=1))
     else:
         print(_text(model, made, notes))
         print(f"scores: {folder / SCORES_FILE}")

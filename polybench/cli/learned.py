@@ -30,8 +30,10 @@ def learned(
 
     layout, every = official.learned(checkpoint, activation)
     if as_json:
+        from polybench.report.formats.data import plain
+
         found = {"checkpoint": str(checkpoint), "layout": layout, "learned": [_plain(one) for one in every]}
-        print(json.dumps(found, indent=1))
+        print(json.dumps(plain(found), indent=1))
     else:
         print(_text(checkpoint, _table(layout, every)))
 

@@ -21,6 +21,7 @@ from polybench.compare.sessions import Session, flaw, is_timed, protocol_differe
 from polybench.errors import NothingMeasured, ResultsError, UsageError
 from polybench.files import make_folder
 from polybench.machine.environment import nickname
+from polybench.metric import in_full
 from polybench.plan.governing import governing
 from polybench.plan.labels import Labels
 from polybench.record import Record
@@ -178,11 +179,13 @@ def _fits(known: Baseline, comparisons: Comparisons, session: Session, records: 
     here = {(r.trial.benchmark, r.trial.cell) for r in records}
     for place in (p for p in here if p in before.grid.cells):
         for name, metric in comparisons.run.metrics[place[1].kind].items():
+            if metric.varies_with != "nothing" or metric.curve:
+                continue
             was, now = (typical(side.grid.cells[place], metric) for side in (before, comparisons))
-            if metric.varies_with == "nothing" and not metric.curve and was != now and None not in (was, now):
+            if was is not None and now is not None and was != now:
                 label = Labels.of(r.trial for r in run.records).of_cell(comparisons.grid.cells[place].records[0].trial)
                 raise ResultsError(
-                    f"{label} {name} is {now:,.0f} in {run.path} and {was:,.0f} in {folder}; "
+                    f"{label} {name} is {in_full(now)} in {run.path} and {in_full(was)} in {folder}; "
                     "if that is meant, say --renew and why in the commit"
                 )
 

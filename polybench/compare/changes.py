@@ -47,11 +47,13 @@ def of_counts(seen: Seen) -> Iterator[Step]:
 
 
 def of_seeds(seen: Seen) -> Iterator[Step]:
-    """Every pair of sessions that share two seeds on one text, with its p."""
+    """Every pair of sessions that share two seeds on one text, with its p; means are over what they share."""
     for (i, was), (j, now) in _neighbours(seen):
-        shared = [now.seeds[key] - was.seeds[key] for key in was.seeds if key in now.seeds]
+        both = [(was.seeds[key], now.seeds[key]) for key in was.seeds if key in now.seeds]
+        shared = [new - old for old, new in both]
         if len(shared) > 1 and all(map(math.isfinite, shared)):
-            yield Step(i, j, was.shown, now.shown, paired(shared), t_test(shared))
+            old, new = (paired(list(values)) for values in zip(*both, strict=True))
+            yield Step(i, j, old, new, paired(shared), t_test(shared))
 
 
 def judged(seen: Seen) -> int:

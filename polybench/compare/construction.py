@@ -45,9 +45,12 @@ class Family:
         """By how much it grows as the error falls e-fold, a line through all networks."""
         return _an_e_fold(self.bits, self.values(metric))
 
-    def order(self, last: int = 0) -> Estimate:
-        """Slope of ln units over ln error as it was found; of the `last` networks, or all."""
+    def order(self, last: int = 0) -> Estimate | None:
+        """Slope of ln units over ln error as it was found; of the `last` networks, or all. None where those are one
+        network, as two errors may be served by, or one is exact."""
         error, units = self.values(BUILT_ERROR)[-last:], self.values(UNITS)[-last:]
+        if min(error) <= 0 or len(set(error)) == 1:
+            return None
         return line([math.log(e) for e in error], [math.log(u) for u in units])
 
 

@@ -69,7 +69,8 @@ class Change:
 class History:
     """Sessions by when they began, the letters of their machines, lines in the order of the suite, changes in time.
 
-    `asked` counts the sessions of cells whose times were judged; of too few none is.
+    `asked` counts the sessions of cells whose times were judged; of too few none is. `apart` is the number of
+    sessions whose times are left out, since they are over those of another reference.
     """
 
     sessions: tuple[Session, ...]
@@ -77,6 +78,7 @@ class History:
     lines: tuple[Line, ...]
     changes: tuple[Change, ...]
     asked: int
+    apart: int = 0
 
     @property
     def latest(self) -> Session:
@@ -91,9 +93,12 @@ def history(sessions: Sequence[Session]) -> History:
     metrics: dict[str, Metric] = {}
     for one in reversed(sessions):  # as the latest defines them
         metrics = {**one.metrics, **metrics}
+    apart = {i for i, one in enumerate(sessions) if one.suite.reference != sessions[-1].suite.reference}
     groups: dict[Name, dict[Cell, list[tuple[int, Told]]]] = defaultdict(lambda: defaultdict(list))
     for i, one in enumerate(sessions):
         for (name, benchmark, cell), told in one.told.items():
+            if drifts(metrics[name]) and i in apart:
+                continue  # a ratio to another
             where = letters[i] if drifts(metrics[name]) else cell.device
             groups[name, benchmark, cell.activation, where][cell].append((i, told))
     ordered = sorted(groups, key=lambda name: _place(sessions[-1], metrics, name))
@@ -101,7 +106,7 @@ def history(sessions: Sequence[Session]) -> History:
     asked = sum(judged(seen) for name in ordered if drifts(metrics[name[0]]) for seen in groups[name].values())
     changes = [c for name in ordered for c in _changes(sessions, metrics[name[0]], name, groups[name], asked)]
     kept = sorted(_resolved(changes), key=lambda c: c.step.session)
-    return History(tuple(sessions), tuple(letters), tuple(lines), tuple(kept), asked)
+    return History(tuple(sessions), tuple(letters), tuple(lines), tuple(kept), asked, len(apart))
 
 
 def _place(latest: Session, metrics: Mapping[str, Metric], name: Name) -> tuple[int, int, int, str]:

@@ -104,7 +104,7 @@ def decided(turns: Turns) -> Decision:
         return Decision("fail", text, change, p)
     if change.high > turns.limit:
         return Decision("inconclusive", f"{text}: the interval holds the limit", change, p)
-    return Decision("improved" if change.high < -turns.limit < 0 else "pass", "", change, p)
+    return Decision("improved" if change.high < -raised < 0 else "pass", "", change, p)
 
 
 def _p(turns: Turns, raised: float) -> float:

@@ -13,7 +13,7 @@ from polybench.compare.drift import drifts
 from polybench.compare.grid import seed_differences
 from polybench.compare.points import Point, typical
 from polybench.compare.sessions import Session, is_timed
-from polybench.metric import Metric, scale_for
+from polybench.metric import Metric, in_full, scale_for
 from polybench.plan.labels import Labels
 from polybench.stats import CONFIDENCE_TIME, Estimate, paired, t_quantile
 from polybench.trial import Cell, Trial
@@ -43,9 +43,12 @@ def moved(before: Baseline, after: Baseline) -> list[Moved]:
 def sentence(one: Moved) -> str:
     if one.before is None or one.after is None:
         return f"{one.label} {one.metric.name}: only in {'the second' if one.before is None else 'the first'}"
+    if one.metric.varies_with == "nothing":
+        unit = f" {one.metric.unit}".removesuffix(" 1")
+        return f"{one.label} {one.metric.name}: {in_full(one.before)} -> {in_full(one.after)}{unit}"
     scale = scale_for(one.metric.unit, [one.before, one.after])
     text = f"{one.label} {one.metric.name}: {scale.show(one.before)} -> {scale.show(one.after)} {scale.unit}".rstrip()
-    if one.metric.varies_with == "nothing" or one.change is None:
+    if one.change is None:
         return text
     how = "times the first" if one.metric.effect == "ratio" else f"{one.metric.unit} above the first"
     return f"{text}: {one.change.value:.4g} [{one.change.low:.4g}, {one.change.high:.4g}] {how}"

@@ -17,7 +17,7 @@ from polybench.errors import NothingMeasured, ResultsError, in_short
 from polybench.launches import beyond, margin_beside
 from polybench.machine.environment import differences
 from polybench.medians import variance_of_median
-from polybench.metric import Metric
+from polybench.metric import Metric, in_full
 from polybench.record import Record
 from polybench.run.store import Run
 from polybench.stats import CONFIDENCE_TIME, Estimate, p_beyond, paired
@@ -181,5 +181,6 @@ def _other_count(one: Comparisons, other: Comparisons, key: Key) -> str:
         if metric.varies_with == "nothing" and not metric.curve:
             was, now = typical(a, metric), typical(b, metric)
             if was is not None and now is not None and was != now:
-                return f"{metric.name} of {key[0]}/{a.cell.activation} is {was:,.0f} in one and {now:,.0f} in the other"
+                what = f"{metric.name} of {key[0]}/{a.cell.activation}"
+                return f"{what} is {in_full(was)} in one and {in_full(now)} in the other"
     return ""

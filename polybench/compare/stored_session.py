@@ -33,13 +33,19 @@ def told_with(own: Session, one: Stored, path: str) -> Session:
 
 
 def _told(own: Session, one: Stored) -> Iterator[tuple[Place, Told]]:
-    """Each time over the reference's, launch by launch or seed by seed: both are stored over one yardstick."""
+    """Each time over the reference's, launch by launch or seed by seed: both are stored over one yardstick.
+
+    Who is settled early has fewer launches, from the first on. Which seeds are missing is not stored.
+    """
     reference = own.suite.reference
     for (benchmark, cell, name), mine in one.times.items():
         base = one.times.get((benchmark, replace(cell, activation=reference), name))
         if name not in own.metrics or cell.activation == reference or base is None:
             continue
-        confidence = CONFIDENCE_TIME if own.metrics[name].varies_with == "sample" else CONFIDENCE_SEED
-        logs = [a - b for a, b in zip(mine.logs, base.logs, strict=False)]  # who is settled early has fewer launches
+        of_launches = own.metrics[name].varies_with == "sample"
+        if not of_launches and len(mine.logs) != len(base.logs):
+            continue
+        confidence = CONFIDENCE_TIME if of_launches else CONFIDENCE_SEED
+        logs = [a - b for a, b in zip(mine.logs, base.logs, strict=False)]
         if 0 < (ratio := paired(logs, confidence).map(exp)).value < math.inf:
             yield (name, benchmark, cell), Told(ratio)

@@ -10,11 +10,11 @@ from functools import cached_property, partial
 from polybench.compare.decision import Decision, Ruling
 from polybench.compare.grid import Grid, seed_differences
 from polybench.compare.points import Point, stopped, typical
-from polybench.compare.region import side
+from polybench.compare.region import Side, side
 from polybench.compare.sessions import timed, yardstick
 from polybench.compare.stored_times import History, decided
 from polybench.launches import beyond
-from polybench.metric import Metric
+from polybench.metric import Metric, in_full
 from polybench.plan.governing import allowed, name_of
 from polybench.plan.suite import Rule
 from polybench.record import Status
@@ -116,7 +116,7 @@ def _exact(metric: Metric, was: float, now: float, tolerance: float) -> Decision
     ratio = Estimate(1 + change, 1 + change, 1 + change, 1)
     worse = {"lower": change, "higher": -change, "neither": abs(change)}[metric.better]
     if worse > tolerance:
-        return Decision("fail", f"{was:,.0f} became {now:,.0f}", ratio)
+        return Decision("fail", f"{in_full(was)} became {in_full(now)}", ratio)
     return Decision("improved" if worse < 0 else "pass", "", ratio)
 
 
@@ -182,7 +182,8 @@ def _from_nothing(metric: Metric, changes: Sequence[float], text: str) -> Decisi
 
 
 def _bounded(metric: Metric, interval: Interval, limit: float, log: bool) -> Decision:
-    """Fail when the interval lies beyond the limit on the bad side, pass when it ends before it."""
+    """Fail when the interval lies beyond the limit on the bad side, pass when it ends before it; where neither side is
+    good, both are bad."""
     change = interval()
     shown = change.map(math.exp) if log and change.known else change
     sign = -1 if metric.better == "higher" else 1
@@ -193,11 +194,18 @@ def _bounded(metric: Metric, interval: Interval, limit: float, log: bool) -> Dec
     p = p_beyond(interval, limit) if sign * change.value > 0 else 1.0  # of getting worse alone
     text = f"{text} times the baseline" if log else f"{text} {metric.unit} above the baseline"
     where = side(low, high, limit, limit)
+    if metric.better == "neither":
+        p, where = p_beyond(interval, limit), _worst(where, side(-high, -low, limit, limit))
     if where == "beyond":
         return Decision("fail", text, shown, p)
     if where == "across":
         return Decision("inconclusive", f"{text}: the interval holds the limit", shown, p)
-    return Decision("improved" if high < -limit and limit > 0 else "pass", "", shown, p)
+    improved = high < -limit and limit > 0 and metric.better != "neither"
+    return Decision("improved" if improved else "pass", "", shown, p)
+
+
+def _worst(one: Side, other: Side) -> Side:
+    return max(one, other, key=("within", "across", "beyond").index)
 
 
 def _no_number(point: Point, metric: Metric) -> float | None:

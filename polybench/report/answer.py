@@ -71,8 +71,9 @@ def _told_and_counted(winners: Sequence[Winner]) -> tuple[list[Winner], list[Win
 
 
 def _count(question: Question, metric: Metric, winners: Sequence[Winner], read: str) -> Finding:
-    wins = Counter(best.cell.activation for _, best, rivals in winners if not rivals)
-    open_ = sum(bool(rivals) for _, _, rivals in winners)
+    won = [best for group, best, rivals in winners if not rivals and _judged(metric, group, best) > 1]
+    wins = Counter(best.cell.activation for best in won)
+    open_ = len(winners) - len(won)
     parts = [f"{name} has {question.superlative} in {n}" for name, n in wins.most_common()]
     names = list(dict.fromkeys(group[0].benchmark for group, _, _ in winners))
     of = f" of {_and(names)}" if len(names) < 3 else ""
@@ -80,6 +81,13 @@ def _count(question: Question, metric: Metric, winners: Sequence[Winner], read: 
     exact = metric.varies_with == "nothing"  # then those that cannot be told apart are equal
     parts += [f"{'tied' if exact else 'not resolved'} in {open_}"] if open_ else []
     return Finding(question.text, f"Of {len(winners)} cells{of}: {', '.join(parts)}.", exact or open_ == 0)
+
+
+def _judged(metric: Metric, group: Sequence[Point], best: Point) -> int:
+    """How many are held against one another: none beside one that lost seeds to divergence, as they are not either."""
+    if metric.varies_with != "seed":
+        return len(group)
+    return 0 if best.diverged else sum(not p.diverged for p in group)
 
 
 def _winner(group: Sequence[Point], metric: Metric, comparisons: Comparisons) -> tuple[Point, list[Comparison]]:
@@ -127,7 +135,7 @@ def _sentence(
     name = best.cell.activation
     lost = "; ".join(f"{p.cell.activation} {p.trouble()}" for p in group if p.trouble())
     lost = f" Not every seed ended well: {lost}." if lost else ""
-    judged = sum(not p.diverged for p in group) if metric.varies_with == "seed" else len(group)
+    judged = _judged(metric, group, best)
     if not rivals and judged < 2:
         return Finding(question.text, f"{name} has {question.superlative} seen{where}, {shown}.{lost}", False)
     if not rivals:

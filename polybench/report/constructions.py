@@ -125,14 +125,14 @@ def _taylor_row(group: Group, family: Family, beside: Sequence[Family]) -> tuple
     d, n = (int(group[1].axis(name)) for name in ("dimension", "smoothness"))
     base = next((f for f in beside if f.activation == "polyrelu"), None)
     growth = growth_of_ratio(family, base) if base and family.activation == "relu" else None
-    first_last = ABSENT
+    first_last, orders = ABSENT, (family.order(), family.order(LAST))
     if base and growth:
         ratios = [a / b for a, b in zip(family.values(UNITS), base.values(UNITS), strict=True)]
         first_last = f"{significant(ratios[0], 3)} to {significant(ratios[-1], 3)}"
     return (
         Entry(str(d)), Entry(str(n)), Entry(family.activation), Entry(_range(family.members)), _span(family, UNITS),
-        _estimate(family.order()), _slope(family.order(LAST).value), _slope(-d / n), Entry(first_last),
-        _estimate(growth) if growth else Entry(ABSENT), number(family.worst), Entry(str(len(family.members))),
+        _estimate(orders[0]), _slope(orders[1].value if orders[1] else None), _slope(-d / n), Entry(first_last),
+        _estimate(growth), number(family.worst), Entry(str(len(family.members))),
     )  # fmt: skip
 
 
@@ -160,11 +160,13 @@ def _span(family: Family, metric: Metric) -> Entry:
     return Entry(text, last)
 
 
-def _slope(value: float) -> Entry:
-    return Entry(f"{value:.2f}".replace("-", MINUS), value)
+def _slope(value: float | None) -> Entry:
+    return Entry(ABSENT) if value is None else Entry(f"{value:.2f}".replace("-", MINUS), value)
 
 
-def _estimate(estimate: Estimate) -> Entry:
+def _estimate(estimate: Estimate | None) -> Entry:
+    if estimate is None:
+        return Entry(ABSENT)
     return Entry(show(estimate), estimate.value, estimate.low, estimate.high)
 
 
@@ -187,4 +189,5 @@ def _sizes(comparisons: Comparisons, built: Mapping[Group, Sequence[Family]]) ->
 
 def _size_line(family: Family, found: bool) -> Series:
     error = family.values(BUILT_ERROR) if found else [0.5**bits for bits in family.bits]
-    return Series(family.activation, tuple(1 / e for e in error), tuple(family.values(UNITS)))
+    drawn = [(1 / e, units) for e, units in zip(error, family.values(UNITS), strict=True) if e > 0]
+    return Series(family.activation, tuple(x for x, _ in drawn), tuple(units for _, units in drawn))

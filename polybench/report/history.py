@@ -10,7 +10,7 @@ from polybench.compare.changes import LEAST
 from polybench.compare.history import Change, History, Line
 from polybench.compare.kept_session import Session, drifts
 from polybench.document import ABSENT, Column, Document, Entry, Finding, Table
-from polybench.metric import Metric, Scale
+from polybench.metric import Metric, Scale, in_full
 from polybench.report.history_pictures import day, figures, key_of, scale_of, told
 from polybench.report.wording import field_of, show, varying_axes
 from polybench.stats import ALPHA, Estimate
@@ -133,6 +133,8 @@ def _metric(history: History, lines: Sequence[Line]) -> Table:
         )
     left = sum(line.left_out for line in lines)
     notes = [f"{left} values are not shown, of sessions that lack cells of the latest whole one."] if left else []
+    if history.apart and drifts(metric):
+        notes.append(f"{history.apart} sessions had another reference, so their ratios are not shown.")
     return Table(key_of(metric.name), metric.name, told(metric, history), columns, tuple(rows), tuple(notes))
 
 
@@ -212,8 +214,7 @@ def _number(metric: Metric, value: Estimate) -> str:
     if drifts(metric):
         return show(value)
     if metric.varies_with == "nothing":
-        count = value.value
-        return f"{int(count):,} {metric.unit}".removesuffix(" 1") if count == int(count) else f"{count:g} {metric.unit}"
+        return f"{in_full(value.value)} {metric.unit}".removesuffix(" 1")
     return f"{show(value)} {metric.unit}".removesuffix(" 1")
 
 

@@ -112,9 +112,8 @@ class _Asked:
         """What its first case is, and in how many cells."""
         if self.first is None:
             return "not judged"
-        words = [(bool(case.diverged), case.ruling if case.evidence else "not judged") for case in self.cases]
-        word = self.first.diverged or words[0][1]
-        return f"{word} in {words.count(words[0])} of {len(words)} cells" if len(words) > 1 else word
+        words = [case.diverged or (case.ruling if case.evidence else "not judged") for case in self.cases]
+        return f"{words[0]} in {words.count(words[0])} of {len(words)} cells" if len(words) > 1 else words[0]
 
     @property
     def place(self) -> str:

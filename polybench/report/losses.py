@@ -21,6 +21,7 @@ from polybench.report.wording import (
     change_entry,
     head_columns,
     head_entries,
+    name_of,
     number,
     p_entry,
     status_word,
@@ -92,7 +93,11 @@ def _loss_table(comparisons: Comparisons, benchmark: str, cells: Cells, first: s
     seeds = max(len(c.point.records) for c in cells)
     margin, looks = comparisons.grid.loss_margin(benchmark, metric), comparisons.grid.looks(benchmark)
     # A derived loss is missing where the measured one is, whose table tells why.
-    lost = {} if comparisons.derived(metric.name) else {c.activation: why for c in cells if (why := c.point.trouble())}
+    lost = (
+        {}
+        if comparisons.derived(metric.name)
+        else {name_of(c.point, varying): why for c in cells if (why := c.point.trouble())}
+    )
     return Table(
         key=f"{benchmark}-{metric.name.replace('_', '-')}",
         title=f"{benchmark}: {metric.title or metric.name}{along and ', ' + along}, by seed",

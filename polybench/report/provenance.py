@@ -60,7 +60,8 @@ def section(comparisons: Comparisons) -> Section:
         if name not in by_seed:
             continue  # times and counts are not judged by seeds
         counts = " and ".join(str(len(seeds)) for seeds in looks)
-        notes.append(f"Seeds were added: {name} was judged before at {counts} seeds, and every p counts that.")
+        before = f"{name} was judged before at {counts} seeds"
+        notes.append(f"Seeds were added: {before}, and every p of a loss counts that.")
     if there < planned:
         command = f"`polybench run --resume {run.path}`"
         notes.append(f"The run is not complete: {there} of {planned} trials are there; {command} goes on.")

@@ -139,7 +139,8 @@ def _caption(comparisons: Comparisons, shared: Sequence[str], metrics: Sequence[
         )
         clocks = sorted({r.facts[TIMED_BY] for p in rows for r in p.records if TIMED_BY in r.facts})
         parts += [f"Timed by {' or '.join(clocks)}."] if clocks else []
-        dropped = sum(int(r.facts.get(THROTTLED, 0)) for r in rows[0].records)
+        firsts = [points[0] for points in by_place(rows).values()]  # all of a place took turns, so they drop the same
+        dropped = sum(int(r.facts.get(THROTTLED, 0)) for p in firsts for r in p.records)
         parts += [f"{dropped} blocks at a throttled clock were dropped."] if dropped else []
     if "seed" in ways:
         parts.append(

@@ -38,9 +38,10 @@ def _ways(comparisons: Comparisons, benchmark: str, points: Sequence[Point]) -> 
     varying, _ = varying_axes([p.cell for p in points])
     columns = head_columns(varying)
     rows = [head_entries(p.cell, varying) for p in points]
-    ways: list[Way] = []
+    reached: list[Way] = []  # of tokens, which are counted whatever machine it was
     for metric, called, total in ((TOKENS_TO, "tokens", tokens_of), (TIME_TO, "time", seconds_of)):
         ways = [way_of(p, comparisons.grid, reference, metric, total) for p in points]
+        reached = reached or ways
         scale = scale_for(metric.unit, (c for w in ways for c in w.costs))
         ps = p_values(ways, comparisons.grid, reference)
         columns += [
@@ -53,7 +54,7 @@ def _ways(comparisons: Comparisons, benchmark: str, points: Sequence[Point]) -> 
             row += [spent, _sooner(way, reference, p), p_entry(p)]
     columns.append(Column("reached by"))
     along = reading(TOKENS_TO, (r for p in points for r in p.ok()))
-    for row, way in zip(rows, ways, strict=True):
+    for row, way in zip(rows, reached, strict=True):
         row.append(Entry(f"{way.reached} of {len(way.costs)}"))
     return Table(
         key=f"{benchmark}-way",
@@ -72,7 +73,7 @@ def _sooner(way: Way, reference: str, p: float | None) -> Entry:
     if way.point.cell.activation == reference:
         return Entry("1")
     if not way.logs():
-        return Entry(f"reached by {way.reached} of {len(way.costs)}")
+        return Entry(f"reached by {way.reached} of {len(way.costs)}" if way.costs else ABSENT)
     logs = paired(list(way.logs().values()))
     ratio = logs.map(exp)
     word = verdict_word(p, better=logs.value > 0)

@@ -150,11 +150,11 @@ def change_entry(comparison: Comparison, reference: str) -> Entry:
     if comparison.cell.activation == reference and comparison.value is not None:
         lost = comparison.point.diverged if metric.varies_with == "seed" and metric.better != "neither" else ""
         return Entry("1" if metric.effect == "ratio" else "0", outcome=lost)
-    if change is None:
-        return Entry(ABSENT, outcome=comparison.diverged)
-    text = show(change, signed=metric.effect == "difference")
     words = _OUTCOMES_OF_TIME if metric.unit == "s" else _OUTCOMES
     word = comparison.diverged or words.get(comparison.outcome, comparison.outcome)
+    if change is None:  # as beside nothing, of which there is no ratio
+        return Entry(ABSENT, outcome=word if comparison.diverged or comparison.outcome != "unresolved" else "")
+    text = show(change, signed=metric.effect == "difference")
     return Entry(text, change.value, change.low, change.high, outcome=word)
 
 

@@ -80,15 +80,15 @@ def json(document: Document) -> str:
         "environment": dict(document.facts),
         "notes": list(document.notes),
     }
-    return json_module.dumps(_plain(data), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return json_module.dumps(plain(data), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """What JSON knows: dataclasses become objects. It has no infinity and no NaN, so they become null."""
     if isinstance(value, float):
         return value if value - value == 0 else None
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if is_dataclass(value):
         value = vars(value)
-    return {k: _plain(v) for k, v in value.items()} if isinstance(value, dict) else value
+    return {k: plain(v) for k, v in value.items()} if isinstance(value, dict) else value
