@@ -18,6 +18,9 @@ class ToyAxes(Axes):
     by: str = Field("SIGKILL", description="the signal that ends it")
     gates: str = Field("", description="folder in which a file named by the seed lets it go on")
 
+class ToyProtocol(Protocol):
+    parallel: str = Field("ddp", description="how several processes share it")
+
 PROGRAM = os.getppid()
 
 def ended(axes):
@@ -39,7 +42,7 @@ REGRET = Metric("regret", "nat/token", "lower", "seed", "What was missed.", head
                 asked=Question("In regret", "the least regret"), by_seed=True)
 SECRET = Metric("secret", "1", "lower", "seed", "Of no use to a reader.", hidden=True)
 
-@kinds.register("toy", axes=ToyAxes, protocol=Protocol, metrics=(SCORE, REGRET, SECRET), version=1, repeats="seeds",
+@kinds.register("toy", axes=ToyAxes, protocol=ToyProtocol, metrics=(SCORE, REGRET, SECRET), version=1, repeats="seeds",
                      seconds=lambda axes, protocol: 1.0)
 def toy(trials, axes, protocol):
     """Says where it ran."""

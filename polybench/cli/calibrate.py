@@ -44,11 +44,14 @@ def calibrate(
     if timed is None:
         raise UsageError(f"no gate rule of {suite} is of a time; polybench baseline save keeps the rest of a run")
     with alone(folder):
-        _add(whole, timed, folder, sessions, str(suite), quiet)
+        options = [*(("--name", name) if name else ()), *(("--device", device) if device else ())]
+        options += [word for one in set_ or () for word in ("-s", one)]
+        again = shlex.join(["polybench", "calibrate", str(suite), "--sessions", str(sessions), *options])
+        _add(whole, timed, folder, sessions, str(suite), quiet, again)
     show(str(folder), as_json)
 
 
-def _add(whole: Suite, timed: Suite, folder: Path, sessions: int, source: str, quiet: bool) -> None:
+def _add(whole: Suite, timed: Suite, folder: Path, sessions: int, source: str, quiet: bool, again: str) -> None:
     """Sessions to a baseline that is this process's alone, until this machine has so many."""
     from polybench.compare.baseline import load, save
     from polybench.machine.environment import capture, nickname
@@ -65,7 +68,6 @@ def _add(whole: Suite, timed: Suite, folder: Path, sessions: int, source: str, q
             else:
                 save(measured(whole, source, quiet), folder)
         except KeyboardInterrupt:
-            again = shlex.join(["polybench", "calibrate", source, "--sessions", str(sessions)])
             raise Stopped(f"interrupted; {number - 1} sessions are kept in {folder}; go on with: {again}") from None
 
 

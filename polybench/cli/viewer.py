@@ -110,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, path: Path, kind: str) -> None:
         try:
-            file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb")
+            file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW))  # noqa: SIM115
         except OSError:  # a folder too, as it cannot be read as a file
             self._refuse(HTTPStatus.NOT_FOUND)
             return

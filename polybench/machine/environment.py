@@ -140,9 +140,11 @@ def cores() -> int:
 
 def choose_device(wanted: str) -> str:
     """`cpu` or `cuda`. Raises UsageError when a GPU is asked for and none can be used."""
-    usable = bool(gpus().usable) and not installed("torch").endswith("+cpu")
+    found = gpus()
+    usable = bool(found.usable) and not installed("torch").endswith("+cpu")
     if wanted == "cuda" and not usable:
-        raise UsageError("device cuda: no NVIDIA GPU that this torch can use is visible here; take --device cpu")
+        why = f" ({found.missing})" if found.missing else ""
+        raise UsageError(f"device cuda: no NVIDIA GPU that this torch can use is visible here{why}; take --device cpu")
     return ("cuda" if usable else "cpu") if wanted == "auto" else wanted
 
 

@@ -75,7 +75,7 @@ def gpus() -> Gpus:
     try:
         import pynvml
     except ImportError:
-        return Gpus(missing="nvidia-ml-py is not installed" if there else NO_DRIVER)
+        return Gpus(missing="nvidia-ml-py is not installed: pip install 'torch-polybench[gpu]'" if there else NO_DRIVER)
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as problem:

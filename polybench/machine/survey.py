@@ -39,7 +39,7 @@ def survey(seconds: float = 4.0, with_gpu: bool = True) -> Survey:
     first = ticks()
     time.sleep(seconds / 4)
     second = ticks()
-    seen = probe(2 * seconds / 4)
+    seen = probe(3 * seconds / 4)
     third = ticks()
     return Survey(
         processor=processor(),

@@ -164,5 +164,5 @@ def _joined(error: str, failures: Sequence[str]) -> str:
 
 
 def divided(job: Job) -> bool:
-    """Whether several processes do the job together: those of kinds repeated over seeds, which train."""
-    return kind_of(job.trials[0].cell.kind).repeats == "seeds"
+    """Whether several processes do the job together: those of kinds whose protocol says how they share a model."""
+    return "parallel" in kind_of(job.trials[0].cell.kind).protocol.model_fields

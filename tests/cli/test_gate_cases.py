@@ -208,8 +208,10 @@ def test_a_calibration_adds_sessions_until_there_are_enough_and_goes_on_after_a_
 
     monkeypatch.setattr(calibrating, "measured", session)
     monkeypatch.setattr("polybench.machine.environment.capture", lambda: GOOD.environment)
-    assert call("calibrate", "toy.yaml") == 130
-    assert "7 sessions are kept in results/baselines/toy; go on with: polybench calibrate" in capsys.readouterr().err
+    assert call("calibrate", "toy.yaml", "--name", "toy", "-s", "margin=0.03") == 130
+    told = capsys.readouterr().err
+    assert "7 sessions are kept in results/baselines/toy; go on with: polybench calibrate toy.yaml" in told
+    assert "--name toy -s margin=0.03" in told
     assert asked[0] == ["speed", "memory", "pretrain"] and {*map(tuple, asked[1:])} == {("speed",)}
     assert call("calibrate", "toy.yaml") == 0
     out = capsys.readouterr().out

@@ -22,6 +22,7 @@ from polybench.compare.judged import Judged
 from polybench.compare.verdict import Verdict
 from polybench.errors import NothingMeasured, UsageError
 from polybench.kind import kind_of
+from polybench.metric import in_full
 from polybench.record import Record, Status
 from polybench.run.store import Run
 
@@ -89,6 +90,19 @@ def test_a_count_without_a_good_direction_may_not_move_either_way() -> None:
     for now in (9, 11):
         base, new = (gated(exact({"relu": n}, "parameters"), rules) for n in (10, now))
         assert exit_code(between(base, new))[0] == 1
+
+
+def test_a_mean_without_a_good_direction_may_not_move_either_way() -> None:
+    rules = [{"metric": "effective_rank", "tolerance": 0.01}]
+    base, below, equal, above = (
+        gated(losses({"relu": [v + w for w in (0, 0.001, -0.001)]}, "effective_rank"), rules)
+        for v in (0.5, 0.4, 0.5, 0.6)
+    )
+    assert [exit_code(between(base, new))[0] for new in (below, equal, above)] == [1, 0, 1]
+
+
+def test_an_exact_value_is_told_in_full() -> None:
+    assert [in_full(v) for v in (33_570_824.0, 12, 0.004, 0.5)] == ["33,570,824", "12", "0.004", "0.5"]
 
 
 def test_a_vanished_cell_fails_and_a_new_one_is_told() -> None:

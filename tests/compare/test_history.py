@@ -105,6 +105,22 @@ def test_a_loss_changes_when_its_seeds_do_together() -> None:
     assert not history([of(0, losses(alone)), of(1, losses({**alone, "relu": [9.0]}))]).changes
 
 
+def test_a_loss_is_told_by_the_seeds_that_both_sessions_have() -> None:
+    """Three more were far worse before, so that the mean of all of them fell while every shared seed rose."""
+    before = {name: [*values, *(v + 1 for v in values)] for name, values in LOSSES.items()}
+    up = {**LOSSES, "relu": [v + d for v, d in zip(LOSSES["relu"], (0.1, 0.101, 0.099), strict=True)]}
+    (change,) = history([of(0, losses(before)), of(1, losses(up))]).changes
+    assert change.better is False and change.step.new.value - change.step.old.value == pytest.approx(0.1, abs=1e-3)
+
+
+def test_ratios_to_another_reference_are_no_part_of_a_line() -> None:
+    other = suite(reference="relu")
+    told = history([*(of(i, everything(), other) for i in range(4)), *(of(i, everything()) for i in range(4, 8))])
+    assert told.apart == 4 and not told.changes
+    assert [s.session for s in line(told, "total_time", "polynorm").spots] == [4, 5, 6, 7]
+    assert len(line(told, "saved_bytes", "polynorm").spots) == 8
+
+
 def test_another_text_is_no_change_of_loss() -> None:
     up = {name: [v + 1 for v in values] for name, values in LOSSES.items()}
     told = history([of(0, losses(LOSSES, facts={"corpus": "a"})), of(1, losses(up, facts={"corpus": "b"}))])
@@ -182,9 +198,14 @@ def test_what_another_session_holds_is_not_shown_twice() -> None:
     assert again == [whole] and len(twice) == 1
 
 
-def stored(number: int, time_of: Mapping[str, float] = TIMES, **environment: Any) -> Session:
+def stored(
+    number: int,
+    time_of: Mapping[str, float] = TIMES,
+    rates: Sequence[Record] = (),
+    **environment: Any,
+) -> Session:
     """What a baseline stores of a run of that day."""
-    one = run([*times(time_of), *losses(LOSSES, "tokens_per_s")], None, **environment)
+    one = run([*times(time_of), *(rates or losses(LOSSES, "tokens_per_s"))], None, **environment)
     held = replace(session_of(Comparisons.of(one)), started_at=day(number))
     return told_with(of(0, everything(), shelf="baseline"), held, f"results/baselines/ours/toy/{number}.json")
 
@@ -199,6 +220,14 @@ def test_a_stored_session_tells_the_times_that_its_run_does() -> None:
     (line_,) = (x for x in history([mine, of(1, everything())]).lines
                 if (x.metric.name, x.activation) == ("total_time", "relu"))  # fmt: skip
     assert [s.session for s in line_.spots] == [0, 1] and line_.where == "A"
+
+
+def test_seeds_that_a_stored_session_lacks_make_it_say_nothing() -> None:
+    lost = [r for r in losses(LOSSES, "tokens_per_s") if (r.trial.cell.activation, r.trial.seed) != ("relu", 0)]
+    assert not [
+        name for name, _, cell in stored(0, rates=lost).told if name != "total_time" and cell.activation == "relu"
+    ]
+    assert [name for name, _, cell in stored(0).told if name != "total_time" and cell.activation == "relu"]
 
 
 def test_a_stored_session_and_the_run_it_was_kept_from_are_one() -> None:

@@ -16,10 +16,11 @@ from polybench.errors import Diverged, Unsupported
 from polybench.measure.instruments.allocation import peak_bytes
 from polybench.measure.model.build import chosen, generator
 from polybench.measure.model.decoder import Decoder
+from polybench.measure.model.operators import linear_cross_entropy
 from polybench.measure.model.optimizer import groups
 from polybench.measure.shape import Shape
 from polybench.measure.training.evaluation import held_out_loss
-from polybench.measure.training.loop import Step, Training, set_up
+from polybench.measure.training.loop import Step, Training, repeatable, set_up
 from polybench.measure.training.schedule import schedule
 from polybench.measure.training_axes import FilledAxes, TrainingAxes
 from polybench.registry import activations
@@ -294,3 +295,19 @@ def test_a_step_needs_no_more_than_a_micro_batch_and_the_gradients(name: str, co
     gradients = sum(4 * p.numel() for p in model.parameters()) if count > 1 else 0
     batch = 2 * 8 * axes.batch * (axes.seq_len + 1)
     assert peak_bytes(lambda: next(steps), "cpu") <= micro_batch + gradients + batch
+
+
+def test_new_memory_is_not_filled_and_an_evaluation_makes_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch fills it where operators are to repeat, and asks for the gradients of parameters whatever the mode."""
+    repeatable(True)
+    assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    made: list[object] = []
+    inner = torch.zeros_like
+    monkeypatch.setattr(torch, "zeros_like", lambda *a, **k: made.append(a) or inner(*a, **k))
+    x_NxD, weight_VxD = torch.ones(4, 3), torch.nn.Parameter(torch.ones(V, 3))
+    targets_N = torch.arange(4)
+    learned = linear_cross_entropy(x_NxD, weight_VxD, targets_N)
+    assert learned.requires_grad and len(made) == 1
+    with torch.no_grad():
+        assert torch.equal(linear_cross_entropy(x_NxD, weight_VxD, targets_N), learned.detach()) and len(made) == 1

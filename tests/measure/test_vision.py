@@ -251,3 +251,11 @@ def test_losses_in_nats_an_image_have_the_margin_of_losses_and_shares_have_none(
 
 def replace_seed(name: str, values: dict[str, list[float]], seed: int) -> Any:
     return replace(record("vision", name, values), trial=Trial("vision", cell("vision", name), seed))
+
+
+def test_warming_up_leaves_nothing_behind(named: str) -> None:
+    pictures, axes = images(named), VisionAxes(**QUICK)
+    cold, warm = (Training(axes, pictures, chosen("polynorm"), 0.01, 3, "cpu", "float32") for _ in range(2))
+    warm.warm_up()
+    assert list(cold.run()) == list(warm.run())
+    assert all(torch.equal(value, warm.model.state_dict()[name]) for name, value in cold.model.state_dict().items())

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import pytest
 import studies
-from builders import changed, losses, record, run, suite
+from builders import changed, losses, record, run, section, suite
 
 from polybench.compare.gate import between
 from polybench.document import Column, Document, Entry
 from polybench.kind import kind_of
 from polybench.record import Record, Status
+from polybench.report import answer, claims
+from polybench.report import losses as section_of_losses
 from polybench.report.compose import compose
 from polybench.run.store import Run
 
@@ -84,3 +86,36 @@ def test_the_gate_passes_nothing_of_which_seeds_diverged() -> None:
     assert found["relu"].reason.startswith("1 of 4 diverged")
     whole = changed(one, [*records, record("pretrain", "relu", {"val_loss": [3.3]}, seed=3)])
     assert {v.outcome for v in between(one, whole) if "relu" in v.label} == {"pass"}
+
+
+def test_who_lost_seeds_to_divergence_is_ahead_of_nobody() -> None:
+    """Not where the others lost seeds otherwise, nor where all others diverged too, in one cell or in many."""
+    others = {"swiglu": [3.1, 3.11, 3.09], "relu": [2.0, 2.01, 1.99]}
+
+    def of(lost: dict[str, Status], d_model: int = 64) -> list[Record]:
+        return [
+            replace(r, status=lost[name], measurements=(), error="x") if (name := r.trial.cell.activation) in lost
+            and not r.trial.seed else r for r in losses(others, d_model=d_model)
+        ]  # fmt: skip
+
+    for lost in ({"relu": Status.DIVERGED, "swiglu": Status.OUT_OF_MEMORY}, {"relu": Status.DIVERGED}):
+        (found,) = section(answer, run(of(lost))).findings
+        assert "ahead" not in found.text and not found.resolved
+    many = [r for i in range(1, 7) for r in of({"relu": Status.DIVERGED}, 64 * i)]
+    (found,) = section(answer, run(many)).findings
+    assert found.text == "Of 6 cells of pretrain: not resolved in 6." and not found.resolved
+
+
+def test_a_refuted_claim_is_so_beside_a_cell_that_diverged_and_each_cell_is_noted() -> None:
+    worse = {"swiglu": [3.0 + 0.01 * i for i in range(6)], "relu": [3.5 + 0.011 * i for i in range(6)]}
+    lost = [
+        replace(r, status=Status.DIVERGED, measurements=(), error="at 64") if not r.trial.seed
+        and r.trial.cell.activation == "relu" else r for r in losses(worse, d_model=64)
+    ]  # fmt: skip
+    claim = {"metric": "val_loss", "subject": "relu", "better_than": "swiglu"}
+    one = run([*lost, *losses(worse, d_model=128)], suite(claims=[claim]))
+    (found,) = section(claims, one).findings
+    assert ": refuted (+0.5" in found.text and "relu 1 of 6 diverged" in found.text and found.resolved
+    twice = [*lost, *(replace(r, error="at 128") for r in losses(worse, d_model=128, status=Status.DIVERGED))]
+    (table, *_) = section(section_of_losses, run(twice)).tables
+    assert {n.partition(":")[0] for n in table.notes} >= {"relu (d_model 64)", "relu (d_model 128)"}

@@ -132,7 +132,8 @@ def test_torchrun_s_variables_say_which_process_this_is() -> None:
     assert place(told) == Place(1, 4) and not place(told).leads
     for broken in ({}, {"RANK": "1"}, {**told, "RANK": "x"}, {"RANK": "1", "WORLD_SIZE": "4"}):
         assert place(broken) == Place() and place(broken).leads
-    assert [divided(job(kind=k)) for k in ("pretrain", "loss_curve", "memory", "speed")] == [True, True, False, False]
+    kinds = ("pretrain", "loss_curve", "memory", "speed", "accuracy", "approximation", "vision")
+    assert [divided(job(kind=k)) for k in kinds] == [True, True, *[False] * 5]
 
 
 SUITE = """

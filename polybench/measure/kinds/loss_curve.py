@@ -62,6 +62,6 @@ def loss_curve(trials: Sequence[Trial], axes: TrainingAxes, protocol: TrainingPr
             problem = Diverged(f"the loss ended at {final:.3f}, above its start of {losses[0]:.3f}")
         else:
             yield 0, Measurement(FINAL_LOSS.name, (final,))
-    course.end(spent=isinstance(problem, OverBudget))
+    course.end(problem)
     if problem:
         yield 0, problem

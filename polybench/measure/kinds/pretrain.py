@@ -165,7 +165,7 @@ def pretrain(trials: Sequence[Trial], axes: TrainingAxes, protocol: TrainingProt
     first, last = looks["nats"][0], looks["nats"][-1]
     if problem is None and not last <= first:
         problem = Diverged(f"the held-out loss ended at {last:.3f}, above its start of {first:.3f}")
-    course.end(spent=isinstance(problem, OverBudget))
+    course.end(problem)
     if problem:
         yield 0, problem
         return

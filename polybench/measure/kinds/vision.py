@@ -82,6 +82,7 @@ def vision(trials: Sequence[Trial], axes: VisionAxes, protocol: VisionProtocol) 
     scores: dict[int, Score] = {}
     losses: list[float] = []
     problem: Diverged | None = None
+    training.warm_up()
     try:
         for done, loss in enumerate(training.run(), start=1):
             losses.append(loss)

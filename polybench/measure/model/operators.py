@@ -37,6 +37,8 @@ def linear_cross_entropy(x_NxD: Tensor, weight_VxD: Tensor, targets_N: Tensor) -
         logits_NxV = functional.linear(x_NxD, weight_VxD)
         wide = torch.promote_types(logits_NxV.dtype, torch.float32)
         return functional.cross_entropy(logits_NxV.to(wide), targets_N)
+    if not torch.is_grad_enabled():  # a parameter asks for its gradient all the same
+        weight_VxD = weight_VxD.detach()
     out: Tensor = _LinearCrossEntropy.apply(x_NxD, weight_VxD, targets_N)
     return out
 

@@ -165,14 +165,15 @@ class Course:
                     f"its {self.protocol.budget_s:g} s of training were spent at step {self.done} of {self.axes.steps}"
                 )
 
-    def end(self, spent: bool = False) -> None:
-        """Keep the model if that is asked for; what was kept to go on with is needed only where a budget is spent."""
+    def end(self, problem: Exception | None) -> None:
+        """Keep the model if that is asked for and it is finished; what was kept to go on with is needed only where a
+        budget is spent."""
         if not self.place.leads:
             return
-        path = checkpoint.path_of(self.trial, "model") if self.protocol.save else None
+        path = checkpoint.path_of(self.trial, "model") if self.protocol.save and problem is None else None
         if path:
             checkpoint.write(path, self._whole())
-        if self._kept and not spent:
+        if self._kept and not isinstance(problem, OverBudget):
             sweep(self._kept)
             self._kept.unlink(missing_ok=True)
 

@@ -70,6 +70,8 @@ def repeatable(wanted: bool) -> None:
     """Refuse operators that are not the same to the bit from run to run, and slow ones are taken in their place."""
     # This is use_deterministic_algorithms, less 7 s of imports.
     torch.set_deterministic_debug_mode("error" if wanted else "default")
+    # It would write NaN into all new memory, which takes kernels that fill theirs themselves half of their time again.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 class Training:

@@ -89,6 +89,14 @@ class Training:
     def steps(self) -> int:
         return self.axes.epochs * self.steps_an_epoch
 
+    def warm_up(self) -> None:
+        """A forward and backward pass that leaves nothing behind: compiling, and first touches."""
+        before = {name: value.clone() for name, value in self.model.state_dict().items()}
+        self.model.train()
+        torch.autograd.backward(loss_of(self.model, *self._batch(self._train, slice(0, self.axes.batch))))
+        self._optimizer.zero_grad(set_to_none=True)
+        self.model.load_state_dict(before)  # the running means of the batch norms
+
     def run(self) -> Iterator[float]:
         """Take every step; its loss in nats an image. Raises Diverged when that is no finite number."""
         clock = clock_of(self._device.type, torch.get_num_threads())
