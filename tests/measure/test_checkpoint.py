@@ -119,7 +119,8 @@ def test_a_budget_that_is_spent_is_an_outcome_with_its_curve(folder: Path, monke
     monkeypatch.setenv("POLYBENCH_CACHE", str(folder / "cache"))
     matrix = {"corpus": f"text:{folder}/*.txt", "d_model": 8, "heads": 1, "layers": 1, "seq_len": 8, "batch": 2,
               "steps": 40, "eval_tokens": 64}  # fmt: skip
-    pre = {"name": "pre", "kind": "pretrain", "matrix": matrix, "protocol": {"budget_s": 1e-9}}
+    monkeypatch.setenv(CHECKPOINTS, str(folder / "kept"))
+    pre = {"name": "pre", "kind": "pretrain", "matrix": matrix, "protocol": {"budget_s": 1e-9, "save": True}}
     (job, *_) = plan(suite(activations=["relu", "swiglu"], benchmarks=[pre]), "cpu").jobs
     try:
         messages = list(messages_of(job))
@@ -128,6 +129,7 @@ def test_a_budget_that_is_spent_is_an_outcome_with_its_curve(folder: Path, monke
     (record,) = records_of(job, Fake(lambda _: (messages, Ending())))
     assert record.status == "timed_out" and "were spent at step 1 of 40" in record.error
     assert len(record.get("train_loss").values) == 1  # type: ignore[union-attr]
+    assert not list((folder / "kept").glob("*.model.pt"))  # which is of finished trainings
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", None])
