@@ -392,7 +392,14 @@ def test_every_verdict_is_a_word_that_is_explained() -> None:
 def test_every_interval_of_the_readme_stands_in_the_report_of_a_published_run() -> None:
     published = ROOT / "results" / "published"
     reports = [markdown(made(published / name)) for name in ("quick", "speed", "pretrain-cpu")]
-    for name in ("pretrain-cpu-0.9m", "pretrain-cpu-order", "paper/ledger", "paper/compositions", "paper/size"):
+    for name in (
+        "pretrain-cpu-0.9m",
+        "pretrain-cpu-order",
+        "pretrain-cpu-long",
+        "paper/ledger",
+        "paper/compositions",
+        "paper/size",
+    ):
         reports.append((published / name / "report.md").read_text(encoding="utf-8"))
     figure = r"[−+]?\d[\d.,]* \[[^\]]+\]"
     known = {found for report in reports for found in re.findall(figure, report)}
