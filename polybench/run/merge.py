@@ -131,6 +131,8 @@ def _fresh(run: Run, known: Sequence[Record], measured: Sequence[Record]) -> lis
     """What was measured in a job of which a trial is not settled yet."""
     latest = {r.trial.id: r for r in known}
     settled = {name for name, record in latest.items() if record.status.settled}
+    if settled.isdisjoint(r.trial.id for r in measured):
+        return list(measured)
     jobs = [[t.id for t in job.trials] for job in _planned(run.header, [*known, *measured]).jobs]
     together = {name: job for job in jobs for name in job}
     at = {(r.trial.id, r.started_at) for r in measured}
