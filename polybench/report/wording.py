@@ -165,8 +165,15 @@ def show(change: Estimate, signed: bool = False) -> str:
     if not change.known:
         return f"{_number(change.value, 2, signed)} [no interval, n {change.n}]"
     places = places_for(change.half_width)
-    value, low, high = (_number(x, places, signed) for x in (change.value, change.low, change.high))
+    value, low, high = (_supported(x, places, signed) for x in (change.value, change.low, change.high))
     return f"{value} [{low}, {high}]"
+
+
+def _supported(value: float, places: int, signed: bool) -> str:
+    """A number of an interval; a ratio that would read as nothing, as the interval is wide, has two digits."""
+    if not signed and value and not round(value, places):
+        return significant(value, 2)
+    return _number(value, places, signed)
 
 
 def _exact(value: float, equal: float, signed: bool) -> str:

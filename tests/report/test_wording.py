@@ -23,3 +23,9 @@ def test_what_differs_exactly_does_not_look_equal() -> None:
     assert [exact(v) for v in (1.0, 1.00004, 0.426)] == ["1.000", "1.00004", "0.426"]
     assert [exact(v) for v in (2634353.498, 2.0**32, 1 / 1621.863)] == ["2,634,000", "4,295,000,000", "0.0006166"]
     assert [exact(v, signed=True) for v in (0.0, 0.0002)] == ["+0.000", "+0.0002"]
+
+
+def test_a_ratio_whose_interval_is_wide_does_not_read_as_nothing() -> None:
+    assert show(Estimate(0.03, 0.00005, 17.3, 2)) == "0.030 [5.0e-05, 17.3]"
+    assert show(Estimate(1.2, 0.0, 17.3, 2)) == "1.2 [0.0, 17.3]"
+    assert show(Estimate(0.00004, -1.3, 1.3, 2), signed=True) == "+0.0 [−1.3, +1.3]"
