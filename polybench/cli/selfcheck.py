@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,7 +45,8 @@ def selfcheck(
     Equal code shows how often they raise a false alarm, slowed code what they find: activations alone, blocks and
     decoders, eager and compiled, by the rule of polybench and by those of other tools.
 
-    Ends with 0, or with 4 when this machine raises more false alarms than the intervals promise, or sees nothing.
+    Ends with 0, with 4 when this machine raises more false alarms than the intervals promise, or sees nothing, and
+    with 3 where trials failed.
     """
     from polybench.compare import selfcheck as check
     from polybench.files import write_whole
@@ -52,7 +54,7 @@ def selfcheck(
     from polybench.report.formats.markdown import markdown
     from polybench.report.formats.terminal import terminal
     from polybench.report.selfcheck import QUESTION
-    from polybench.run import local, session, store
+    from polybench.run import local, planned, session, store
     from polybench.run.lock import locked
     from polybench.run.progress import shown
 
@@ -65,8 +67,14 @@ def selfcheck(
         path = current.path
     else:
         path = store.find(run)
-    document = compose(store.load(path))
+    measured = store.load(path)
+    document = compose(measured)
     found = next((f for f in document.findings if f.question == QUESTION), None)
+    failed, why = local.outcome(measured.records, planned.labels(measured))
+    if failed:
+        print(why, file=sys.stderr)
+    if found is None and failed:
+        raise typer.Exit(failed)
     if found is None:
         raise NothingMeasured(f"no cell of a selfcheck was measured in {path}")
     if as_json:
@@ -78,7 +86,7 @@ def selfcheck(
         write_whole(path / "report.md", markdown(document))
         print(terminal(document))
         print(f"results: {path}")
-    raise typer.Exit(0 if found.resolved else 4)
+    raise typer.Exit(failed or (0 if found.resolved else 4))
 
 
 def suite(cells: int, seed: int = 0, launches: int | None = None, blocks: int | None = None) -> Suite:

@@ -105,13 +105,14 @@ class Kept:
 def save(run: Run, folder: Path, renew: bool = False) -> Kept:
     """Add the gated records of a run, as they are compared, and its times as one more session.
 
-    What the baseline has of bytes, counts and losses stays, unless it is to be `renew`ed.
+    What the baseline has of bytes, counts and losses stays, unless it is to be `renew`ed: then a whole run takes its
+    place, and a run of some of the suite that of the trials it measured.
 
     Raises:
         UsageError: the suite has no gate rules, or the baseline is of another suite.
         NothingMeasured: no record of the run is gated.
         ResultsError: the session is there already, or may not be compared with those of its machine; an exact count
-            is not what the baseline says; the folder cannot be written.
+            is not what the baseline says, or was measured on another text; the folder cannot be written.
     """
     if not run.suite.gate:
         raise UsageError(f"the suite of {run.name} has no gate: rules, so there is nothing to keep")
@@ -122,10 +123,14 @@ def save(run: Run, folder: Path, renew: bool = False) -> Kept:
     if session.times and (why := flaw(run)):
         raise ResultsError(f"{run.path} is no session: {why}")
     known = load(folder) if (folder / store.RUN_FILE).is_file() else None
+    in_part = bool(run.header.get("filter")) or len(run.records) < run.header.get("planned", 0)
     if known:
         _fits(known, comparisons, session, records if not renew else ())
-        records = _united(known.run.records, records) if not renew else records
-    header = _header(comparisons, known.run.header if known and not renew else None)
+        if not renew:
+            records = _united(known.run.records, records)
+        elif in_part:
+            records = list({r.trial.id: r for r in [*known.run.records, *records]}.values())
+    header = _header(comparisons, known.run.header if known and (in_part or not renew) else None)
     make_folder(folder)
     store.write_header(folder, header)
     store.rewrite(folder, records)
@@ -188,6 +193,19 @@ def _fits(known: Baseline, comparisons: Comparisons, session: Session, records: 
                     f"{label} {name} is {in_full(now)} in {run.path} and {in_full(was)} in {folder}; "
                     "if that is meant, say --renew and why in the commit"
                 )
+    _on_the_same(known, run, records)
+
+
+def _on_the_same(known: Baseline, run: Run, records: Sequence[Record]) -> None:
+    """Raises ResultsError where a trial was measured on another text than the one of the baseline."""
+    facts = {r.trial.id: dict(r.facts) for r in known.run.records}
+    for record in (r for r in records if facts.get(r.trial.id, dict(r.facts)) != dict(r.facts)):
+        was, now = facts[record.trial.id], dict(record.facts)
+        other = "; ".join(f"{k} {was.get(k)} / {now.get(k)}" for k in {**was, **now} if was.get(k) != now.get(k))
+        label = Labels.of(r.trial for r in run.records).of_trial(record.trial)
+        raise ResultsError(
+            f"{label} was measured on something else than in {known.run.path} ({other}); take --renew or another name"
+        )
 
 
 def _united(old: Iterable[Record], new: Iterable[Record]) -> list[Record]:

@@ -39,7 +39,7 @@ class Step:
 
 def of_counts(seen: Seen) -> Iterator[Step]:
     """Every difference of an exact value."""
-    for (i, was), (j, now) in _neighbours(seen):
+    for (i, was), (j, now) in pairwise(seen):
         a, b = was.shown.value, now.shown.value
         if a != b:
             ratio = b / a if a else math.inf
@@ -48,7 +48,7 @@ def of_counts(seen: Seen) -> Iterator[Step]:
 
 def of_seeds(seen: Seen) -> Iterator[Step]:
     """Every pair of sessions that share two seeds on one text, with its p; means are over what they share."""
-    for (i, was), (j, now) in _neighbours(seen):
+    for (i, was), (j, now) in pairwise(seen):
         both = [(was.seeds[key], now.seeds[key]) for key in was.seeds if key in now.seeds]
         shared = [new - old for old, new in both]
         if len(shared) > 1 and all(map(math.isfinite, shared)):
@@ -96,7 +96,3 @@ def _side(before: Sequence[float], shown: Estimate, margin: float, level: float)
 def _spread(before: Sequence[float]) -> float:
     """Standard error of what one more session would show."""
     return statistics.stdev(before) * math.sqrt(1 + 1 / len(before))
-
-
-def _neighbours(seen: Seen) -> Iterator[tuple[tuple[int, Told], tuple[int, Told]]]:
-    return pairwise(seen)

@@ -213,12 +213,12 @@ def _ruled(case: Case, adjusted: dict[Hashable, float]) -> Case:
 
 
 def decisive(case: Case) -> tuple[int, float]:
-    """Sorts first what diverged, then what is refuted, the surest first, then the open, then the supported, the least
+    """Sorts first what is refuted, the surest first, then what diverged, then the open, then the supported, the least
     sure first."""
     p = case.p or 0.0
     if case.diverged:
-        return 0, p
-    return {"refuted": (1, p), "not resolved": (2, -p), "supported": (3, -p)}[case.ruling]
+        return 1, p
+    return {"refuted": (0, p), "not resolved": (2, -p), "supported": (3, -p)}[case.ruling]
 
 
 def outcome(found: Sequence[Judgement]) -> tuple[int, str]:

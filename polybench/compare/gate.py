@@ -77,7 +77,7 @@ def exit_code(
 
 def _failed(run: Run) -> str:
     """What is to be said of the trials of a run that failed, gated or not."""
-    failed = [r for r in run.records if r.status.broken]
+    failed = planned.failed(run.records)
     if not failed:
         return ""
     label = planned.labels(run).of_trial(failed[0].trial)

@@ -127,6 +127,8 @@ def seed_differences(point: Point, other: Point, metric: Metric) -> dict[int, fl
             differences[seed] = math.log(a) - math.log(b)  # a / b may be out of range
         elif metric.effect == "ratio" and a != b and 0 in (a, b):
             differences[seed] = math.copysign(math.inf, a - b)
+        elif a == b:  # of what has no end too
+            differences[seed] = 0.0
         else:
             differences[seed] = a - b
     return differences

@@ -74,8 +74,8 @@ def _moved(
     if was is None or now is None or metric.varies_with == "nothing":
         return Moved(label, metric, was, now, None, was != now)
     assert old is not None and new is not None
-    changes = [d for d in seed_differences(new, old, metric).values() if math.isfinite(d)]
-    found = paired(changes) if changes else None
+    changes = list(seed_differences(new, old, metric).values())
+    found = paired(changes) if changes and all(map(math.isfinite, changes)) else None
     if found is None or not found.known:
         return Moved(label, metric, was, now, None, was != now)
     told = found.low > 0 or found.high < 0

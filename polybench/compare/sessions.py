@@ -68,9 +68,9 @@ def is_timed(metric: Metric) -> bool:
 
 
 def timed(point: Point, metric: Metric) -> Timed | None:
-    """What one session says of a time; None without a yardstick in the same rounds, or where it is 0."""
+    """What one session says of a time; None without a yardstick in the same rounds, or where it is 0 or has no end."""
     value = typical(point, metric)
-    if value is None or stopped(point, metric.name, yardstick(point)):
+    if value is None or not math.isfinite(value) or stopped(point, metric.name, yardstick(point)):
         return None
     if metric.varies_with == "sample":
         logs = [_median_log(launch) for launch in _over_yardstick(point, metric)]

@@ -69,13 +69,14 @@ class Launched:
                     return f"{side}: {record.status.words}: {record.error}"
         return ""
 
-    def unsupported(self, asked: Asked) -> str:
-        """Why a side does not serve it, if one does not."""
-        for side in SIDES:
-            for record in self._of(side, asked, False).values():
-                if record.error and not record.status.broken:
-                    return f"{side}: {record.error}"
-        return ""
+    def unsupported(self, asked: Asked) -> dict[str, str]:
+        """Why a side does not serve it, by side."""
+        return {
+            side: f"{side}: {record.error}"
+            for side in SIDES
+            for record in self._of(side, asked, False).values()
+            if record.error and not record.status.broken
+        }
 
     def any(self, asked: Asked, again: bool = False) -> bool:
         return bool(self._of(HEAD, asked, again))
@@ -149,8 +150,8 @@ def _of_times(first: Mapping[Asked, Decision], launched: Launched, alignment: Al
 def _one(launched: Launched, asked: Asked, again: bool = False) -> Decision:
     if trouble := launched.broken(asked, again):
         return Decision("broken", trouble)
-    if why := launched.unsupported(asked):
-        return Decision("not comparable", why)
+    if lacking := launched.unsupported(asked):
+        return Decision("missing" if set(lacking) == {HEAD} else "not comparable", "; ".join(lacking.values()))
     return decided(launched.turns(asked, again))
 
 
@@ -194,6 +195,6 @@ def _beside(stored: Stored, alignment: Alignment) -> list[Verdict]:
 
     base, head = part(BASE), part(HEAD)
     labels = Labels.of(r.trial for one in (base, head) for r in one.records)  # as `between` has them
-    failed = [r for r in base.records if r.status.broken]
-    why = {labels.of_cell(r.trial): f"{BASE}: {r.status.words}: {r.error}" for r in failed}
+    failed = [(side, r) for side, one in ((HEAD, head), (BASE, base)) for r in one.records if r.status.broken]
+    why = {labels.of_cell(r.trial): f"{side}: {r.status.words}: {r.error}" for side, r in failed}
     return [replace(v, outcome="broken", reason=why[v.label]) if v.label in why else v for v in between(base, head)]

@@ -13,7 +13,9 @@ from polybench.compare.points import Point, stopped, typical
 from polybench.compare.region import Side, side
 from polybench.compare.sessions import timed, yardstick
 from polybench.compare.stored_times import History, decided
+from polybench.compare.way import METRICS as TO_REFERENCE
 from polybench.launches import beyond
+from polybench.measure.training_metrics import SPEED_UP
 from polybench.metric import Metric, in_full
 from polybench.plan.governing import allowed, name_of
 from polybench.plan.suite import Rule
@@ -112,12 +114,16 @@ def _decided(pair: Pair, tolerance: float, tests: int) -> Decision:
 
 def _exact(metric: Metric, was: float, now: float, tolerance: float) -> Decision:
     """A count may grow by the tolerance, or shrink where more is better; without a good direction neither."""
-    change = (now - was) / was if was else math.copysign(math.inf, now - was) if now != was else 0.0
-    ratio = Estimate(1 + change, 1 + change, 1 + change, 1)
+    if metric.effect == "difference":
+        change = shown = now - was
+    else:
+        change = (now - was) / abs(was) if was else math.copysign(math.inf, now - was) if now != was else 0.0
+        shown = 1 + change
+    told = Estimate(shown, shown, shown, 1)
     worse = {"lower": change, "higher": -change, "neither": abs(change)}[metric.better]
     if worse > tolerance:
-        return Decision("fail", f"{in_full(was)} became {in_full(now)}", ratio)
-    return Decision("improved" if worse < 0 else "pass", "", ratio)
+        return Decision("fail", f"{in_full(was)} became {in_full(now)}", told)
+    return Decision("improved" if worse < 0 else "pass", "", told)
 
 
 def _time(pair: Pair, history: History, tolerance: float, tests: int) -> Decision:
@@ -128,6 +134,10 @@ def _time(pair: Pair, history: History, tolerance: float, tests: int) -> Decisio
         return Decision("inconclusive", f"{new.trouble()}, so the rest is not judged")
     if stopped(new, metric.name, yardstick(new)):
         return Decision("not comparable", "a time of 0")
+    if endless := sum(map(math.isinf, new.values(metric.name))):
+        every = len(new.values(metric.name))
+        told = f"{history.typical:.3g} became {math.inf} with {endless} of {every} seeds"
+        return Decision("fail" if endless == every else "inconclusive", told)
     here = timed(new, metric)
     if here is None:
         return Decision("not comparable", "no yardstick was measured in the same blocks")
@@ -163,7 +173,7 @@ def _by_seed(pair: Pair, old: Point, new: Point, tolerance: float) -> Decision:
     changes = list(seed_differences(new, old, metric).values())
     if not changes:
         return Decision("not comparable", "the runs share no seed on the same data")
-    if any(map(math.isinf, changes)) and all(v is not None and math.isfinite(v) for v in (pair.was, pair.now)):
+    if any(map(math.isinf, changes)):
         return _from_nothing(metric, changes, f"{pair.was:.3g} became {pair.now:.3g}")
     limit = math.log1p(tolerance) if log else tolerance
     if all(d == 0 for d in changes):
@@ -172,7 +182,8 @@ def _by_seed(pair: Pair, old: Point, new: Point, tolerance: float) -> Decision:
 
 
 def _from_nothing(metric: Metric, changes: Sequence[float], text: str) -> Decision:
-    """A value of exactly 0 has no ratio to another: what is worse with every changed seed fails."""
+    """A value of exactly 0 has no ratio to another, and one without end no difference: what is worse with every
+    changed seed fails."""
     better = [metric.improves(d) for d in changes if d]
     if all(better):
         return Decision("improved")
@@ -209,9 +220,13 @@ def _worst(one: Side, other: Side) -> Side:
 
 
 def _no_number(point: Point, metric: Metric) -> float | None:
-    """A value that is none although its trial ended well, as a file that was edited by hand may say."""
+    """A value that is none although its trial ended well, as a file that was edited by hand may say.
+
+    What never gets to the reference has one without end.
+    """
+    defined = math.isnan if metric.name in (*TO_REFERENCE, SPEED_UP.name) else lambda value: not math.isfinite(value)
     measured = (m for r in point.ok() if (m := r.get(metric.name)))
-    return next((v for m in measured for v in m.values if not math.isfinite(v)), None)
+    return next((v for m in measured for v in m.values if defined(v)), None)
 
 
 def _lost_seeds(old: Point, new: Point) -> bool:

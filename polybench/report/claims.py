@@ -27,13 +27,9 @@ def finding(one: Judgement, reference: str) -> Finding:
     if not one.judged:
         why = next((c.note for c in one.cases if c.note), "this run has no such comparison")
         return Finding("Claim", f"{head}: not judged, {why}.{_elsewhere(one)}", False)
-    verdict = one.ruling if resolved(one) else one.cases[0].diverged or one.ruling
-    return Finding("Claim", f"{head}: {verdict} ({_grounds(one)}).{_remedy(one)}{_elsewhere(one)}", resolved(one))
-
-
-def resolved(one: Judgement) -> bool:
-    """One case that is refuted refutes all, whatever became of the others."""
-    return one.ruling == "refuted" or (one.ruling != "not resolved" and not one.cases[0].diverged)
+    verdict = one.cases[0].diverged or one.ruling
+    resolved = one.ruling != "not resolved"
+    return Finding("Claim", f"{head}: {verdict} ({_grounds(one)}).{_remedy(one)}{_elsewhere(one)}", resolved)
 
 
 def grounds(case: Case) -> str:
@@ -79,8 +75,7 @@ def _claimed(one: Judgement, reference: str) -> str:
 
 
 def _grounds(one: Judgement) -> str:
-    several, refuted = len(one.cases) > 1, (c for c in one.cases if c.ruling == "refuted" and not c.diverged)
-    first = next(refuted, one.cases[0])
+    several, first = len(one.cases) > 1, one.cases[0]
     pair = one.claim.order is not None and len(one.claim.order) > 2
     which = f"{first.point.cell.activation} beside {first.other.cell.activation} " if pair else ""
     which += f"{first.metric.name} " if first.metric.name != one.claim.metric else ""

@@ -183,8 +183,8 @@ def _size(case: Case | None) -> Entry:
 def _finding(row: Row, mine: Sequence[_Asked]) -> Finding:
     """A line a row: what became of it, and the command that asks it again."""
     judged = [m.one for m in mine if m.first]
-    refuted = any(one.ruling == "refuted" for one in judged)
-    decided = refuted or (bool(judged) and all(map(claims.resolved, judged)))
+    rulings = {one.ruling for one in judged}
+    decided = "refuted" in rulings or rulings == {"supported"}
     text = f"{row.says}: {_told(mine)}. {'; '.join(f'polybench run {path}' for path in row.paths)}"
     return Finding(f"Claim {row.number}", text, decided)
 

@@ -17,7 +17,7 @@ from polybench.plan.labels import Labels
 from polybench.record import CHECKPOINT_FOLDER, Record, Status
 from polybench.run import store
 from polybench.run.executor import Executor, WorkerProcess
-from polybench.run.planned import done_already, planned
+from polybench.run.planned import done_already, failed, planned
 from polybench.run.runner import Event, Planned, run
 from polybench.run.session import Session
 from polybench.run.team import divided
@@ -79,7 +79,7 @@ def carry_out(
 
 def outcome(records: Sequence[Record], labels: Labels) -> tuple[int, str]:
     """Exit code and reason of a finished run: 5 without a measurement, 3 with a broken trial, else 0."""
-    broken = [r for r in records if r.status.broken]
+    broken = failed(records)
     ok = sum(r.status is Status.OK for r in records)
     if not ok and not broken:
         raise NothingMeasured(f"nothing was measured: {records[0].error if records else 'there was no trial'}")
@@ -89,7 +89,7 @@ def outcome(records: Sequence[Record], labels: Labels) -> tuple[int, str]:
             f"{len(broken)} of {len(records)} trials failed, first {labels.of_trial(first.trial)}: "
             f"{first.status.words}: {first.error}"
         )
-    other, noted = len(records) - ok, sum(bool(r.notes) for r in records)
+    other, noted = sum(r.status is Status.UNSUPPORTED for r in records), sum(bool(r.notes) for r in records)
     more = (f", {other} unsupported here" if other else "") + (f", {noted} with a note in the report" if noted else "")
     return 0, f"{ok} trials measured{more}"
 

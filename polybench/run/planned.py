@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,7 +13,8 @@ from polybench.plan.jobs import Plan, plan
 from polybench.plan.labels import Labels
 from polybench.plan.shard import Shard
 from polybench.plan.suite import Suite
-from polybench.record import Record
+from polybench.plan.tuning import TUNING
+from polybench.record import Record, Status
 from polybench.run import store
 from polybench.run.batches import seeds_of
 from polybench.trial import Job
@@ -59,6 +60,15 @@ def labels(run: store.Run) -> Labels:
         return planned(Suite.model_validate(run.header["suite"]), run.header, run.records).labels
     except (ValidationError, PolybenchError):
         return Labels.of(r.trial for r in run.records)
+
+
+def failed(records: Iterable[Record]) -> list[Record]:
+    """Those whose measurement failed; of a rate that was tried, to diverge is what was asked."""
+
+    def asked(record: Record) -> bool:
+        return record.status is Status.DIVERGED and record.trial.benchmark.endswith(TUNING)
+
+    return [r for r in records if r.status.broken and not asked(r)]
 
 
 def done_already(job: Job, records: dict[str, Record]) -> bool:
