@@ -69,7 +69,13 @@ class Aligned:
             (before.grid, after.grid),
             self._bumped.get(place),
             self._history((benchmark, cell, metric.name)) if is_timed(metric) else None,
+            self._redefined(cell, metric.name),
         )
+
+    def _redefined(self, cell: Cell, name: str) -> tuple[int, int] | None:
+        """The versions of a metric in the baseline and in the run, where they differ."""
+        was, now = (side.run.metrics.get(cell.kind, {}).get(name) for side in self._sides)
+        return (was.version, now.version) if was and now and was.version != now.version else None
 
     def _metric(self, cell: Cell, name: str) -> Metric | None:
         known = (side.run.metrics.get(cell.kind, {}).get(name) for side in reversed(self._sides))

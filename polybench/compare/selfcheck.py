@@ -43,11 +43,11 @@ def judged(run: Run) -> list[Judged]:
 
 def cells(run: Run) -> list[Copies]:
     """What the run measured, cell by cell; only launches that measured every copy count."""
-    groups: dict[Cell, list[Record]] = defaultdict(list)
+    groups: dict[tuple[str, Cell], list[Record]] = defaultdict(list)
     for record in run.records:
         if record.trial.cell.kind == KIND and record.status is Status.OK:
-            groups[record.trial.cell].append(record)
-    return [_copies(cell, sorted(records, key=lambda r: r.trial.seed)) for cell, records in groups.items()]
+            groups[record.trial.benchmark, record.trial.cell].append(record)
+    return [_copies(cell, sorted(records, key=lambda r: r.trial.seed)) for (_, cell), records in groups.items()]
 
 
 def _copies(cell: Cell, records: Sequence[Record]) -> Copies:

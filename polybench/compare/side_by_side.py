@@ -15,6 +15,7 @@ from polybench.compare.decision import Decision
 from polybench.compare.derive import with_derived
 from polybench.compare.gate import between
 from polybench.compare.in_turns import Turns, decided, limit, ratios, settled
+from polybench.compare.sessions import is_timed
 from polybench.compare.verdict import Verdict
 from polybench.corrections import holm_of, resolves
 from polybench.measure.speed_metrics import THROTTLED
@@ -197,4 +198,14 @@ def _beside(stored: Stored, alignment: Alignment) -> list[Verdict]:
     labels = Labels.of(r.trial for one in (base, head) for r in one.records)  # as `between` has them
     failed = [(side, r) for side, one in ((HEAD, head), (BASE, base)) for r in one.records if r.status.broken]
     why = {labels.of_cell(r.trial): f"{side}: {r.status.words}: {r.error}" for side, r in failed}
-    return [replace(v, outcome="broken", reason=why[v.label]) if v.label in why else v for v in between(base, head)]
+
+    def known(verdict: Verdict) -> Verdict:
+        if verdict.label in why:
+            return replace(verdict, outcome="broken", reason=why[verdict.label])
+        if is_timed(verdict.metric):  # a comparison is no history of sessions
+            return replace(
+                verdict, outcome="not comparable", reason="of times only those taken in turns are compared here"
+            )
+        return verdict
+
+    return [known(verdict) for verdict in between(base, head)]

@@ -52,7 +52,8 @@ class Pair:
 
     `label` is what the cell is called beside all others of both runs. `grids` are those of both; `bumped` are the
     versions of the baseline's cell and the run's where these are all that sets them apart. `history` is there for
-    what is timed, of which the baseline may have no point but sessions.
+    what is timed, of which the baseline may have no point but sessions; `redefined` are the versions of the
+    metric where both sides define it otherwise.
     """
 
     metric: Metric
@@ -62,6 +63,7 @@ class Pair:
     grids: tuple[Grid, Grid]
     bumped: tuple[int, int] | None = None
     history: History | None = None
+    redefined: tuple[int, int] | None = None
 
     @cached_property
     def was(self) -> float | None:
@@ -97,6 +99,9 @@ def _decided(pair: Pair, tolerance: float, tests: int) -> Decision:
         return Decision("not comparable", f"version {before} of the kind became {after}")
     if new is None:
         return Decision("missing", "this cell has vanished from the run")
+    if pair.redefined:
+        before, after = pair.redefined
+        return Decision("not comparable", f"version {before} of {pair.metric.name} became {after}")
     if now is None:
         broken = any(r.status.broken for r in new.records)
         return Decision("broken" if broken else "missing", new.trouble() or f"it has no {pair.metric.name}")

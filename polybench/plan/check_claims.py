@@ -23,7 +23,9 @@ def check_claims(collector: Collector, data: dict[str, Any], activations: list[s
     """Add to `collector` what no cell of the suite could ever answer."""
     claimable = {m.name: m for k in reversed(kinds) for m in k.named.values() if m.claimable}
     gated = {name: m for name, m in claimable.items() if not m.curve}
-    unjudged = {m.name for k in kinds for m in k.metrics if m.better == "neither" and m.varies_with == "sample"}
+    unjudged = {
+        m.name for k in kinds for m in k.metrics if m.better == "neither" and (m.of_time or m.varies_with == "sample")
+    }
     axes = {a for k in kinds for a in k.axes.model_fields} | set(CELL_FIELDS)
     planned = None if collector.problems else _planned(data)
     for key, model, metrics in (("claims", Claim, claimable), ("gate", Rule, gated)):

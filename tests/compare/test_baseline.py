@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -179,3 +180,25 @@ def test_no_field_of_a_session_breaks_a_command_whatever_it_holds(capsys: Captur
         commands = (("gate", "new", "--baseline", "ours"), ("baseline", "diff", "ours", "new"))
         ended = {c[0]: (call(*c), "".join(capsys.readouterr())) for c in commands}
         assert not hostile.faults(ended), (route, how)
+
+
+def test_a_renewal_by_some_of_the_suite_leaves_the_rest() -> None:
+    keep(session(1), OURS)
+    part = changed(session(2, exact({"relu": 101, "swiglu": 300})), filter="memory/*")
+    keep(part, OURS, renew=True)
+    held = load(OURS)
+    assert len(held.run.records) == 6 and held.compared.grid.cells
+    assert [r.get("saved_bytes").values for r in held.run.records[:2]] == [(101,), (300,)]  # type: ignore[union-attr]
+
+
+def test_losses_on_another_text_are_no_part_of_a_baseline() -> None:
+    text = {"relu": [3.0, 3.1], "swiglu": [2.9, 3.0]}
+    keep(session(1, losses(text, facts={"corpus": "a"})), OURS)
+    with pytest.raises(ResultsError, match=r"on something else than in .*corpus a / b.*--renew"):
+        keep(session(2, losses(text, facts={"corpus": "b"})), OURS)
+
+
+def test_a_time_without_end_is_no_part_of_a_session() -> None:
+    of = suite(gate=[{"metric": "time_to_reference"}, {"metric": "saved_bytes"}])
+    made = keep(session(1, [*exact({"relu": 1}), *losses({"relu": [1.0, math.inf]}, "time_to_reference")], of), OURS)
+    assert load(OURS).run.records and made.session is None

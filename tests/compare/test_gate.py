@@ -22,6 +22,7 @@ from polybench.compare.judged import Judged
 from polybench.compare.verdict import Verdict
 from polybench.errors import NothingMeasured, UsageError
 from polybench.kind import kind_of
+from polybench.measure.training_metrics import TOKENS_TO
 from polybench.metric import in_full
 from polybench.record import Record, Status
 from polybench.run.store import Run
@@ -365,3 +366,43 @@ def test_a_baseline_of_another_suite_is_a_mistake() -> None:
     other = run(exact(BYTES), suite(suite="other", gate=RULES))
     with pytest.raises(UsageError, match="is of suite other, and the run of toy"):
         between(other, KEPT)
+
+
+@pytest.mark.parametrize(("values", "code"), [([math.inf] * 3, 1), ([8000, 9500, math.inf], 4), ([9000] * 3, 0)])
+def test_what_never_gets_to_the_reference_is_worse_and_not_broken(values: list[float], code: int) -> None:
+    """With every seed; with some of them it is not decided."""
+    rules, metrics = [{"metric": "tokens_to_reference"}], {"pretrain": [TOKENS_TO.to_json()]}
+    runs = (gated(losses({"relu": v}, "tokens_to_reference"), rules) for v in ([9000] * 3, values))
+    base, now = (changed(one, metrics=metrics) for one in runs)
+    assert exit_code(between(base, now))[0] == code
+
+
+def test_a_rate_that_was_tried_and_diverged_is_no_failure() -> None:
+    (lost,) = losses({"relu": [0.0]}, status=Status.DIVERGED, error="loss inf")
+    tried = replace(lost, trial=replace(lost.trial, benchmark="pretrain.tuning"), measurements=())
+    verdicts = between(BASE, gated(everything()))
+    assert exit_code(verdicts, run=gated([*everything(), tried]))[0] == 0
+    assert exit_code(verdicts, run=gated([*everything(), replace(lost, measurements=())]))[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("metric", "was", "now", "outcome"),
+    [("decade", -3, -2, "fail"), ("decade", -3, -4, "improved"), ("decade", -3, -3, "pass")],
+)
+def test_a_negative_value_may_fall_where_less_is_better(metric: str, was: int, now: int, outcome: str) -> None:
+    for effect in ("ratio", "difference"):
+        defined = {"name": metric, "unit": "1", "better": "lower", "varies_with": "nothing", "effect": effect,
+                   "definition": "a power of ten"}  # fmt: skip
+        runs = [gated(exact({"relu": v}, metric), [{"metric": metric}]) for v in (was, now)]
+        runs = [changed(one, metrics={"memory": [defined]}) for one in runs]
+        (found,) = between(*runs)
+        assert found.outcome == outcome
+
+
+def test_a_metric_that_is_defined_anew_compares_with_nothing() -> None:
+    now = gated(everything())
+    metrics = {k: [{**m, "version": 2} if m["name"] == "saved_bytes" else m for m in ms]
+               for k, ms in now.header["metrics"].items()}  # fmt: skip
+    verdicts = between(BASE, changed(now, metrics=metrics))
+    assert set(of(verdicts, "not comparable")) == {"relu saved_bytes", "swiglu saved_bytes"}
+    assert exit_code(verdicts)[0] == 4

@@ -323,3 +323,22 @@ def test_looking_often_finds_what_is_there_and_nothing_else(ratio: float, outcom
     if ratio == 1.0:
         assert not any(what == "fail" for what, _ in found)
         assert sum(count for _, count in found) / len(found) < 15
+
+
+LOST = ("speed/relu total_time", "memory/relu saved_bytes")
+
+
+@pytest.mark.parametrize("side", [BASE, HEAD])
+@pytest.mark.parametrize("status", [Status.FAILED, Status.DIVERGED])
+def test_what_failed_on_either_side_is_not_passed_over(side: str, status: Status, plan: SidePlan) -> None:
+    lost = changed(stored(plan), side, {"status": status, "measurements": (), "error": "gone"})
+    found = judged(lost)
+    assert found.code == 3 and outcomes(found) == dict.fromkeys(LOST, "broken")
+
+
+def test_what_the_head_alone_does_not_serve_any_more_is_missing(plan: SidePlan) -> None:
+    gone = {"status": Status.UNSUPPORTED, "measurements": (), "error": "torch.compile left it"}
+    head = changed(stored(plan), HEAD, gone)
+    assert (judged(head).code, outcomes(judged(head))) == (1, dict.fromkeys(LOST, "missing"))
+    both = changed(changed(head, BASE, gone), CONTROL, gone)
+    assert outcomes(judged(both))["speed/relu total_time"] == "not comparable"
