@@ -198,6 +198,15 @@ def test_diverged_seeds_and_failed_trials_support_nothing() -> None:
     assert found[0].cases[0].broken
 
 
+def test_a_refuted_cell_decides_beside_one_that_diverged() -> None:
+    """And gives the numbers: those of the other were not judged."""
+    records = losses({"relu": shifted(0.05), "swiglu": BASE}, layers=1)
+    records += losses({"relu": shifted(-0.5), "swiglu": BASE}, layers=2)
+    lost = record("pretrain", "relu", seed=len(BASE), status=Status.DIVERGED, layers=2)
+    (found,) = judged([*records, lost], claim("better_than"))
+    assert found.ruling == found.cases[0].ruling == "refuted" and found.cases[1].diverged
+
+
 def test_the_code_follows_from_the_worst() -> None:
     records = losses({"relu": shifted(-0.05), "gelu": shifted(0.05), "swiglu": BASE, "polynorm": shifted(0.0)})
     good = {"metric": "val_loss", "subject": "relu", "better_than": "swiglu"}

@@ -226,6 +226,11 @@ def test_as_a_user_runs_it(tmp_path: Path, capsys: Capture, monkeypatch: pytest.
     ]
     assert call("selfcheck", out, "--out", "other") == 2
     assert call("selfcheck", "nowhere") == 2
+    lines = (out / "records.jsonl").read_text(encoding="utf-8").splitlines()
+    lost = {**json.loads(lines[-1]), "status": "failed", "error": "planted", "measurements": []}
+    (out / "records.jsonl").write_text("\n".join([*lines[:-1], json.dumps(lost)]) + "\n", encoding="utf-8")
+    assert call("selfcheck", out) == 3
+    assert "1 of 3 trials failed" in capsys.readouterr().err
     with lzma.open(out / "records.jsonl.xz", "wb") as packed:
         packed.write((out / "records.jsonl").read_bytes())
     (out / "records.jsonl").unlink()
