@@ -17,12 +17,12 @@ from polybench.compare.comparisons import Comparisons
 from polybench.compare.derive import on_texts
 from polybench.compare.evidence import Evidence, More, OfLaunches, OfSeeds, exact
 from polybench.compare.grid import Grid, seed_differences
-from polybench.compare.points import TIMELESS, Point, lost, matches, stopped, typical
+from polybench.compare.points import SHAKY, TIMELESS, Point, lost, matches, stopped, typical
 from polybench.compare.region import Region, Sense
 from polybench.compare.seeds import finite, look_of
 from polybench.corrections import holm_of, resolves
 from polybench.errors import NothingMeasured
-from polybench.launches import margin_beside
+from polybench.launches import beyond, margin_beside
 from polybench.metric import Metric
 from polybench.plan.labels import Labels
 from polybench.plan.sentence import Sentence, Sign, sign_of
@@ -32,7 +32,6 @@ from polybench.stats import Estimate
 
 Ruling = Literal["supported", "refuted", "not resolved"]
 SENSES: dict[Sign, Sense] = {"<": "less", ">": "more", "=": "same"}
-SHAKY = "the second copy of the reference differs from the first"
 
 
 @dataclass(frozen=True)
@@ -186,7 +185,7 @@ def _of_times(grid: Grid, case: Case) -> Case:
     if not noise:
         return replace(case, evidence=evidence)
     matters = max(margin, math.log1p(grid.margin(point.benchmark)))
-    shaky = noise.low > matters or noise.high < -matters
+    shaky = beyond(noise, matters)
     region = replace(case.region, raised=margin_beside(margin, noise.value))
     return replace(case, evidence=evidence, region=region, note=SHAKY if shaky else case.note)
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from polybench.compare.grid import Grid, seed_differences
-from polybench.compare.points import TIMELESS, OfPoint, Point, lost, stopped, typical
+from polybench.compare.points import SHAKY, TIMELESS, OfPoint, Point, lost, stopped, typical
 from polybench.compare.region import side
 from polybench.compare.seeds import Looks, finite, told
-from polybench.launches import margin_beside
+from polybench.launches import beyond, margin_beside
 from polybench.medians import Launches
 from polybench.metric import Metric
 from polybench.stats import Estimate, of_launches, p_beyond, paired
@@ -105,7 +105,7 @@ def _of_times(
     if metric.better == "neither":
         return shown
     if outcome == "unstable":
-        return replace(shown, note="the second copy of the reference differs from the first")
+        return replace(shown, note=SHAKY)
     if len(launches) < 2:
         return replace(shown, settle="more launches, since one does not say how launches differ")
     p = p_beyond(lambda confidence: of_launches(launches, confidence, excess), limit)
@@ -130,7 +130,7 @@ def judge_times(
     log_ratio = of_launches(launches, excess=excess)
     if sum(map(bool, launches)) < 2:
         return log_ratio, limit, "none" if metric.better == "neither" else "unresolved"
-    if noise and metric.better != "neither" and (noise.low > least or noise.high < -least):
+    if noise and metric.better != "neither" and beyond(noise, least):
         return log_ratio, limit, "unstable"
     return log_ratio, limit, decide(log_ratio, limit, metric, same=least)
 

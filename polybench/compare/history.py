@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from polybench.compare.changes import Seen, Step, judged, of_counts, of_seeds, of_times
-from polybench.compare.kept_session import Session, Told, beside, drifts, machines
+from polybench.compare.kept_session import Session, Told, beside, machines
+from polybench.compare.sessions import is_timed
 from polybench.corrections import holm, resolves
 from polybench.metric import Metric
 from polybench.stats import ALPHA, Estimate
@@ -97,13 +98,13 @@ def history(sessions: Sequence[Session]) -> History:
     groups: dict[Name, dict[Cell, list[tuple[int, Told]]]] = defaultdict(lambda: defaultdict(list))
     for i, one in enumerate(sessions):
         for (name, benchmark, cell), told in one.told.items():
-            if drifts(metrics[name]) and i in apart:
+            if is_timed(metrics[name]) and i in apart:
                 continue  # a ratio to another
-            where = letters[i] if drifts(metrics[name]) else cell.device
+            where = letters[i] if is_timed(metrics[name]) else cell.device
             groups[name, benchmark, cell.activation, where][cell].append((i, told))
     ordered = sorted(groups, key=lambda name: _place(sessions[-1], metrics, name))
     lines = [_line(sessions, metrics[name[0]], name, groups[name]) for name in ordered]
-    asked = sum(judged(seen) for name in ordered if drifts(metrics[name[0]]) for seen in groups[name].values())
+    asked = sum(judged(seen) for name in ordered if is_timed(metrics[name[0]]) for seen in groups[name].values())
     changes = [c for name in ordered for c in _changes(sessions, metrics[name[0]], name, groups[name], asked)]
     kept = sorted(_resolved(changes), key=lambda c: c.step.session)
     return History(tuple(sessions), tuple(letters), tuple(lines), tuple(kept), asked, len(apart))
@@ -153,7 +154,7 @@ def _changes(sessions: Sequence[Session], metric: Metric, name: Name, cells: Cel
     margin = max((s.margins.get(benchmark, 0.0) for s in sessions), default=0.0)
     found = []
     for cell, seen in cells.items():
-        if drifts(metric):
+        if is_timed(metric):
             steps = list(of_times(seen, margin, ALPHA / asked)) if asked else []
         else:
             steps = list((of_counts if metric.varies_with == "nothing" else of_seeds)(seen))
@@ -165,7 +166,7 @@ def _changes(sessions: Sequence[Session], metric: Metric, name: Name, cells: Cel
 
 def _resolved(changes: Sequence[Change]) -> list[Change]:
     """Those that survive Holm over all that is paired by seed, of each line and session the one that changed most."""
-    paired = [c for c in changes if not drifts(c.metric) and c.metric.varies_with != "nothing"]
+    paired = [c for c in changes if not is_timed(c.metric) and c.metric.varies_with != "nothing"]
     survive = {id(c) for c, p in zip(paired, holm([c.step.p for c in paired]), strict=True) if resolves(p)}
     asked = {id(c) for c in paired}
     groups: dict[tuple[str, str, str, str, int], list[Change]] = defaultdict(list)

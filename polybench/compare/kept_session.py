@@ -11,6 +11,7 @@ from typing import Any
 
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.points import Point, typical
+from polybench.compare.sessions import is_timed
 from polybench.machine.environment import differences
 from polybench.metric import Metric
 from polybench.plan.suite import Suite
@@ -59,11 +60,6 @@ class Session:
     told: Mapping[Place, Told]
 
 
-def drifts(metric: Metric) -> bool:
-    """Whether it hangs on the machine and the hour, so that only ratios within a session are shown."""
-    return metric.of_time or metric.varies_with == "sample"
-
-
 def session(run: Run, kept: Kept, names: Sequence[str] = ()) -> Session:
     """What a run says of the metrics of these names, or of those that its suite gates or a report sums up."""
     comparisons = Comparisons.of(run)
@@ -97,7 +93,7 @@ def _told(comparisons: Comparisons, wanted: Mapping[str, Metric]) -> Iterator[tu
 
 def _of_point(comparisons: Comparisons, point: Point, metric: Metric) -> Told | None:
     """Nothing where there is no number, or where seeds diverged, of which a mean over the others says nothing."""
-    if drifts(metric):
+    if is_timed(metric):
         change = comparisons.to_reference(metric.name)[point].change
         return Told(change) if change and 0 < change.value < math.inf else None
     value = typical(point, metric)

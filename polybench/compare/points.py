@@ -20,6 +20,7 @@ from polybench.trial import Cell
 
 PARAMETERS = TRAINED.name
 TIMELESS = "not comparable: a time of 0"
+SHAKY = "the second copy of the reference differs from the first"
 Group = tuple[str, Cell]  # a benchmark, and a cell without its activation
 
 

@@ -11,7 +11,7 @@ from itertools import chain, combinations
 from polybench.compare.comparison import Comparison, decide, exp
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.family import corrected
-from polybench.compare.points import OfPoint, Point, typical
+from polybench.compare.points import SHAKY, OfPoint, Point, typical
 from polybench.compare.sessions import biasing, flaw, protocol_differences
 from polybench.errors import NothingMeasured, ResultsError, in_short
 from polybench.launches import beyond, margin_beside
@@ -119,8 +119,8 @@ def _judged(blank: Comparison, logs: Sequence[float], least: float, noise: Estim
 
     found = interval()
     shown = replace(blank, change=found.map(exp) if found.known else Estimate(exp(found.value), 0.0, math.inf, 1))
-    if noise and noise.known and beyond(noise, least):
-        return replace(shown, outcome="unstable", note="the second copy of the reference differs from the first")
+    if noise and beyond(noise, least):
+        return replace(shown, outcome="unstable", note=SHAKY)
     limit = margin_beside(least, noise.value) if noise else least
     p = p_beyond(interval, limit) if found.known else None
     return replace(shown, outcome=decide(found, limit, blank.metric, same=least), p=p)

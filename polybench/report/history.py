@@ -8,7 +8,8 @@ from typing import Any
 
 from polybench.compare.changes import LEAST
 from polybench.compare.history import Change, History, Line
-from polybench.compare.kept_session import Session, drifts
+from polybench.compare.kept_session import Session
+from polybench.compare.sessions import is_timed
 from polybench.document import ABSENT, Column, Document, Entry, Finding, Table
 from polybench.metric import Metric, Scale, in_full
 from polybench.report.history_pictures import day, figures, key_of, scale_of, told
@@ -62,7 +63,7 @@ def _findings(history: History) -> Iterator[Finding]:
         times = f", nor among {history.asked} ratios of times that were judged" if history.asked else ""
         text = f"Nothing among counts and losses in {len(history.sessions)} sessions{times}."
         yield Finding(question, text, True)
-    if not history.asked and any(drifts(line.metric) for line in history.lines):
+    if not history.asked and any(is_timed(line.metric) for line in history.lines):
         text = f"Times are judged once a machine has more than {LEAST} sessions; until then they are only shown."
         yield Finding(question, text, False)
 
@@ -110,7 +111,7 @@ def _changes(history: History) -> Table:
 def _metric(history: History, lines: Sequence[Line]) -> Table:
     metric = lines[0].metric
     scale = scale_of(metric, lines)
-    names = ("activation", "benchmark", "machine" if drifts(metric) else "device")
+    names = ("activation", "benchmark", "machine" if is_timed(metric) else "device")
     columns = (
         *(Column(name, numeric=False) for name in names),
         Column("cells", note="Over which the median is taken."),
@@ -133,7 +134,7 @@ def _metric(history: History, lines: Sequence[Line]) -> Table:
         )
     left = sum(line.left_out for line in lines)
     notes = [f"{left} values are not shown, of sessions that lack cells of the latest whole one."] if left else []
-    if history.apart and drifts(metric):
+    if history.apart and is_timed(metric):
         notes.append(f"{history.apart} sessions had another reference, so their ratios are not shown.")
     return Table(key_of(metric.name), metric.name, told(metric, history), columns, tuple(rows), tuple(notes))
 
@@ -180,7 +181,7 @@ def _values(history: History) -> Iterator[dict[str, Any]]:
             yield {
                 "session": spot.session + 1, "started_at": one.started_at, "path": one.path, "kept_as": one.shelf,
                 "revision": revision, "code": code, "torch": torch, "machine": history.machines[spot.session],
-                "metric": line.metric.name, "unit": "ratio" if drifts(line.metric) else line.metric.unit,
+                "metric": line.metric.name, "unit": "ratio" if is_timed(line.metric) else line.metric.unit,
                 "benchmark": line.benchmark, "activation": line.activation, "cells": len(line.cells),
                 "value": spot.shown.value, "low": spot.shown.low, "high": spot.shown.high,
             }  # fmt: skip
@@ -198,7 +199,7 @@ def _line_of(one: Line | Change) -> tuple[str, str, str, str]:
 
 
 def _name(c: Change) -> str:
-    return f"{c.metric.name} of {c.activation} in {c.benchmark}" + (f" on {c.where}" if drifts(c.metric) else "")
+    return f"{c.metric.name} of {c.activation} in {c.benchmark}" + (f" on {c.where}" if is_timed(c.metric) else "")
 
 
 def _was(c: Change) -> str:
@@ -211,7 +212,7 @@ def _now(c: Change) -> str:
 
 def _number(metric: Metric, value: Estimate) -> str:
     """A ratio, an exact count with its unit, or a mean with its interval."""
-    if drifts(metric):
+    if is_timed(metric):
         return show(value)
     if metric.varies_with == "nothing":
         return f"{in_full(value.value)} {metric.unit}".removesuffix(" 1")
@@ -219,7 +220,7 @@ def _number(metric: Metric, value: Estimate) -> str:
 
 
 def _differs(metric: Metric) -> bool:
-    return metric.varies_with == "seed" and not drifts(metric)
+    return metric.varies_with == "seed" and not is_timed(metric)
 
 
 def _cell(history: History, c: Change) -> str:

@@ -8,7 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from polybench.compare.history import Change, History, Line
-from polybench.compare.kept_session import Session, drifts
+from polybench.compare.kept_session import Session
+from polybench.compare.sessions import is_timed
 from polybench.document import Figure, Mark, Series
 from polybench.metric import Metric, Scale, scale_for
 from polybench.stats import CONFIDENCE_SEED, CONFIDENCE_TIME
@@ -25,7 +26,7 @@ def figures(history: History) -> Iterator[Figure]:
     numbers = {id(c): n for n, c in enumerate(history.changes, 1)}
     for key, lines in groups.items():
         name, benchmark, activation = key
-        metric, ratio = lines[0].metric, drifts(lines[0].metric)
+        metric, ratio = lines[0].metric, is_timed(lines[0].metric)
         mine = [c for c in history.changes if (c.metric.name, c.benchmark, c.activation) == key]
         if metric.varies_with == "nothing" and not mine:
             continue
@@ -78,12 +79,12 @@ def _ticks(sessions: Sequence[Session]) -> tuple[tuple[float, str], ...]:
 
 def scale_of(metric: Metric, lines: Sequence[Line]) -> Scale:
     """One unit for all that is shown of a metric; ratios have none."""
-    return scale_for("1" if drifts(metric) else metric.unit, (s.shown.value for x in lines for s in x.spots))
+    return scale_for("1" if is_timed(metric) else metric.unit, (s.shown.value for x in lines for s in x.spots))
 
 
 def told(metric: Metric, history: History) -> str:
     """What a value of it is, between sessions."""
-    if drifts(metric):
+    if is_timed(metric):
         return (
             f"{metric.name} over that of {history.latest.suite.reference} in the same session, the median over cells, "
             f"with its interval within that session ({CONFIDENCE_TIME:.0%} of times, {CONFIDENCE_SEED:.0%} of what "
