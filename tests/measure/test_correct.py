@@ -251,6 +251,30 @@ def test_it_leaves_nothing_behind() -> None:
     assert torch.equal(torch.get_rng_state(), random)
 
 
+class Upcast(nn.Module):
+    """c x^3 in float32 whatever the input is, and in that type again where `back`."""
+
+    def __init__(self, back: bool, factor: float = 1.0):
+        super().__init__()
+        self.c = nn.Parameter(torch.tensor([0.3]))
+        self.back, self.factor = back, factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x.float()
+        wide = wide * self.factor + (wide * (1 - self.factor)).detach()
+        if self.back:
+            return (self.c.float() * wide**3).to(x.dtype)
+        return (self.c * wide**3).to(x.dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("back", [True, False])
+def test_a_module_that_upcasts_to_float32_is_right(back: bool, dtype: str) -> None:
+    check(Upcast(back), dtype=dtype)
+    with pytest.raises(Wrong, match="the gradient to the input is not the derivative"):
+        check(Upcast(back, 1.05), dtype=dtype)
+
+
 def test_of_many_rows_the_first_the_last_and_some_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("polybench.measure.instruments.correct.HELD", 5 * F)
     module = activation("polynorm")

@@ -29,6 +29,7 @@ WHOLE = 2
 KINK = 4
 DERIVATIVE = 1e-4  # of the gradient's norm; a hundredth of the one percent that must be seen
 STEP = 1e-6  # of central differences; kinks and curvature err by its order, cancellation by u64 / STEP = 1e-10
+COARSER = 100  # times both where float32 is computed in, whose cancellation would hide all at such a step
 HELD = 2**16  # elements that are held to float64, a tenth of a second of one core; further rows get no gradient
 DERIVATIVE_AT = 2**16  # elements at which the derivative is looked at
 ONE_BY_ONE = 8  # parameters of up to so many numbers are differentiated number by number
@@ -136,7 +137,7 @@ def _is_derivative(reference: nn.Module, width: int, device: str, seed: int) -> 
     """Raises Wrong unless float64's gradients are the slopes of sum(dy * y), by central differences.
 
     Along itself a gradient shows a wrong size, along random signs what it lacks. Data are not rounded here, or
-    many would lie on a kink exactly.
+    many would lie on a kink exactly. A module that rounds to float32 inside is held to what that explains.
     """
     x_NxGF = _normal((max(1, DERIVATIVE_AT // width), width), seed, "derivative x").to(device)
     with torch.no_grad():
@@ -145,26 +146,34 @@ def _is_derivative(reference: nn.Module, width: int, device: str, seed: int) -> 
     exact = forward_backward(reference, parameters, x_NxGF, dy_NxF)
     if lost := int((~torch.isfinite(exact[0])).sum()):
         raise Wrong(f"{lost} of {exact[0].numel()} values of the output are not finite for inputs of N(0, 1)")
-    runs = []
+    runs, dtype, step, share = [], torch.float64, STEP, DERIVATIVE
+    if _is_narrow(reference, x_NxGF, exact[0]):
+        dtype, step, share = torch.float32, COARSER * STEP, COARSER * DERIVATIVE
     for run in range(RUNS):
-        with disturbed(torch.float64, device, x_NxGF.numel(), run):
+        with disturbed(dtype, device, x_NxGF.numel(), run):
             runs.append(forward_backward(reference, parameters, x_NxGF, dy_NxF))
-    blur = max(float((dy_NxF * (run[0] - exact[0])).norm()) for run in runs) / STEP
+    blur = max(float((dy_NxF * (run[0] - exact[0])).norm()) for run in runs) / step
 
     for i, (name, place) in enumerate(zip(_inputs_of(reference), [x_NxGF, *parameters], strict=True), start=1):
         gradient, size = exact[i], float(exact[i].norm())
         for direction in _directions(gradient, seed):
-            difference = _moved(reference, x_NxGF, place, STEP * direction)
-            difference -= _moved(reference, x_NxGF, place, -STEP * direction)
-            slope, claimed = float((dy_NxF * difference).sum()) / (2 * STEP), float((gradient * direction).sum())
+            difference = _moved(reference, x_NxGF, place, step * direction)
+            difference -= _moved(reference, x_NxGF, place, -step * direction)
+            slope, claimed = float((dy_NxF * difference).sum()) / (2 * step), float((gradient * direction).sum())
             noise = max(abs(float(((run[i] - gradient) * direction).sum())) for run in runs)
-            allowed = DERIVATIVE * max(size, abs(claimed)) + ELEMENT * (noise + blur)
+            allowed = share * max(size, abs(claimed)) + ELEMENT * (noise + blur)
             if not abs(slope - claimed) <= allowed:
                 raise Wrong(
                     f"the gradient to {name} is not the derivative of the output: it gives a slope of {claimed:.6g} "
                     f"where central differences in float64 give {slope:.6g} (off by {abs(slope - claimed):.2g}, "
                     f"allowed {allowed:.1g}); a surrogate is registered with surrogate_gradient=True"
                 )
+
+
+@torch.no_grad()
+def _is_narrow(reference: nn.Module, x_NxGF: Tensor, y_NxF: Tensor) -> bool:
+    """Whether what comes in or goes out is rounded to float32, as by a module that takes float32 for wide enough."""
+    return torch.equal(y_NxF, y_NxF.float().double()) or torch.equal(y_NxF, reference(x_NxGF.float().double()))
 
 
 def _directions(gradient: Tensor, seed: int) -> Iterator[Tensor]:
