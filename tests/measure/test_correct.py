@@ -275,6 +275,21 @@ def test_a_module_that_upcasts_to_float32_is_right(back: bool, dtype: str) -> No
         check(Upcast(back, 1.05), dtype=dtype)
 
 
+def test_rounding_that_leads_out_of_the_domain_does_not_excuse_a_wrong_result() -> None:
+    class Edge(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * torch.sqrt(1 - torch.tanh(x) ** 2)
+
+    module = Edge()
+
+    def call(x: Tensor, factor: float) -> Tensor:
+        return factor * module(x.double()).to(x.dtype)
+
+    check(module, lambda x: call(x, 1.0), "bfloat16")
+    with pytest.raises(Wrong, match="rounding in bfloat16 explains"):
+        check(module, lambda x: call(x, 3.0), "bfloat16")
+
+
 def test_of_many_rows_the_first_the_last_and_some_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("polybench.measure.instruments.correct.HELD", 5 * F)
     module = activation("polynorm")
