@@ -37,7 +37,8 @@ class PolyPReLU(nn.Module):
     def forward(self, x_F: Tensor) -> Tensor:
         wide_F = x_F if x_F.dtype == torch.float64 else x_F.float()
         weight_r = self.weight.to(wide_F.dtype)
-        y_F = torch.nn.functional.prelu(wide_F, self.slope.to(wide_F.dtype))
+        with torch.autocast(x_F.device.type, enabled=False):  # which would take prelu in bfloat16
+            y_F = torch.nn.functional.prelu(wide_F, self.slope.to(wide_F.dtype))
         sum_F = weight_r[0] * y_F
         for weight in weight_r[1:]:
             sum_F = (sum_F + weight) * y_F

@@ -82,6 +82,15 @@ def test_values_and_gradients_are_finite_in_bfloat16(spec: str, scale: float) ->
 
 
 @pytest.mark.parametrize("spec", VARIANTS)
+def test_autocast_takes_no_part_of_it_in_bfloat16(spec: str) -> None:
+    module, x = activation(spec), x_for(spec)
+    plain = module(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = module(x)
+    torch.testing.assert_close(found, plain, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("spec", VARIANTS)
 def test_the_input_is_left_as_it_was(spec: str) -> None:
     x = x_for(spec)
     before = x.clone()
