@@ -21,7 +21,8 @@ class SquaredLeakyReLU(nn.Module):
         self.slope = slope
 
     def forward(self, x_F: Tensor) -> Tensor:
-        return torch.nn.functional.leaky_relu(x_F, self.slope).square()
+        y_F = torch.nn.functional.leaky_relu(x_F, self.slope)
+        return y_F * y_F  # a power would be float32 under autocast
 
     def cost(self) -> Cost:
         """Eager keeps the input and leaky_relu of it."""

@@ -30,7 +30,8 @@ class SquaredReGLU(nn.Module):
 
     def forward(self, x_2F: Tensor) -> Tensor:
         gate_F, value_F = x_2F.chunk(2, dim=-1)
-        return torch.relu(gate_F).square() * value_F
+        gate_F = torch.relu(gate_F)
+        return gate_F * gate_F * value_F  # a power would be float32 under autocast
 
     def cost(self) -> Cost:
         """Eager keeps both halves, which are one tensor, relu(gate) and its square."""

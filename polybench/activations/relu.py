@@ -27,7 +27,8 @@ class SquaredReLU(nn.Module):
     """max(x, 0)^2, the cheap strong baseline of Primer."""
 
     def forward(self, x_F: Tensor) -> Tensor:
-        return torch.relu(x_F).square()
+        y_F = torch.relu(x_F)
+        return y_F * y_F  # a power would be float32 under autocast
 
     def cost(self) -> Cost:
         return Cost(branches=1, forward_flops=2, backward_flops=3, kept=1)

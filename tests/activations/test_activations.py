@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from polybench.measure.model.build import activation, chosen
 from polybench.measure.model.feed_forward import FeedForward
@@ -88,6 +90,26 @@ def test_autocast_takes_no_part_of_it_in_bfloat16(spec: str) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         found = module(x)
     torch.testing.assert_close(found, plain, rtol=0, atol=0)
+
+
+class Operators(TorchDispatchMode):
+    """Which operators are given which types of numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[tuple[str, torch.dtype]] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.seen |= {(func.overloadpacket.__name__, a.dtype) for a in args if isinstance(a, torch.Tensor)}
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("spec", VARIANTS)
+def test_no_operator_that_autocast_widens_on_a_gpu_is_given_bfloat16(spec: str) -> None:
+    with Operators() as operators:
+        activation(spec)(x_for(spec, torch.bfloat16))
+    widened = {"pow", "exp", "expm1", "log", "log1p", "rsqrt", "reciprocal", "softplus", "sum", "norm", "prod", "cosh"}
+    assert not {name for name, dtype in operators.seen if dtype == torch.bfloat16} & widened
 
 
 @pytest.mark.parametrize("spec", VARIANTS)
