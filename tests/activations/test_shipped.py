@@ -71,6 +71,14 @@ def values(spec: str, scale: float, dtype: torch.dtype = torch.float64) -> Tenso
     return (torch.randn(N, chosen(spec).branches * F, dtype=torch.float64) * scale).to(dtype)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_relu2_smooth_is_right_below_zero_in_narrow_types(dtype: torch.dtype) -> None:
+    x = torch.tensor([-300.0, -20.0, -2.0, -0.1, 0.0, 2.0], dtype=dtype)
+    exact = activation("relu2_smooth")(x.double())
+    assert (exact[:4] < 0).all()
+    torch.testing.assert_close(activation("relu2_smooth")(x), exact.to(dtype), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("spec", [*GATED, *PLAIN])
 @pytest.mark.parametrize("scale", [0.1, 1.0, 10.0])
 def test_each_is_its_formula(spec: str, scale: float) -> None:
