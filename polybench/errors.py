@@ -178,6 +178,12 @@ def instead(known: Iterable[str]) -> str:
     return f"which {'are' if len(names) > 1 else 'is'} {', '.join(names)}" if names else "of which there are none"
 
 
+def among(option: str, value: object, *words: str) -> None:
+    """Raises ValueError, with the words that an option may be, where it is none of them."""
+    if value not in words:
+        raise ValueError(f"{option} is {in_short(value)}; it may be {' or '.join(map(repr, words))}")
+
+
 def did_you_mean(word: object, known: Iterable[str]) -> str:
     """The end of a sentence: the nearest known name, large letters or small, or all of them when none is near."""
     names = sorted(set(known))

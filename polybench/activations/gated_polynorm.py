@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from polybench.activations.polynorm import PolyNorm
 from polybench.cost import Cost
+from polybench.errors import among
 from polybench.registry import activations
 
 # Dimension key: F hidden width; 2F gate and value side by side; r the order.
@@ -47,6 +48,9 @@ class GatedPolyNorm(nn.Module):
         bias_clamp: NonNegativeFloat | None = None,
         hidden_clamp: NonNegativeFloat | None = None,
     ):
+        among("preset", preset, *_PRESETS)
+        if weight is not None:
+            among("weight", weight, "plain", "sigmoid")
         super().__init__()
         self.polynorm = PolyNorm(order=order, norm=norm, eps=eps, coefficient=coefficient, bias=bias)
         how, scale, most_bias, most = _PRESETS[preset]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from polybench.cost import Cost
+from polybench.errors import among
 from polybench.registry import activations
 
 # Dimension key: F hidden width; 2F gate and value side by side.
@@ -22,6 +23,7 @@ class GEGLU(nn.Module):
     """
 
     def __init__(self, *, approximate: Literal["none", "tanh"] = "none"):
+        among("approximate", approximate, "none", "tanh")
         super().__init__()
         self.approximate = approximate
 

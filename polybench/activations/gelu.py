@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from polybench.cost import Cost
+from polybench.errors import among
 from polybench.registry import activations
 
 
@@ -16,6 +17,7 @@ class GELU(nn.Module):
     """x Phi(x) with Phi the normal distribution, exact or with tanh."""
 
     def __init__(self, *, approximate: Literal["none", "tanh"] = "none"):
+        among("approximate", approximate, "none", "tanh")
         super().__init__()
         self.approximate = approximate
 

@@ -9,6 +9,7 @@ from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
 from polybench.cost import Cost
+from polybench.errors import among
 from polybench.registry import activations
 
 # Dimension key: F hidden width, the row that is normalised; r the order.
@@ -34,6 +35,8 @@ class PolyNorm(nn.Module):
         bias: float = 0.0,
         negative: Literal["all", "square"] = "all",
     ):
+        among("norm", norm, "rms", "l2")
+        among("negative", negative, "all", "square")
         super().__init__()
         start = 1.0 / 3.0 if coefficient is None else coefficient
         self.norm, self.eps, self.piecewise = norm, eps, negative == "square"

@@ -9,6 +9,7 @@ from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from polybench.cost import Cost
+from polybench.errors import among
 from polybench.registry import activations
 
 # Dimension key: F hidden width; 2F gate and value side by side.
@@ -36,6 +37,7 @@ class ClampedSwiGLU(nn.Module):
         limit: PositiveFloat | None = None,
         shift: float | None = None,
     ):
+        among("preset", preset, *_PRESETS)
         super().__init__()
         given = zip((alpha, limit, shift), _PRESETS[preset], strict=True)
         self.alpha, self.limit, self.shift = (theirs if mine is None else mine for mine, theirs in given)

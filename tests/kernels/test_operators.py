@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args, get_type_hints
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,6 +16,7 @@ from polybench.kernels import eager
 from polybench.kernels.kernel import Kernel
 from polybench.kernels.operators import KERNELS, OPERATORS
 from polybench.measure.instruments.allocation import kept, peak_bytes
+from polybench.registry import activations
 
 # Dimension key: N rows, F hidden width, G branches.
 
@@ -220,6 +223,32 @@ def test_empty_inputs_and_single_rows_are_served(kernel: Kernel, shape: tuple[in
 def test_what_does_not_fit_is_refused_in_a_sentence(x: Tensor, weight: int, bias: int, told: str) -> None:
     with pytest.raises((TypeError, ValueError), match=told):
         kernels.polynorm(x, torch.ones(weight), torch.ones(bias))
+
+
+def words(made: object) -> list[str]:
+    """The options that take one of some words."""
+    return [
+        option
+        for option, kind in get_type_hints(made).items()
+        if any(isinstance(word, str) for each in (kind, *get_args(kind)) for word in get_args(each))
+    ]
+
+
+@pytest.mark.parametrize("name", kernels.__all__)
+def test_a_function_refuses_a_word_that_its_option_has_not(name: str) -> None:
+    function = getattr(kernels, name)
+    tensors = [torch.ones(1) for name, kind in get_type_hints(function).items() if kind is Tensor and name != "return"]
+    for option in words(function):
+        with pytest.raises(ValueError, match=f"^{option} is 'L2'; it may be '.*' or '.*'"):
+            function(*tensors, **{option: "L2"})
+
+
+@pytest.mark.parametrize("name", activations.names())
+def test_a_module_refuses_a_word_that_its_option_has_not(name: str) -> None:
+    made = activations.load(name).object
+    for option in words(made.__init__):
+        with pytest.raises(ValueError, match=f"^{option} is 'L2'; it may be '.*' or '.*'"):
+            made(**{option: "L2"})
 
 
 def test_a_width_that_two_branches_do_not_share_out_is_refused() -> None:
