@@ -73,7 +73,7 @@ class Registry:
         return keep
 
     def entries(self) -> dict[str, Extension]:
-        """Every entry by name.
+        """Every entry by name. One that is broken may have none but its package's label, and gives way to another.
 
         Raises:
             RegistryError: two origins claim one name.
@@ -83,7 +83,9 @@ class Registry:
             if entry.registry != self.name:
                 continue
             other = found.get(entry.name)
-            if other:
+            if other and entry.error:
+                continue
+            if other and not other.error:
                 raise RegistryError(
                     f"two {self.noun}s are called {entry.name!r}: one from {other.origin}, "
                     f"one from {entry.origin}; rename or uninstall one of them"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from polybench import registry
 from polybench.errors import RegistryError
-from polybench.registry import REGISTRIES, Registry
+from polybench.registry import REGISTRIES, Extension, Registry
 from polybench.source_tree import TREE, SourceTree
 
 FORMER = """
@@ -123,6 +124,20 @@ def test_an_unknown_name_is_told_with_what_is_broken(tmp_path: Path, monkeypatch
     monkeypatch.setattr(registry, "_scan", lambda: broken)
     with pytest.raises(RegistryError, match=r"'cube'; my-package \(mine\) is broken: mine.py:1: .*; none is known"):
         registry.activations.entry("cube")
+
+
+@pytest.mark.parametrize("errors", [("", "why"), ("why", ""), ("one", "two"), ("one", "two", "")], ids=str)
+def test_broken_entries_of_one_label_take_the_name_of_nothing_else(
+    errors: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Extension("activations", "mine", "mine", "my-package (mine)")
+    entries = tuple(replace(one, error=error) for error in errors)
+    monkeypatch.setattr(registry, "_scan", lambda: entries)
+    assert registry.activations.entries() == {"mine": entries[errors.index("")] if "" in errors else entries[0]}
+    assert registry.broken() == tuple(filter(None, errors))
+    monkeypatch.setattr(registry, "_scan", lambda: (one, one))
+    with pytest.raises(RegistryError, match="two activations are called 'mine'"):
+        registry.activations.entries()
 
 
 def test_a_tree_that_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
