@@ -104,7 +104,10 @@ class Operators(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("spec", VARIANTS)
+OURS = [spec for spec in VARIANTS if activations.entry(spec.partition("(")[0]).origin.startswith("polybench/")]
+
+
+@pytest.mark.parametrize("spec", OURS)
 def test_no_operator_that_autocast_widens_on_a_gpu_is_given_bfloat16(spec: str) -> None:
     with Operators() as operators:
         activation(spec)(x_for(spec, torch.bfloat16))
