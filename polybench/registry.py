@@ -112,12 +112,13 @@ class Registry:
     def load(self, name: str) -> Loaded:
         """Import the module of `name`. Raises RegistryError when that is impossible."""
         if name not in self._loaded:
-            entry = self.entry(name)
+            entry, before = self.entry(name), _all_loaded()
             try:
                 with contained():
                     _reach_tree()
                     importlib.import_module(entry.module)
             except Exception as problem:
+                _forget(_all_loaded() - before)
                 why = reason(problem)
                 raise RegistryError(f"{self.noun} {name!r} of {entry.origin} is broken: {why}") from problem
             if name not in self._loaded:
@@ -146,6 +147,17 @@ def broken() -> tuple[str, ...]:
     return tuple(entry.error for entry in _scan() if entry.error)
 
 
+def _all_loaded() -> set[tuple[Registry, str]]:
+    return {(registry, name) for registry in REGISTRIES for name in registry._loaded}
+
+
+def _forget(names: set[tuple[Registry, str]]) -> None:
+    """Of these, what a module registered that Python has dropped because it raised later: it stays broken."""
+    for registry, name in names:
+        if getattr(registry._loaded[name].object, "__module__", None) not in sys.modules:
+            del registry._loaded[name]
+
+
 @cache
 def _scan() -> tuple[Extension, ...]:
     tree = SourceTree.of_variable(ENTRY_POINT_GROUP)
@@ -164,7 +176,8 @@ def _installed(tree: SourceTree | None = None) -> Iterator[Extension]:
     for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         package = point.dist.name if point.dist else point.value
         if not tree or one_name(package) != tree.distribution:
-            yield from _named(point.name, point.value, f"{package} ({point.value})")
+            module = point.value.partition(":")[0].strip()  # what it names in there registers itself
+            yield from _named(point.name, module, f"{package} ({point.value})")
 
 
 def _reach_tree() -> None:
@@ -206,6 +219,10 @@ def located(module: str, where: list[str] | None = None) -> list[tuple[Path, str
     parts = module.split(".")
     for depth in range(len(parts)):
         spec = importlib.machinery.PathFinder.find_spec(".".join(parts[: depth + 1]), where)
+        if spec is None and where is None:
+            # An editable install may have put a finder of its own beside.
+            specs = (finder.find_spec(parts[0], None) for finder in sys.meta_path)
+            spec = next((found for found in specs if found and found.has_location), None)
         if spec is None:
             return []
         where = list(spec.submodule_search_locations or [])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -116,6 +118,50 @@ def test_of_a_tree_its_own_definitions_count_and_not_what_is_installed_of_it(
     assert registry.activations.load("from_tree").object.__name__ == "A"
     monkeypatch.delitem(sys.modules, "old")
     monkeypatch.delitem(registry.activations._loaded, "from_tree")
+
+
+def test_a_module_that_only_a_finder_knows_is_found_by_its_entry_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As setuptools installs a flat project with -e; an entry point may name something in its module."""
+    package = tmp_path / "elsewhere" / "my_flat"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise AssertionError", encoding="utf-8")
+    (package / "mod.py").write_text(f"{IMPORT}\n@activations.register('flat')\nclass A: ...\n", encoding="utf-8")
+
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+            return spec_from_file_location(name, package / "__init__.py") if name == "my_flat" else None
+
+    info = tmp_path / "site" / "my_flat-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-flat\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text("[polybench]\nx = my_flat.mod:A\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    assert registry.located("my_flat.mod") == []
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
+    (entry,) = (e for e in registry._installed() if e.origin == "my-flat (my_flat.mod:A)")
+    assert (entry.name, entry.module, entry.error) == ("flat", "my_flat.mod", "")
+    assert registry.located("sys") == []
+
+
+def test_a_module_that_registers_and_then_raises_stays_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = f"{IMPORT}\n@activations.register('half')\nclass A: ...\n"
+    (tmp_path / "sound_half.py").write_text(body.replace("half", "whole"), encoding="utf-8")
+    (tmp_path / "broken_half.py").write_text(f"import sound_half\n{body}raise OSError('no')\n", encoding="utf-8")
+    entries = [
+        Extension("activations", "half", "broken_half", "x"),
+        Extension("activations", "whole", "sound_half", "x"),
+    ]
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(registry, "_scan", lambda: entries)
+    monkeypatch.setattr(registry.activations, "_loaded", dict(registry.activations._loaded))
+    for _ in range(2):
+        with pytest.raises(RegistryError, match="activation 'half' of x is broken: OSError: no"):
+            registry.activations.load("half")
+    assert registry.activations.load("whole").object.__module__ == "sound_half"
+    monkeypatch.delitem(sys.modules, "sound_half")
 
 
 def test_an_unknown_name_is_told_with_what_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
