@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from polybench.errors import Unsupported
+from polybench.measure.backends.fused import FUSED
+from polybench.measure.backends.liger import LIGERS
 from polybench.measure.instruments.allocation import peak_bytes, saved_bytes
 from polybench.measure.model.build import Executed, activation, chosen, compiles
 from polybench.registry import activations, backends
@@ -43,6 +45,19 @@ def test_backends_agree_with_eager(backend: str, spec: str) -> None:
         return
     for ours, eager in zip(found, gradients(executed(spec, "eager")), strict=True):
         torch.testing.assert_close(ours, eager, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("backend", ["fused", "liger"])
+@pytest.mark.parametrize("spec", activations.names())
+def test_a_module_that_extends_another_is_not_executed_as_that(backend: str, spec: str) -> None:
+    it = chosen(spec, backend)
+    module = it.module()
+    parent = type(module).__name__
+    module.__class__ = type("Mine", (type(module),), {})
+    with pytest.raises(Unsupported, match="for Mine") as refused:
+        it.executed(module)
+    if type(module).__bases__[0] in {"fused": FUSED, "liger": LIGERS}[backend]:
+        assert f"Mine, which extends {parent} and may compute something else" in str(refused.value)
 
 
 @pytest.mark.parametrize("spec", activations.names())

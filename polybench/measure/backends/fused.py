@@ -22,10 +22,15 @@ from polybench.activations.swiglu_clamped import ClampedSwiGLU
 from polybench.activations.xielu import XIELU
 from polybench.errors import Unsupported
 from polybench.kernels.library import attempt
-from polybench.measure.model.build import Call
+from polybench.measure.model.build import Call, described
 from polybench.registry import backends
 
 # Dimension key: F hidden width, G branches.
+
+FUSED = (
+    PolyNorm, PolyReLUNorm, GatedPolyNorm, PolyReLU, PolyPReLU, SquaredReLU, GELU, SiLU, SwiGLU, GEGLU, ClampedSwiGLU,
+    XIELU,
+)  # fmt: skip
 
 
 @backends.register("fused", source="polybench/kernels")
@@ -34,6 +39,8 @@ def fused(module: Call) -> Call:
 
     Raises Unsupported where there is none, or no C++ compiler: the chunks that run then are not what is to be timed.
     """
+    if type(module) not in FUSED:
+        raise Unsupported(f"there is no fused kernel for {described(module, FUSED)}")
     if not torch.cuda.is_available() and isinstance(why := attempt(), str):
         raise Unsupported(f"the fused kernels are not compiled: {why}")
     match module:
@@ -68,7 +75,7 @@ def fused(module: Call) -> Call:
             return lambda x_2F: kernels.clamped_swiglu(x_2F, **constants)
         case XIELU():
             return lambda x_F: kernels.xielu(x_F, module.alpha_p, module.alpha_n, beta=module.beta)
-    raise Unsupported(f"there is no fused kernel for {type(module).__name__}")
+    raise AssertionError(type(module))
 
 
 def _gated(module: GatedPolyNorm, x_2F: Tensor) -> Tensor:

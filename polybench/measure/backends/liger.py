@@ -19,11 +19,12 @@ from polybench.activations.polynorm import PolyNorm
 from polybench.activations.relu import SquaredReLU
 from polybench.activations.swiglu import SwiGLU
 from polybench.errors import Unsupported
-from polybench.measure.model.build import Call
+from polybench.measure.model.build import Call, described
 from polybench.registry import backends
 
 # Dimension key: N rows, F hidden width, G branches; 2F gate and value side by side.
 
+LIGERS = (PolyNorm, SwiGLU, GEGLU, SquaredReLU)
 WIDEST = 65536  # a row is one block of a Triton program: MAX_FUSED_SIZE of liger_kernel/ops/utils.py
 
 
@@ -47,6 +48,8 @@ def liger(call: Call) -> Call:
 
 def refusal(call: Call) -> str:
     """Why liger-kernel has no kernel for this module and these options; empty when it has one."""
+    if type(call) not in LIGERS:
+        return f"liger has no kernel for {described(call, LIGERS)}; it has PolyNorm, SwiGLU, GEGLU and squared ReLU"
     match call:
         case PolyNorm() if len(call.weight) != 3:
             return f"liger's PolyNorm has order 3 only, and this one has order {len(call.weight)}"
@@ -56,9 +59,7 @@ def refusal(call: Call) -> str:
             return "liger's PolyNorm has all powers on both sides of 0; polynorm(negative=all) can be served"
         case GEGLU() if call.approximate != "tanh":
             return "liger's GEGLU takes GELU by tanh; geglu(approximate=tanh) can be served"
-        case PolyNorm() | SwiGLU() | GEGLU() | SquaredReLU():
-            return ""
-    return f"liger has no kernel for {type(call).__name__}; it has PolyNorm, SwiGLU, GEGLU and squared ReLU"
+    return ""
 
 
 def mapped(module: Call) -> Call:

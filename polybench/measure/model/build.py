@@ -90,6 +90,13 @@ def compiles(backend: str) -> bool:
     return bool(backends.load(backend).facts.get("compiles"))
 
 
+def described(module: Call, known: tuple[type, ...]) -> str:
+    """A module whose class is none of these, for a sentence; one that extends such a class may compute otherwise."""
+    name = type(module).__name__
+    parent = next((each.__name__ for each in known if isinstance(module, each)), "")
+    return f"{name}, which extends {parent} and may compute something else" if parent else name
+
+
 def activation(text: str, **options: Any) -> nn.Module:
     """The activation as a module, with these options too. Raises RegistryError as `chosen` does."""
     given = canonical(text)
