@@ -175,6 +175,11 @@ def test_polynorm_without_eps_does_not_see_a_scale() -> None:
     assert scale_change(blind, x_NxF, 0.1) <= 1e-15
     assert radial_share(blind, x_NxF, dy_NxF) <= 1e-15
     assert radial_share(chosen("relu").module(), x_NxF, dy_NxF) > 1e-3
+    x_NxF[0] = -x_NxF[0].abs()  # of which relu has no gradient
+    assert radial_share(chosen("relu").module(), x_NxF, dy_NxF) > 1e-3
+    x_NxF[0, 0] = float("nan")
+    assert math.isnan(radial_share(chosen("relu").module(), x_NxF, dy_NxF))
+    x_NxF[0, 0] = 1.0
 
     # d f(s x) / ds at s = 1 is the sum of i a_i u_i eps / (mean(x^2i) + eps), u_i being the normalised powers.
     eps = 0.01

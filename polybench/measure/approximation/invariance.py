@@ -26,4 +26,5 @@ def radial_share(call: Callable[[Tensor], Tensor], x_NxGF: Tensor, dy_NxF: Tenso
     (dx_NxGF,) = torch.autograd.grad(call(x_NxGF), x_NxGF, dy_NxF)
     x_NxGF = x_NxGF.detach()
     along_N = (x_NxGF * dx_NxGF).sum(-1).abs()
-    return float((along_N / (x_NxGF.norm(dim=-1) * dx_NxGF.norm(dim=-1))).max())
+    size_N = x_NxGF.norm(dim=-1) * dx_NxGF.norm(dim=-1)
+    return float(torch.where(size_N == 0, 0.0, along_N / size_N).max())  # a row without a gradient has no share
