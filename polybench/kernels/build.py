@@ -78,7 +78,7 @@ def takes(way: Way, folder: Path) -> bool:
     trial.write_text("", encoding="ascii")
     made = trial.with_suffix(".so")
     try:
-        _all([[*way.compiler.command, *way.flags, "-shared", trial, "-o", made]], time.monotonic() + ANSWER_S)
+        _all([[*way.compiler.command, *way.flags, "-shared", trial, "-o", made]], time.monotonic() + ANSWER_S, ANSWER_S)
     except Refused:
         return False
     finally:
@@ -99,8 +99,8 @@ def build(way: Way, library: Path) -> None:
     objects = [folder / f"{source.stem}.o" for source in sources]
     start: list[str | Path] = [*command, *way.flags]
     try:
-        _all([[*start, "-c", source, "-o", to] for source, to in zip(sources, objects, strict=True)], until)
-        _all([[*start, "-shared", *objects, "-o", library]], until)
+        _all([[*start, "-c", source, "-o", to] for source, to in zip(sources, objects, strict=True)], until, BUILD_S)
+        _all([[*start, "-shared", *objects, "-o", library]], until, BUILD_S)
     finally:
         for made in objects:
             made.unlink(missing_ok=True)
@@ -119,8 +119,11 @@ def _compiler() -> Compiler:
     return Compiler(command, (done.stdout.splitlines() or [""])[0].strip())
 
 
-def _all(commands: Sequence[Sequence[str | Path]], until: float) -> None:
-    """Run them side by side; nothing of them is left running. Raises NotCompiled with what the first to fail says."""
+def _all(commands: Sequence[Sequence[str | Path]], until: float, seconds: float) -> None:
+    """Run them side by side `until` then, the `seconds` being over; nothing of them is left running.
+
+    Raises NotCompiled with what the first to fail says.
+    """
     running: list[subprocess.Popen[str]] = []
     try:
         for command in commands:
@@ -134,7 +137,7 @@ def _all(commands: Sequence[Sequence[str | Path]], until: float) -> None:
             try:
                 _, said = process.communicate(timeout=max(0.0, until - time.monotonic()))
             except subprocess.TimeoutExpired:
-                raise NotCompiled(f"{command[0]} was not done after {BUILD_S:.0f} s") from None
+                raise NotCompiled(f"{command[0]} was not done after {seconds:.0f} s") from None
             if process.returncode:
                 lines = [line.strip() for line in said.splitlines() if line.strip()]
                 why = next((line for line in lines if "error" in line), lines[-1] if lines else "without a word")

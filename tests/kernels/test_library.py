@@ -135,6 +135,15 @@ def test_a_compiler_that_is_not_done_in_time_is_ended(compiler: Script, monkeypa
         assert anew() is None
 
 
+def test_a_compiler_that_does_not_answer_is_told_with_the_seconds_it_had(
+    compiler: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler('case "$*" in *empty.cpp*) exec tail -f /dev/null;; *) real "$@";; esac')
+    monkeypatch.setattr(build, "ANSWER_S", 3.0)  # enough to say its version
+    with pytest.warns(RuntimeWarning, match="was not done after 3 s"):
+        assert anew() is None
+
+
 @pytest.mark.parametrize("unknown", ["-mavx", "-fopenmp"])
 def test_an_old_compiler_builds_with_what_it_knows(unknown: str, compiler: Script) -> None:
     compiler(f'case "$*" in *{unknown}*) echo error: unrecognized {unknown} >&2; exit 1;; *) real "$@";; esac')
