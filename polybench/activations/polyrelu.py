@@ -17,7 +17,7 @@ from polybench.registry import activations
 class PolyReLU(nn.Module):
     """sum of a_i relu(x)^i for i = 0..r, with learned a_i.
 
-    `weight_r` holds a_r first and a_1 last, the order of the official checkpoints; `bias_1` is a_0.
+    `weight` holds a_r first and a_1 last, the order of the official checkpoints; `bias` is a_0.
     Powers and sums are taken in float32 (float64 stays), because x^3 overflows float16 early.
     """
 

@@ -1,4 +1,4 @@
-// What Python hands to a kernel: the address of one of these, packed by polybench/kernels/library.py.
+// What Python hands to a kernel: the address of one of these, packed by polybench/kernels/native.py.
 //
 // Every kernel is two functions of C, NAME_forward and NAME_backward, that take a Call and answer OK or NOT_SERVED.
 // x is (rows, G*width), y and dy are (rows, width), all contiguous and of `type`; out is y, or dx like x.
