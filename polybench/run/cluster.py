@@ -23,7 +23,7 @@ from polybench.run.order import Order, check, executor
 from polybench.run.part import work
 from polybench.run.session import Session, resume
 from polybench.run.store import RUN_FILE
-from polybench.trial import Job
+from polybench.trial import Job, Trial
 
 if TYPE_CHECKING:
     import submitit
@@ -48,12 +48,12 @@ def carry_out(session: Session, order: Order, force: bool, tell: Tell) -> None:
             by side.
         KeyboardInterrupt: after the jobs were cancelled and what they had measured was brought back.
     """
-    tried: set[str] = set()
+    tried: set[Trial] = set()  # with its rate: a trial whose rate moves is another one
     left = session.todo.jobs
     check(order, left)
     store.write_header(session.path, session.header)  # which the jobs go by
-    while any(tried.isdisjoint(t.id for t in job.trials) for job in left):
-        tried |= {t.id for job in left for t in job.trials}
+    while any(not tried.issuperset(job.trials) for job in left):
+        tried |= {t for job in left for t in job.trials}
         _send(session.path, left, order, force, tell)  # with what failed, which the jobs find to be left too
         left = resume(session.path, session.suite, force, remote=True).todo.jobs
 

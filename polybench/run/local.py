@@ -21,7 +21,7 @@ from polybench.run.planned import done_already, failed, planned
 from polybench.run.runner import Event, Planned, run
 from polybench.run.session import Session
 from polybench.run.team import divided
-from polybench.trial import CHECKPOINTS, TEXTS, Job
+from polybench.trial import CHECKPOINTS, TEXTS, Job, Trial
 
 
 def carry_out(
@@ -39,7 +39,7 @@ def carry_out(
     header, todo = dict(session.header), session.todo
     store.write_header(session.path, header)
     slots = 1 if header["device"] != "cpu" else cores()
-    before, tried = ticks(), set[str]()
+    before, tried = ticks(), set[Trial]()  # with its rate: a trial whose rate moves is another one
     known = list(session.known)
 
     def keep(records: Sequence[Record]) -> None:
@@ -57,11 +57,11 @@ def carry_out(
         if not unfolds(session.suite):
             return []
         further = following().only(lambda job: job.alone and not divided(job))
-        tried.update(t.id for job in further.jobs for t in job.trials)
+        tried.update(t for job in further.jobs for t in job.trials)
         return _told(further.jobs, session)
 
     while todo.jobs:
-        tried |= {t.id for job in todo.jobs for t in job.trials}
+        tried |= {t for job in todo.jobs for t in job.trials}
         jobs = _told(todo.jobs, session)
         if together:
             run([j for j in jobs if divided(j)], together, 1, keep, tell)
@@ -105,9 +105,9 @@ def _told(jobs: Sequence[Job], session: Session) -> list[Job]:
     return [replace(j, environment=(*j.environment, *texts, *([where] if keeps(j) else []))) for j in jobs]
 
 
-def _next(session: Session, known: Sequence[Record], tried: set[str]) -> tuple[Plan, int]:
+def _next(session: Session, known: Sequence[Record], tried: set[Trial]) -> tuple[Plan, int]:
     """What can be run now that it could not before, and how many trials there are in all."""
     whole = planned(session.suite, session.header, known)
     records = {r.trial.id: r for r in known}
-    left = whole.only(lambda j: not done_already(j, records) and not tried & {t.id for t in j.trials})
+    left = whole.only(lambda j: not done_already(j, records) and not tried.issuperset(j.trials))
     return left, len(whole.trials)

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polybench.errors import SuiteError
+from polybench.message import Ending
 from polybench.plan import tuning
 from polybench.plan.check import load_suite
 from polybench.plan.jobs import Plan, plan
@@ -317,6 +318,34 @@ def test_parts_and_their_merger_hold_both_names_of_one_training(tmp_path: Path) 
     assert len(executor.trained) == 3 * 3 + 3 * 2
     assert sum(bool(r.same_as) for r in found.records) == 3 * 2
     assert not session.resume(tmp_path / "all", None, force=False).todo.jobs
+
+
+class Failing(Bowls):
+    """Nothing comes of these, as where the time is up."""
+
+    def __init__(self, losses: dict[str, Any], fails: Any):
+        super().__init__(losses)
+        self.fails = fails
+
+    def run(self, job: Job, on_message: Any) -> Ending:
+        return Ending(Status.TIMED_OUT, "too slow") if self.fails(job.trials[0]) else super().run(job, on_message)
+
+
+def test_all_of_an_activation_follow_a_rate_that_moves_after_a_failed_trial_is_run_again(tmp_path: Path) -> None:
+    """Beside that trial, one of the comparison is run again that was planned at the rate before."""
+    asked = study("tuned", seeds=[100], extend=0)
+    losses = dict.fromkeys(NAMES, bowl(0.008))
+
+    def fails(trial: Trial) -> bool:
+        return trial.cell.activation == "relu" and (trial.cell.get("lr") == 0.008 or trial.seed == 1)
+
+    first = session.begin(asked, tmp_path / "run", None, "made up")
+    local.carry_out(first, make_executor=lambda: Failing(losses, fails))
+    assert rates(list(store.load(tmp_path / "run").records), "relu", "tuned") == {0.004}
+    again = session.resume(tmp_path / "run", None, force=False)
+    local.carry_out(again, make_executor=lambda: Bowls(losses))
+    assert rates(list(store.load(tmp_path / "run").records), "relu", "tuned") == {0.008}
+    assert not session.resume(tmp_path / "run", None, force=False).todo.jobs
 
 
 WRONG = {
