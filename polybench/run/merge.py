@@ -128,18 +128,22 @@ def adopt(path: Path, parts: Sequence[Path]) -> Run:
 
 
 def _fresh(run: Run, known: Sequence[Record], measured: Sequence[Record]) -> list[Record]:
-    """What was measured in a job of which a trial is not settled yet."""
+    """What was measured in a job of which a trial is not settled yet; with its rate, which may have moved since."""
     latest = {r.trial.id: r for r in known}
-    settled = {name for name, record in latest.items() if record.status.settled}
-    if settled.isdisjoint(r.trial.id for r in measured):
+    settled = {r.trial for r in latest.values() if r.status.settled}
+    names = {t.id for t in settled}
+    if names.isdisjoint(r.trial.id for r in measured):
         return list(measured)
-    jobs = [[t.id for t in job.trials] for job in _planned(run.header, [*known, *measured]).jobs]
-    together = {name: job for job in jobs for name in job}
-    at = {(r.trial.id, r.started_at) for r in measured}
+    # What failed in a part and ended well since has no say in the rates.
+    telling = [r for r in measured if r.status.settled or r.trial not in settled]
+    jobs = [job.trials for job in _planned(run.header, [*known, *telling]).jobs]
+    together = {trial: job for job in jobs for trial in job}
+    at = {(r.trial, r.started_at) for r in measured}
 
     def wanted(record: Record) -> bool:
-        job = together.get(record.trial.id, [record.trial.id])
-        return any(name not in settled for name in job if (name, record.started_at) in at)
+        if record.trial not in together:  # such as at a rate that was given up: no news where there is a later one
+            return record.trial.id not in names
+        return any(t not in settled for t in together[record.trial] if (t, record.started_at) in at)
 
     return list(filter(wanted, measured))
 

@@ -348,6 +348,25 @@ def test_all_of_an_activation_follow_a_rate_that_moves_after_a_failed_trial_is_r
     assert not session.resume(tmp_path / "run", None, force=False).todo.jobs
 
 
+def test_what_a_part_trained_again_at_a_rate_that_moved_is_brought_back_and_stays(tmp_path: Path) -> None:
+    losses = dict.fromkeys(NAMES, bowl(0.008))
+    session.begin(study("tuned", seeds=[100], extend=0), tmp_path / "run", None, "made up", remote=True)
+    parts = [tmp_path / f"{i}" for i in range(4)]  # each as far as is known when it begins
+
+    def fails(trial: Trial) -> bool:
+        return trial.cell.activation == "relu" and trial.cell.get("lr") == 0.008
+
+    for i, path in enumerate(parts):
+        whole = session.resume(tmp_path / "run", None, force=False, remote=True)
+        part = session.part_of(whole, Shard(1, 1), path)
+        executor = Failing(losses, fails) if i < 2 else Bowls(losses)
+        local.carry_out(part, make_executor=lambda executor=executor: executor)
+        adopt(tmp_path / "run", [path])
+    found = adopt(tmp_path / "run", parts)  # as where what was left behind is brought back again
+    assert rates(list(found.records), "relu", "tuned") == {0.008}
+    assert not session.resume(tmp_path / "run", None, force=False).todo.jobs
+
+
 WRONG = {
     "needs the benchmark's tune": {"matrix": {"lr": "tuned"}},
     "nothing asks for it": {"matrix": {"lr": 0.01}, "tune": {"lr": GRID}},
