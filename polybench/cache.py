@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from polybench.errors import Unsupported
+from polybench.errors import Unsupported, refusal
 
 
 def cache_folder() -> Path:
@@ -38,7 +38,8 @@ def _usual(caches: str | None, home: str | None) -> Path:
 
 @contextmanager
 def locked(folder: Path, name: str, what: str) -> Iterator[None]:
-    """The one writer of what is called so. Raises Unsupported, which names `what` it is, where nobody may write."""
+    """The one writer of what is called so. Raises Unsupported, which names `what` it is, where nobody may write, and so
+    TrialError where the disk is full or broken."""
     from filelock import FileLock
 
     try:
@@ -47,4 +48,4 @@ def locked(folder: Path, name: str, what: str) -> Iterator[None]:
             yield
     except OSError as problem:
         why = f"{problem.strerror or problem}; name another folder in POLYBENCH_CACHE"
-        raise Unsupported(f"{what} cannot be kept under {folder}: {why}") from None
+        raise refusal(problem, f"{what} cannot be kept under {folder}: {why}") from None

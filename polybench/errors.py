@@ -23,6 +23,7 @@ Anything else that escapes is a defect in polybench, not a message for its user.
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -81,6 +82,16 @@ class TrialError(PolybenchError):
 
 class Unsupported(TrialError):
     """This backend, device or machine cannot serve the cell."""
+
+
+_LASTING = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
+
+
+def refusal(problem: OSError, words: str) -> TrialError:
+    """What the system refuses: lasting where something is not there or not allowed, so that no trial is run again for
+    it; else, as on a full disk, it may be otherwise the next time."""
+    lasting = isinstance(problem, _LASTING) or problem.errno == errno.EROFS
+    return (Unsupported if lasting else TrialError)(words)
 
 
 class Diverged(TrialError):

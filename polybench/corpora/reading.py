@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from polybench.errors import Unsupported
+from polybench.errors import TrialError, Unsupported, refusal
 
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"  # RFC 1952, RFC 8878
 # What a file that begins so is, and what to do with it. The numbers are llm.c's (karpathy/llm.c@16635d4).
@@ -125,13 +125,13 @@ def lines(file: Path) -> Iterator[bytes]:
 
 @contextmanager
 def readable(file: Path) -> Iterator[None]:
-    """What the system refuses, and memory, becomes one sentence."""
+    """What the system refuses, and memory, becomes one sentence; of what may pass no Unsupported."""
     try:
         yield
     except OSError as problem:
-        raise Unsupported(f"{file} cannot be read: {problem.strerror or problem}") from None
+        raise refusal(problem, f"{file} cannot be read: {problem.strerror or problem}") from None
     except MemoryError:
-        raise Unsupported(f"{file} takes more memory than there is") from None
+        raise TrialError(f"{file} takes more memory than there is") from None
 
 
 def _unpacked(file: Path, start: bytes) -> Iterator[bytes]:

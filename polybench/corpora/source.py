@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from polybench.corpora.finding import Parts, matching
-from polybench.errors import RegistryError, Unsupported, in_short
+from polybench.errors import RegistryError, TrialError, in_short
 from polybench.registry import corpora
 
 
@@ -87,7 +87,7 @@ class CorpusName:
         if self.path:
             try:
                 matching(self.path, corpora.entry(self.name).facts.get("endings", ()))
-            except (Unsupported, OSError) as problem:
+            except (TrialError, OSError) as problem:
                 raise ValueError(str(problem)) from None
 
     def __str__(self) -> str:

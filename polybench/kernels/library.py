@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from polybench.cache import cache_folder, locked
-from polybench.errors import Unsupported
+from polybench.errors import TrialError
 from polybench.files import replacing, sweep
 from polybench.kernels.build import NotCompiled, Way, build, takes, ways
 
@@ -43,7 +43,7 @@ def attempt() -> Library | str:
         candidates = ways()
         try:
             return _kept(candidates)
-        except (Unsupported, OSError) as problem:  # nothing can be kept there, or nothing of it run
+        except (TrialError, OSError) as problem:  # nothing can be kept there, or nothing of it run
             found = _for_this_process(candidates)
             warnings.warn(f"every process compiles the fused kernels anew: {problem}", RuntimeWarning, stacklevel=2)
             return found
@@ -52,7 +52,7 @@ def attempt() -> Library | str:
 
 
 def _kept(candidates: list[Way]) -> Library:
-    """From the cache, where only one process at a time builds; Unsupported and OSError as library() says."""
+    """From the cache, where only one process at a time builds; TrialError and OSError as library() says."""
     folder, best = cache_folder() / "kernels", candidates[0]
     if _whole(folder / best.key):
         return _loaded(folder, best)

@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from polybench.cache import locked
 from polybench.corpora import corpus, reading
 from polybench.corpora.corpus import documents, tokens
+from polybench.corpora.reading import readable
 from polybench.corpora.source import CorpusName
-from polybench.errors import Unsupported
+from polybench.errors import TrialError, Unsupported
 from polybench.kind import kind_of
 
 pa = pytest.importorskip("pyarrow")
@@ -300,6 +302,17 @@ def test_what_the_system_refuses_is_one_sentence(tmp_path: Path, source: str, mo
     monkeypatch.setattr(Path, "open", refused)
     with pytest.raises(Unsupported, match=f"{file.name} cannot be read: Permission denied"):
         tokens(f"{source}:{file}", "bytes")
+
+
+@pytest.mark.parametrize("problem", [OSError(5, "Input/output error"), OSError(28, "No space left"), MemoryError()])
+def test_what_may_pass_is_a_failure_that_a_resume_tries_again(tmp_path: Path, problem: Exception) -> None:
+    with pytest.raises(TrialError, match=r"cannot be read|more memory") as read, readable(tmp_path):
+        raise problem
+    assert not isinstance(read.value, Unsupported)
+    if isinstance(problem, OSError):
+        with pytest.raises(TrialError, match="tokens cannot be kept under") as kept, locked(tmp_path, "a", "tokens"):
+            raise problem
+        assert not isinstance(kept.value, Unsupported)
 
 
 def test_text_in_utf_16_is_told(tmp_path: Path) -> None:
