@@ -132,6 +132,33 @@ def test_a_budget_that_is_spent_is_an_outcome_with_its_curve(folder: Path, monke
     assert not list((folder / "kept").glob("*.model.pt"))  # which is of finished trainings
 
 
+def test_a_model_that_cannot_be_kept_is_a_note_on_a_finished_training(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLYBENCH_CACHE", str(folder / "cache"))
+    monkeypatch.setenv(CHECKPOINTS, str(folder / "kept"))
+
+    def write(path: Path, content: dict[str, object]) -> None:
+        if path.name.endswith("model.pt"):
+            raise TrialError("no space left")
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+
+    monkeypatch.setattr(checkpoint, "write", write)
+    matrix = {"corpus": f"text:{folder}/*.txt", "d_model": 8, "heads": 1, "layers": 1, "seq_len": 8, "batch": 2,
+              "steps": 4, "eval_tokens": 64}  # fmt: skip
+    pre = {"name": "pre", "kind": "pretrain", "matrix": matrix, "protocol": {"save": True, "checkpoint_every": 2}}
+    (job,) = plan(suite(activations=["relu"], benchmarks=[pre]), "cpu").jobs[:1]
+    try:
+        messages = list(messages_of(job))
+    finally:
+        torch.set_deterministic_debug_mode("default")
+    (record,) = records_of(job, Fake(lambda _: (messages, Ending())))
+    assert record.status == "ok" and record.get("val_loss")
+    assert record.notes == ("its saving failed, what was measured before stands: no space left",)
+    assert not list((folder / "kept").iterdir())
+
+
 @pytest.mark.parametrize("content", [b"", b"no archive", None])
 def test_a_damaged_checkpoint_is_one_sentence_with_its_file(content: bytes | None, tmp_path: Path) -> None:
     path = tmp_path / "x.resume.pt"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from polybench.errors import Diverged, OverBudget, TrialError
-from polybench.kind import Fact, Item, Progress
+from polybench.kind import Fact, Item, Measured, Progress
 from polybench.measure.ran_metrics import RAN
 from polybench.measure.training_axes import TrainingAxes, TrainingProtocol, training_seconds
 from polybench.measure.training_metrics import CLIPPED, COMPILE, LEARNING_RATE, PER_STEP
@@ -62,6 +62,5 @@ def loss_curve(trials: Sequence[Trial], axes: TrainingAxes, protocol: TrainingPr
             problem = Diverged(f"the loss ended at {final:.3f}, above its start of {losses[0]:.3f}")
         else:
             yield 0, Measurement(FINAL_LOSS.name, (final,))
+    yield 0, problem or Measured("saving")
     course.end(problem)
-    if problem:
-        yield 0, problem

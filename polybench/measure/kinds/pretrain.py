@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 from polybench.errors import Diverged, OverBudget
-from polybench.kind import Fact, Item, Progress
+from polybench.kind import Fact, Item, Measured, Progress
 from polybench.measure.axis_types import corpora_of
 from polybench.measure.ran_metrics import RAN
 from polybench.measure.training_axes import GLANCE, TrainingAxes, TrainingProtocol, training_seconds
@@ -165,9 +165,9 @@ def pretrain(trials: Sequence[Trial], axes: TrainingAxes, protocol: TrainingProt
     first, last = looks["nats"][0], looks["nats"][-1]
     if problem is None and not last <= first:
         problem = Diverged(f"the held-out loss ended at {last:.3f}, above its start of {first:.3f}")
-    course.end(problem)
     if problem:
         yield 0, problem
+        course.end(problem)
         return
     yield 0, Measurement(CLIPPED.name, (course.clipped,))
     yield 0, Measurement(VAL_LOSS.name, (ends["nats"][-1],))
@@ -183,6 +183,8 @@ def pretrain(trials: Sequence[Trial], axes: TrainingAxes, protocol: TrainingProt
         yield 0, Measurement(OTHERS.name, (sum(others) / len(others),))
     for found in observer.measurements() if observer else ():
         yield 0, found
+    yield 0, Measured("saving")
+    course.end(None)
 
 
 def _curve(metric: Metric, seen: Mapping[str, Sequence[float]], of: str) -> Measurement:

@@ -167,15 +167,17 @@ class Course:
 
     def end(self, problem: Exception | None) -> None:
         """Keep the model if that is asked for and it is finished; what was kept to go on with is needed only where a
-        budget is spent."""
+        budget is spent. Comes after all that was measured, which no full disk then takes away."""
         if not self.place.leads:
             return
         path = checkpoint.path_of(self.trial, "model") if self.protocol.save and problem is None else None
-        if path:
-            checkpoint.write(path, self._whole())
-        if self._kept and not isinstance(problem, OverBudget):
-            sweep(self._kept)
-            self._kept.unlink(missing_ok=True)
+        try:
+            if path:
+                checkpoint.write(path, self._whole())
+        finally:
+            if self._kept and not isinstance(problem, OverBudget):
+                sweep(self._kept)
+                self._kept.unlink(missing_ok=True)
 
     def curves(self) -> Iterator[Measurement]:
         """What every step showed, thinned where that is too much to keep; nothing where none was taken."""
