@@ -72,6 +72,11 @@ def evaluate(
             record = ended.get(kept.trial.id)
             if record and record.status != Status.OK:
                 raise TrialError(f"{path.name}, since its training ended as {record.status}: {record.error}")
+            if record and record.trial != kept.trial:
+                now, then = record.trial.rate, kept.trial.rate
+                raise TrialError(
+                    f"{path.name}, since it was trained at the rate {then}, which tuning gave up for {now}"
+                )
         except TrialError as problem:
             if run is None:
                 raise

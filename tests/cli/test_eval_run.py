@@ -54,6 +54,19 @@ def test_a_run_is_asked_model_by_model_and_what_cannot_be_asked_is_said(tmp_path
     assert call(*arguments) == 2 and "kept no model; `protocol: {save: true}`" in capsys.readouterr().err
 
 
+def test_a_model_of_a_rate_that_was_given_up_is_left_out(tmp_path: Path, capsys: Capture) -> None:
+    axes = {**dict(trial_of(d_model=258).cell.axes), "lr": "tuned"}
+    one = record("pretrain", "relu", {"val_loss": [1.0]}, **axes)
+    one = replace(one, trial=replace(one.trial, rate=0.008))
+    folder = save(run([one], suite(benchmarks=[{"name": "pretrain", "kind": "pretrain"}])), tmp_path / "run")
+    keep(folder / "checkpoints" / "a.model.pt", one.trial, successor())
+    keep(folder / "checkpoints" / "b.model.pt", replace(one.trial, rate=0.004))
+    assert call("eval", folder, "--tasks", "own", "--include-path", task(tmp_path, doc_to_target="0")) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "b.model.pt, since it was trained at the rate 0.004, which tuning gave up for 0.008." in shown
+    assert "1.00" in shown  # as the successor does, and not the other
+
+
 TASKS: dict[str, dict[str, Any]] = {
     "own": {},
     "remote": {"dataset_path": "nobody/nothing", "dataset_kwargs": None},
