@@ -10,7 +10,8 @@ Looks = dict[str, list[list[int]]]  # by benchmark the seeds of every earlier lo
 
 
 def equal_but_for_seeds(one: Stored, other: Stored) -> bool:
-    """Whether two suites ask the same with however many seeds; descriptions, and what was published, ask nothing."""
+    """Whether two suites ask the same with however many seeds and however much time; descriptions, and what was
+    published, ask nothing."""
     return _asked(one) == _asked(other)
 
 
@@ -51,6 +52,7 @@ def united(suites: Sequence[Stored]) -> dict[str, Any]:
 
 
 def _asked(suite: Stored) -> dict[str, Any]:
-    benchmarks = [{**b, "seeds": bool(b.get("seeds"))} for b in suite["benchmarks"]]
+    # How long a job may take decides none of its numbers: who was stopped may be given more.
+    benchmarks = [{**b, "seeds": bool(b.get("seeds")), "timeout_s": None} for b in suite["benchmarks"]]
     claims = [{k: v for k, v in claim.items() if k not in ("source", "reported")} for claim in suite.get("claims", ())]
     return {**suite, "description": "", "seeds": None, "benchmarks": benchmarks, "claims": claims}

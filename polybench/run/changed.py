@@ -28,7 +28,11 @@ def suite_changes(before: Mapping[str, Any], asked: Mapping[str, Any]) -> list[s
     if {**before, "claims": asked.get("claims")} == asked:
         return ["what the suite claims"]
     added = ["seeds", *(f"benchmarks.{name}.seeds" for name in seeds_of(asked))] if kept else []
-    found = (f"{at}: {one} / {other}" for at, one, other in _parted(before, asked) if at not in ("description", *added))
+    found = (
+        f"{at}: {one} / {other}"
+        for at, one, other in _parted(before, asked)
+        if at not in ("description", *added) and not at.endswith(".timeout_s")
+    )
     one, other = ([b["name"] for b in suite.get("benchmarks", ())] for suite in (before, asked))
     told = list(islice(found, _NAMED)) or ["what it leaves out" if one == other else "the order of its benchmarks"]
     return [f"the suite ({'; '.join([*told, *(['and more'] if next(found, None) else [])])})"]

@@ -20,6 +20,7 @@ from typing import Protocol
 
 from polybench.errors import tells_of_memory
 from polybench.message import Done, Ending, Message, decode
+from polybench.plan.tuning import TUNING
 from polybench.record import Status
 from polybench.run.descendants import MARK, kill_all
 from polybench.trial import Job
@@ -144,9 +145,8 @@ class _Worker:
             timer.cancel()
         code = self._process.wait()
         if late.is_set():
-            return Ending(
-                Status.TIMED_OUT, f"stopped after {job.timeout_s:g} s; raise timeout_s of {job.trials[0].benchmark}"
-            )
+            of = job.trials[0].benchmark.removesuffix(TUNING)  # which the suite names
+            return Ending(Status.TIMED_OUT, f"stopped after {job.timeout_s:g} s; raise timeout_s of {of}")
         return _death(code, self._last_words(written))
 
     def _lines(self) -> Iterator[bytes]:
@@ -209,7 +209,7 @@ def _started(command: Sequence[str], log: int, environment: Mapping[str, str]) -
 
 
 def worker_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """One thread for each library, unless the user or the protocol says otherwise."""
+    """One thread for each library, whatever the user has set, unless the protocol says otherwise."""
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     quiet = {"KINETO_LOG_LEVEL": "99", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     return {**_user(), **os.environ, **threads, **quiet, **extra}

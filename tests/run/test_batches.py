@@ -52,6 +52,17 @@ def test_a_run_whose_suite_is_as_before_has_no_further_look(tmp_path: Path) -> N
     assert "looks" not in session.resume(path, of([2, 1, 0]), force=False).header
 
 
+def test_a_run_goes_on_with_more_time_for_what_was_stopped(tmp_path: Path) -> None:
+    path = kept(tmp_path / "a", [0, 1, 2])
+    more = of([0, 1, 2, 3], benchmarks=[{**BENCHMARKS[0], "timeout_s": 3600}])
+    current = session.resume(path, more, force=False)
+    assert current.todo.jobs and {job.timeout_s for job in current.todo.jobs} == {3600}
+    assert current.header["forced"] == [] and current.header["suite"]["benchmarks"][0]["timeout_s"] == 3600
+    with pytest.raises(ResultsError) as caught:
+        session.resume(path, more.model_copy(update={"margin": 0.1}), force=False)
+    assert "margin" in str(caught.value) and "timeout_s" not in str(caught.value)
+
+
 def test_what_was_published_of_a_claim_may_be_added(tmp_path: Path) -> None:
     claim = {"metric": "val_loss", "subject": "polynorm", "better_than": "swiglu"}
     path = save(run(losses({name: [3.0] for name in NAMES}), of([0], claims=[claim])), tmp_path / "a", filter=None)

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -76,8 +77,10 @@ def test_what_left_its_session_holds_up_no_interrupt_and_is_ended(
 
 def test_what_left_its_session_holds_up_no_time_limit(pids: Path, executor: WorkerProcess) -> None:
     assert records_of(strays.job(), executor)[0].status is Status.OK  # the process is up
-    (record,) = records_of(strays.job("child", timeout_s=0.5), executor)
+    slow = strays.job("child", timeout_s=0.5)
+    (record,) = records_of(replace(slow, trials=(replace(slow.trials[0], benchmark="pre.tuning"),)), executor)
     assert record.status is Status.TIMED_OUT
+    assert record.error == "stopped after 0.5 s; raise timeout_s of pre"  # as the suite calls it
     assert ended(left(pids))
     assert records_of(strays.job(), executor)[0].status is Status.OK
 
