@@ -64,7 +64,7 @@ class WorkerProcess:
         """End the processes; a job that runs meanwhile, in another thread, ends as failed."""
         self._stopped = True
         for worker in list(self._workers.values()):
-            worker.kill()
+            worker.stop()
             if not self._busy:  # else its thread closes what it is reading
                 worker.close()
 
@@ -81,7 +81,7 @@ class WorkerProcess:
                 self._forget(next(iter(self._workers.values())))
             self._workers[terms] = _Worker(job, self._executable)
         if self._stopped:
-            self._workers[terms].kill()
+            self._workers[terms].stop()
         return self._workers[terms]
 
     def _forget(self, worker: _Worker) -> None:
@@ -93,6 +93,7 @@ class _Worker:
     """One process, and what it writes on stderr."""
 
     def __init__(self, job: Job, executable: str) -> None:
+        self._stopped = False
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the process
         self._mark = secrets.token_hex(8)
         compiling = {"TORCHINDUCTOR_COMPILE_THREADS": "1"} if job.fork else {}  # no process with threads is copied
@@ -147,6 +148,8 @@ class _Worker:
         if late.is_set():
             of = job.trials[0].benchmark.removesuffix(TUNING)  # which the suite names
             return Ending(Status.TIMED_OUT, f"stopped after {job.timeout_s:g} s; raise timeout_s of {of}")
+        if self._stopped and code == -signal.SIGKILL:  # by this program: it tells nothing of memory
+            return Ending(Status.FAILED, "the measuring process was stopped")
         return _death(code, self._last_words(written))
 
     def _lines(self) -> Iterator[bytes]:
@@ -167,6 +170,11 @@ class _Worker:
                     *lines, last = rest.split(b"\n")
                     rest = bytearray(last)
                     yield from map(bytes, lines)
+
+    def stop(self) -> None:
+        """Kill it; a job that it does meanwhile ends as failed."""
+        self._stopped = True
+        self.kill()
 
     def kill(self) -> None:
         """With all that it started, wherever that has gone."""

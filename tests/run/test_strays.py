@@ -71,7 +71,7 @@ def test_what_left_its_session_holds_up_no_interrupt_and_is_ended(
     executor.stop()
     measuring.join(PATIENCE_S)
     assert not measuring.is_alive()
-    assert not records[0].status.settled
+    assert (records[0].status, records[0].error) == (Status.FAILED, "the measuring process was stopped")
     assert len(found) == 1 and ended(found)
 
 
