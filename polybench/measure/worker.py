@@ -115,7 +115,7 @@ def messages_of(job: Job) -> Iterator[Message]:
     failed: set[int] = set()
     try:
         if not job.fork:
-            _forget_compiled()
+            _begin_anew()
         first = job.trials[0].cell
         kind = kind_of(first.kind)
         protocol = kind.protocol(**dict(job.protocol))
@@ -130,8 +130,11 @@ def messages_of(job: Job) -> Iterator[Message]:
                 yield Message(index, explain(problem))
 
 
-def _forget_compiled() -> None:
-    """torch.compile keeps 8 versions of a function and runs every further one eagerly without an error."""
+def _begin_anew() -> None:
+    """As in a fresh process: torch.compile keeps 8 versions of a function and runs every further one eagerly without an
+    error, and a job that was to repeat itself to the bit has set that for all that follow."""
+    if torch := sys.modules.get("torch"):
+        torch.set_deterministic_debug_mode("default")
     if dynamo := sys.modules.get("torch._dynamo"):
         dynamo.reset()
 

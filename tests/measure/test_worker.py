@@ -11,6 +11,7 @@ import faults
 import pytest
 
 from polybench.kind import axes_of, kind_of
+from polybench.measure.worker import messages_of
 from polybench.record import Measurement, Record, Status
 from polybench.run.executor import WorkerProcess
 from polybench.run.faults import record_fault
@@ -152,3 +153,11 @@ def test_a_diverged_run_keeps_its_curve(executor: WorkerProcess) -> None:
     assert record.status is Status.DIVERGED
     assert "step 1 of 3" in record.error
     assert not record_fault(record.to_json())  # or it is stored as one that failed
+
+
+def test_a_job_leaves_no_deterministic_mode_to_the_next() -> None:
+    import torch
+
+    torch.set_deterministic_debug_mode("error")
+    list(messages_of(job("memory", "relu", tokens=4, d_model=8)))
+    assert torch.get_deterministic_debug_mode() == 0
