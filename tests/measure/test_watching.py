@@ -247,6 +247,8 @@ CASES: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     ("selfcheck", "compile", SMALL, {"launches": 1}),
     ("pretrain", "eager", {"compile": True, **TINY}, {}),
     ("loss_curve", "compile", TINY, {}),
+    ("approximation", "compile", {"steps": 2}, {}),
+    ("vision", "compile", {"epochs": 1}, {}),
 ]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from polybench.errors import Diverged, Unsupported
 from polybench.kind import Item, Progress, Protocol
-from polybench.measure.approximation_axes import WRITTEN_DOWN, ApproximationAxes, pieces
+from polybench.measure.approximation_axes import WRITTEN_DOWN, ApproximationAxes, hidden_width, pieces
 from polybench.measure.training_metrics import LEARNING_RATE
 from polybench.metric import Metric, Question
 from polybench.record import Measurement
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from polybench.measure.approximation.circuit import Network
+    from polybench.measure.model.build import Chosen
 
 DECADES = range(-4, 5)  # log10 of the scales of the input
 ROWS = 256  # of an input that is scaled
@@ -112,6 +113,21 @@ def approximation(trials: Sequence[Trial], axes: ApproximationAxes, protocol: Pr
         yield from ((0, found) for found in _built(trial, axes))
 
 
+def _hold(activation: Chosen, shape: tuple[int, int], trial: Trial) -> None:
+    """Raises Unsupported where the activation is to be compiled and is not, for inputs of this shape."""
+    if not activation.compiles:
+        return
+    import torch
+
+    from polybench.measure.instruments.watching import ran_alone
+    from polybench.measure.model.build import Executed
+
+    dtype: torch.dtype = getattr(torch, trial.cell.dtype)
+    module = activation.module().to(trial.cell.device, dtype)
+    executed = Executed(module, activation.executed(module), shape[1])
+    ran_alone(executed, shape[:1], dtype, trial.cell.device).held_to_be_compiled()
+
+
 def _random(trial: Trial, axes: ApproximationAxes) -> Iterator[Measurement]:
     import torch
 
@@ -119,7 +135,9 @@ def _random(trial: Trial, axes: ApproximationAxes) -> Iterator[Measurement]:
     from polybench.measure.model.build import chosen
 
     network, x_PxD = random_network(axes.depth, axes.width, trial.seed)
-    found_P, plain_P = network(x_PxD, chosen(trial.cell.activation, trial.cell.backend)), network(x_PxD, chosen("relu"))
+    activation = chosen(trial.cell.activation, trial.cell.backend)
+    found_P, plain_P = network(x_PxD, activation), network(x_PxD, chosen("relu"))
+    _hold(activation, (axes.width, len(x_PxD)), trial)
     yield Measurement(ROUNDING.name, (rounding(found_P, in_fractions(network, x_PxD)),))
     yield Measurement(DEPARTURE.name, (float(torch.dist(found_P, plain_P, torch.inf)),))
     yield from _size(network)
@@ -144,7 +162,9 @@ def _built(trial: Trial, axes: ApproximationAxes) -> Iterator[Measurement]:
         network, x_PxD = products.product(name, axes.bits), grid(2, DYADIC_STEPS[2])
         exact_P = x_PxD.prod(-1)
     yield from _size(network)
-    yield Measurement(BUILT_ERROR.name, (float((network(x_PxD, activation) - exact_P).abs().max()),))
+    error = float((network(x_PxD, activation) - exact_P).abs().max())
+    _hold(activation, (1, len(x_PxD)), trial)
+    yield Measurement(BUILT_ERROR.name, (error,))
 
 
 def _size(network: Network) -> Iterator[Measurement]:
@@ -162,6 +182,8 @@ def _trained(trial: Trial, axes: ApproximationAxes) -> Iterator[Item]:
     rate = trial.rate_of(axes.lr)
     activation = chosen(trial.cell.activation, trial.cell.backend)
     fit = Fit(axes, activation, rate, trial.seed, trial.cell.device, trial.cell.dtype)
+    hidden = hidden_width(axes.parameters, axes.dimension, axes.depth, activation.branches)
+    _hold(activation, (axes.points, activation.branches * hidden), trial)
     x_PxD = grid(axes.dimension, HELD_OUT_STEPS[axes.dimension])
     if trial.rate is not None:
         yield Measurement(LEARNING_RATE.name, (rate,))
@@ -185,6 +207,7 @@ def _scaled(trial: Trial, width: int) -> Iterator[Measurement]:
     from polybench.measure.model.build import chosen, generator
 
     activation = chosen(trial.cell.activation, trial.cell.backend)
+    _hold(activation, (ROWS, activation.branches * width), trial)
     call = activation.executed(activation.module().to(trial.cell.device, torch.float64))
 
     def drawn(name: str, size: int) -> Tensor:
