@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, Posit
 from polybench.corpora.tokenizer_name import Tokenizer
 from polybench.errors import did_you_mean
 from polybench.kind import Axes, HeapProtocol
+from polybench.measure.annealing import warm_steps
 from polybench.measure.axis_types import Corpora, Corpus, Shares, corpora_of, tokenized
 from polybench.measure.presets import PRESETS, recipe, shape_of_depth
 from polybench.measure.shape import Shape
@@ -124,7 +125,7 @@ class TrainingAxes(Axes):
 
     @property
     def warm_steps(self) -> int:
-        return max(1, round(self.warm_up * self.steps)) if self.warm_up else 0
+        return warm_steps(self.warm_up, self.steps)
 
     def fork(self, budget: int) -> int:
         """The step at which the rate leaves the plateau for a training of that many steps."""

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from polybench.kind import axes_of, kind_of
+from polybench.measure.annealing import looks, warm_steps
 from polybench.measure.presets import PRESETS, recipe
 from polybench.measure.shape import Shape
 from polybench.measure.training_axes import TrainingAxes, training_seconds
@@ -97,3 +98,8 @@ def test_more_work_takes_longer_by_the_plan() -> None:
         {"accumulate": 4},
     ):
         assert training_seconds(TrainingAxes(**more)) > base
+
+
+def test_a_rise_has_a_step_where_it_has_a_share_and_looks_are_even_and_end_with_the_training() -> None:
+    assert [warm_steps(share, 40) for share in (0.0, 0.001, 0.1)] == [0, 1, 4]
+    assert looks(40, 4) == {10, 20, 30, 40} and looks(2, 8) == {1, 2}

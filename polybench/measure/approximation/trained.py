@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from polybench.errors import Diverged
-from polybench.measure.annealing import annealed
+from polybench.measure.annealing import annealed, warm_steps
 from polybench.measure.approximation.targets import TARGETS
 from polybench.measure.approximation_axes import ApproximationAxes, hidden_width
 from polybench.measure.model.build import Chosen, generator
@@ -66,10 +66,10 @@ class Fit:
 
     def steps(self) -> Iterator[float]:
         """Take every step of the mean squared error; the loss before each. Raises Diverged when it is no number."""
-        warm_steps = max(1, round(WARM_UP * self.axes.steps))
+        warm = warm_steps(WARM_UP, self.axes.steps)
         for step in range(self.axes.steps):
             for group in self._optimizer.param_groups:
-                group["lr"] = self.rate * annealed(step, self.axes.steps, warm_steps)
+                group["lr"] = self.rate * annealed(step, self.axes.steps, warm)
             loss = (self.model(self._x_PxD) - self._y_P).square().mean()
             value = loss.item()
             if not math.isfinite(value):

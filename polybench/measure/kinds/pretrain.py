@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from polybench.errors import Diverged, OverBudget
 from polybench.kind import Fact, Item, Measured, Progress
+from polybench.measure.annealing import looks
 from polybench.measure.axis_types import corpora_of
 from polybench.measure.ran_metrics import RAN
 from polybench.measure.training_axes import GLANCE, TrainingAxes, TrainingProtocol, training_seconds
@@ -133,7 +134,7 @@ def pretrain(trials: Sequence[Trial], axes: TrainingAxes, protocol: TrainingProt
     if protocol.dynamics:
         tokens_BxT = sample(text.held_out_N, filled, course.training.device)
         observer = Observer(model, tokens_BxT, dtype, course.seen.coefficients)
-    wanted = {max(1, round(axes.steps * (i + 1) / protocol.evaluations)) for i in range(protocol.evaluations)}
+    wanted = looks(axes.steps, protocol.evaluations)
 
     def look(done: int) -> None:
         if done in wanted or not done:
@@ -154,15 +155,15 @@ def pretrain(trials: Sequence[Trial], axes: TrainingAxes, protocol: TrainingProt
             yield 0, Progress(course.share)
     except (Diverged, OverBudget) as ended:
         problem = ended
-    looks, ends = course.seen.looks, course.seen.finished
-    yield 0, _curve(VAL_CURVE, looks, "nats")
-    yield 0, _curve(TRAIN_TIME, looks, "seconds")
+    seen, ends = course.seen.looks, course.seen.finished
+    yield 0, _curve(VAL_CURVE, seen, "nats")
+    yield 0, _curve(TRAIN_TIME, seen, "seconds")
     if filled.finish_at and ends:
         yield 0, _curve(FINISHED_CURVE, ends, "nats")
         yield 0, _curve(FINISHED_TIME, ends, "seconds")
     for curve in course.curves():
         yield 0, curve
-    first, last = looks["nats"][0], looks["nats"][-1]
+    first, last = seen["nats"][0], seen["nats"][-1]
     if problem is None and not last <= first:
         problem = Diverged(f"the held-out loss ended at {last:.3f}, above its start of {first:.3f}")
     if problem:

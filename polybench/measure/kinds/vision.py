@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from polybench.errors import Diverged, Unsupported
 from polybench.kind import Fact, Item, Progress
+from polybench.measure.annealing import looks
 from polybench.measure.training_metrics import LEARNING_RATE
 from polybench.measure.vision_axes import VisionAxes, VisionProtocol, seconds
 from polybench.metric import Metric, Price, Question
@@ -79,7 +80,7 @@ def vision(trials: Sequence[Trial], axes: VisionAxes, protocol: VisionProtocol) 
         yield 0, Measurement(LEARNING_RATE.name, (rate,))
     yield 0, Measurement(PARAMETERS.name, (float(sum(p.numel() for p in training.model.parameters())),))
 
-    wanted = {max(1, round(training.steps * (i + 1) / protocol.evaluations)) for i in range(protocol.evaluations)}
+    wanted = looks(training.steps, protocol.evaluations)
     scores: dict[int, Score] = {}
     losses: list[float] = []
     problem: Diverged | None = None
@@ -98,10 +99,10 @@ def vision(trials: Sequence[Trial], axes: VisionAxes, protocol: VisionProtocol) 
                 yield 0, Progress(done / training.steps)
     except Diverged as ended:
         problem = ended
-    looks = tuple(scores)
-    if looks:
-        yield 0, Measurement(LOSS_CURVE.name, tuple(score.loss for score in scores.values()), looks)
-        yield 0, Measurement(ACCURACY_CURVE.name, tuple(score.accuracy for score in scores.values()), looks)
+    seen = tuple(scores)
+    if seen:
+        yield 0, Measurement(LOSS_CURVE.name, tuple(score.loss for score in scores.values()), seen)
+        yield 0, Measurement(ACCURACY_CURVE.name, tuple(score.accuracy for score in scores.values()), seen)
     if losses:
         yield 0, Measurement(TRAIN_LOSS.name, tuple(losses), tuple(range(1, len(losses) + 1)))
     if problem:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from polybench.errors import Diverged, Unsupported
-from polybench.measure.annealing import annealed
+from polybench.measure.annealing import annealed, warm_steps
 from polybench.measure.instruments.timer import clock_of
 from polybench.measure.model.build import Chosen, generator
 from polybench.measure.model.optimizer import adamw, update
@@ -100,11 +100,11 @@ class Training:
     def run(self) -> Iterator[float]:
         """Take every step; its loss in nats an image. Raises Diverged when that is no finite number."""
         clock = clock_of(self._device.type, torch.get_num_threads())
-        warm_steps = max(1, round(self.axes.warm_up * self.steps)) if self.axes.warm_up else 0
+        warm = warm_steps(self.axes.warm_up, self.steps)
         for done, rows_B in enumerate(self._batches()):
             started = clock()
             for group in self._optimizer.param_groups:
-                group["lr"] = self.rate * annealed(done, self.steps, warm_steps)
+                group["lr"] = self.rate * annealed(done, self.steps, warm)
             self.model.train()
             loss = loss_of(self.model, *self._batch(self._train, rows_B))
             torch.autograd.backward(loss)
