@@ -150,11 +150,13 @@ def folder_of(name: str) -> Path:
 
 
 def existing(name: str) -> Path:
-    """The folder of a baseline, by its path or its name."""
+    """The folder of a baseline, by its name before a path, so that none is dropped in place of a baseline."""
     from polybench.compare.baseline import FOLDER, names
     from polybench.run.store import RUN_FILE
 
-    if os.path.isfile(os.path.join(name, RUN_FILE)):  # Path.is_file raises on a name too long
+    if "/" not in name and os.path.isfile(os.path.join(FOLDER, name, RUN_FILE)):
+        return FOLDER / name
+    if name and os.path.isfile(os.path.join(name, RUN_FILE)):  # Path.is_file raises on a name too long
         return Path(name)
     path = folder_of(name)
     if not os.path.isfile(path / RUN_FILE):

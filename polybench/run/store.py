@@ -187,6 +187,8 @@ def find(text: str | None, root: Path = ROOT) -> Path:
         if not runs:
             raise ResultsError(f"there is no run under {root}/ yet; start with `polybench run suites/quick.yaml`")
         return max(runs, key=_started)
+    if not text:
+        raise ResultsError("a run is named by nothing, as by a variable that is not set; leave it away for the latest")
     if len(text) > 1000 or any(len(part) > 255 for part in Path(text).parts) or "\0" in text:
         raise ResultsError(f"{text[:40]}... is no name of a run")
     given = Path(text)

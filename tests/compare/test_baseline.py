@@ -15,6 +15,7 @@ from builders import changed, exact, losses, run, save, save_baseline, suite, ti
 from commands import Capture, call
 
 from polybench.cli import main
+from polybench.cli.baseline import existing
 from polybench.compare import session_file
 from polybench.compare.baseline import Baseline, files, find, load
 from polybench.compare.baseline import save as keep
@@ -129,6 +130,10 @@ def test_a_baseline_is_found_by_its_name_before_a_run_of_that_name_is() -> None:
     assert find("ours") == OURS == find("results/baselines/ours")
     with pytest.raises(ResultsError, match="is no name of a run"):
         find("x" * 5000)
+    save(session(1), Path("ours"))
+    assert existing("ours") == OURS and existing("./ours") == Path("ours")
+    with pytest.raises(ResultsError, match="named by nothing"):
+        find("")
 
 
 def test_the_commands_say_what_is_there_and_take_it_away(capsys: Capture) -> None:
