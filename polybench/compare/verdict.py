@@ -229,9 +229,9 @@ def _no_number(point: Point, metric: Metric) -> float | None:
 
     What never gets to the reference has one without end.
     """
-    defined = math.isnan if metric.name in (*TO_REFERENCE, SPEED_UP.name) else lambda value: not math.isfinite(value)
+    none = math.isnan if metric.name in (*TO_REFERENCE, SPEED_UP.name) else lambda value: not math.isfinite(value)
     measured = (m for r in point.ok() if (m := r.get(metric.name)))
-    return next((v for m in measured for v in m.values if defined(v)), None)
+    return next((v for m in measured for v in m.values if none(v)), None)
 
 
 def _lost_seeds(old: Point, new: Point) -> bool:
