@@ -21,7 +21,7 @@ from torch import Tensor
 from polybench.errors import Unsupported
 from polybench.measure.instruments.allocation import makes_nothing
 from polybench.measure.instruments.dispatching import mode
-from polybench.measure.model.build import Executed
+from polybench.measure.model.build import Chosen, Executed
 from polybench.measure.ran_metrics import BREAKS, FRAMES, GENERATED, OPERATORS
 from polybench.record import Measurement
 
@@ -100,6 +100,13 @@ def ran_alone(activation: Executed, rows: Sequence[int], dtype: torch.dtype, dev
 
     backward([y_RxF])
     return watch(lambda: [activation.call(x_RxGF)], backward)
+
+
+def hold_compiled(activation: Chosen, rows: Sequence[int], width: int, dtype: torch.dtype, device: str) -> None:
+    """Raises Unsupported where an activation is to be compiled and is not, for an input (*rows, width)."""
+    if activation.compiles:
+        module = activation.module().to(device, dtype)
+        ran_alone(Executed(module, activation.executed(module), width), rows, dtype, device).held_to_be_compiled()
 
 
 class _Operators:

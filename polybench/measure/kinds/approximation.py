@@ -115,17 +115,11 @@ def approximation(trials: Sequence[Trial], axes: ApproximationAxes, protocol: Pr
 
 def _hold(activation: Chosen, shape: tuple[int, int], trial: Trial) -> None:
     """Raises Unsupported where the activation is to be compiled and is not, for inputs of this shape."""
-    if not activation.compiles:
-        return
     import torch
 
-    from polybench.measure.instruments.watching import ran_alone
-    from polybench.measure.model.build import Executed
+    from polybench.measure.instruments.watching import hold_compiled
 
-    dtype: torch.dtype = getattr(torch, trial.cell.dtype)
-    module = activation.module().to(trial.cell.device, dtype)
-    executed = Executed(module, activation.executed(module), shape[1])
-    ran_alone(executed, shape[:1], dtype, trial.cell.device).held_to_be_compiled()
+    hold_compiled(activation, shape[:1], shape[1], getattr(torch, trial.cell.dtype), trial.cell.device)
 
 
 def _random(trial: Trial, axes: ApproximationAxes) -> Iterator[Measurement]:

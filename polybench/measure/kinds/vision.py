@@ -59,8 +59,8 @@ def vision(trials: Sequence[Trial], axes: VisionAxes, protocol: VisionProtocol) 
     """Accuracy and held-out loss of a small residual network with batch norm on images, paired seeds."""
     import math
 
-    from polybench.measure.instruments.watching import ran_alone
-    from polybench.measure.model.build import Executed, chosen
+    from polybench.measure.instruments.watching import hold_compiled
+    from polybench.measure.model.build import chosen
     from polybench.measure.training.loop import repeatable
     from polybench.measure.vision.images import images
     from polybench.measure.vision.training import Score, Training
@@ -85,12 +85,8 @@ def vision(trials: Sequence[Trial], axes: VisionAxes, protocol: VisionProtocol) 
     losses: list[float] = []
     problem: Diverged | None = None
     training.warm_up()
-    if activation.compiles:
-        width = activation.branches * axes.shape.hidden(activation.branches)[0]
-        dtype = next(training.model.parameters()).dtype
-        module = activation.module().to(cell.device, dtype)
-        alone = Executed(module, activation.executed(module), width)
-        ran_alone(alone, (axes.batch,), dtype, cell.device).held_to_be_compiled()
+    width, dtype = axes.shape.hidden(activation.branches)[0], next(training.model.parameters()).dtype
+    hold_compiled(activation, (axes.batch,), activation.branches * width, dtype, cell.device)
     try:
         for done, loss in enumerate(training.run(), start=1):
             losses.append(loss)
