@@ -1,12 +1,13 @@
 """PolyNorm and its kin: sums of powers of x, each over its norm along the row.
 
-With s = a power of two >= max|x| of the row, or 1, z = x / s and r_p = rsqrt(mean(z^2p) + eps / s^2p) (`l2`: the sum
-for the mean), u_p = r_p z^p is x^p / norm(x^p), and no power overflows. Backward is grouped so that r_p is never
+With s = a power of two >= max|x| / 2 of the row, or 1, z = x / s and r_p = rsqrt(mean(z^2p) + eps / s^2p) (`l2`: the
+sum for the mean), u_p = r_p z^p is x^p / norm(x^p), and no power overflows. Backward is grouped so that r_p is never
 cubed: dx = sum over p of w_p p r_p z^(p-1) / s (dy - u_p mean(dy u_p)).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -19,8 +20,10 @@ from polybench.kernels.kernel import Kernel
 
 def _terms(x_NxF: Tensor, order: int, eps: float, l2: float) -> Iterator[tuple[Tensor, Tensor]]:
     """u_p and p r_p z^(p-1) / s, for p = 1..r."""
-    s_Nx1 = torch.exp2(torch.ceil(torch.log2(x_NxF.abs().amax(-1, keepdim=True).clamp(min=1.0))))
-    s_Nx1 = torch.where(torch.isfinite(s_Nx1), s_Nx1, torch.ones_like(s_Nx1))
+    largest_Nx1 = x_NxF.abs().amax(-1, keepdim=True)
+    most = math.frexp(torch.finfo(x_NxF.dtype).max)[1] - 1  # the next power of two is infinite
+    s_Nx1 = torch.exp2(torch.ceil(torch.log2(largest_Nx1.clamp(min=1.0))).clamp(max=most))
+    s_Nx1 = torch.where(torch.isfinite(largest_Nx1), s_Nx1, torch.ones_like(s_Nx1))
     z_NxF = x_NxF / s_Nx1
     below_NxF, scale_Nx1 = torch.ones_like(z_NxF), torch.ones_like(s_Nx1)
     for p in range(1, order + 1):
