@@ -12,11 +12,12 @@ from torch import Tensor
 
 
 def all_at_once(operator: Callable[..., Any]) -> Callable[..., Any]:
-    """A rule of vmap for (x, *others) -> y, whose rows do not know each other, as long as only x is of a batch."""
+    """A rule of vmap for (x, *others) -> y, whose rows do not know each other, as long as only x is of a batch. A batch
+    of single numbers is no row: each by itself is refused."""
     one_by_one = each(operator)
 
     def rule(info: Any, places: Sequence[int | None], x_GF: Tensor, *others: Any) -> tuple[Any, Any]:
-        if any(place is not None for place in places[1:]) or places[0] is None:
+        if any(place is not None for place in places[1:]) or places[0] is None or x_GF.dim() == 1:
             return one_by_one(info, places, x_GF, *others)
         return operator(x_GF.movedim(places[0], 0), *others), 0
 

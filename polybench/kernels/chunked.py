@@ -28,7 +28,7 @@ def backward(
     """dx (N, G*F) and a gradient for each parameter, each of the type of what it is the gradient to."""
     wide = _wide(x_NxGF.dtype)
     own = [p.to(wide) for p in parameters]
-    sums = [torch.zeros_like(p, dtype=torch.float64) for p in parameters]
+    sums = [torch.zeros_like(p, dtype=widest(p.device)) for p in parameters]
     dx_NxGF = torch.empty_like(x_NxGF)
     for start, stop in _parts(x_NxGF):
         part, *others = kernel.backward(dy_NxF[start:stop].to(wide), x_NxGF[start:stop].to(wide), *own, *constants)
@@ -36,6 +36,11 @@ def backward(
         for total, other in zip(sums, others, strict=True):
             total += other
     return dx_NxGF, *(total.to(p.dtype) for total, p in zip(sums, parameters, strict=True))
+
+
+def widest(device: torch.device) -> torch.dtype:
+    """What sums of many rows are kept in; Apple's GPUs have no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:

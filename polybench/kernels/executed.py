@@ -21,7 +21,7 @@ def forward(kernel: Kernel, x_GF: Tensor, parameters: Sequence[Tensor], constant
     shape = (*x_GF.shape[:-1], x_GF.shape[-1] // kernel.branches)
     if not x_GF.numel():
         return x_GF.new_empty(shape)
-    x_GF = x_GF.contiguous()
+    x_GF, parameters = x_GF.contiguous(), _flat(parameters)
     y_F = None
     if _on_cpu(x_GF) and (served := native(kernel)):
         y_F = served.forward(x_GF, _of_one_type(parameters), constants)
@@ -38,15 +38,15 @@ def backward(
     """dx like x and a gradient for each parameter, of its shape and type."""
     if not x_GF.numel():
         return torch.empty_like(x_GF), *(torch.zeros_like(p) for p in parameters)
-    x_GF, dy_F = x_GF.contiguous(), dy_F.to(x_GF.dtype).contiguous()
+    x_GF, dy_F, own = x_GF.contiguous(), dy_F.to(x_GF.dtype).contiguous(), _flat(parameters)
     found = None
     if _on_cpu(x_GF) and (served := native(kernel)):
-        found = served.backward(dy_F, x_GF, _of_one_type(parameters), constants)
+        found = served.backward(dy_F, x_GF, _of_one_type(own), constants)
     elif launch := gpu.serving(x_GF):
-        found = launch.backward(kernel, dy_F, x_GF, parameters, constants)
+        found = launch.backward(kernel, dy_F, x_GF, own, constants)
     if found is None:
         x_NxGF, dy_NxF = x_GF.view(-1, x_GF.shape[-1]), dy_F.view(-1, dy_F.shape[-1])
-        found = chunked.backward(kernel, dy_NxF, x_NxGF, tuple(parameters), tuple(constants))
+        found = chunked.backward(kernel, dy_NxF, x_NxGF, tuple(own), tuple(constants))
     dx_GF, *others = found
     alike = (other.to(p.dtype).view(p.shape) for other, p in zip(others, parameters, strict=True))
     return dx_GF.view(x_GF.shape), *alike
@@ -54,6 +54,11 @@ def backward(
 
 def _on_cpu(x_GF: Tensor) -> bool:
     return x_GF.is_cpu and x_GF.dtype in TYPES
+
+
+def _flat(parameters: Sequence[Tensor]) -> list[Tensor]:
+    """One number may be of any number of dimensions, none among them."""
+    return [p.reshape(-1) for p in parameters]
 
 
 def _of_one_type(parameters: Sequence[Tensor]) -> list[Tensor]:

@@ -12,6 +12,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from polybench.kernels import eager, executed
+from polybench.kernels.chunked import widest
 from polybench.kernels.library import library
 from polybench.measure.instruments.correct import verify
 from polybench.measure.instruments.precision import forward_backward
@@ -140,6 +142,30 @@ def test_any_size_of_the_input_is_right_in_float32(spec: str, scale: float) -> N
     assert [off(ours, theirs) < 4 * LIMIT for ours, theirs in zip(found[:2], exact[:2], strict=True)] == [True] * 2
 
 
+@pytest.mark.parametrize(
+    ("dtype", "chunks"), [(torch.float32, False), (torch.float32, True), (torch.float64, True)], ids=str
+)
+@pytest.mark.parametrize("spec", ["polynorm", "polynorm(order=5, norm=l2)", "polyrelunorm", "gated_polynorm"])
+def test_a_row_up_to_the_largest_number_is_as_one_of_a_power_of_two_less(
+    spec: str, dtype: torch.dtype, chunks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if chunks:
+        monkeypatch.setattr(executed, "native", lambda kernel: None)
+        monkeypatch.setattr(eager, "_served", lambda *inputs: False)
+    x, dy = (t.to(dtype) for t in drawn(spec, 3, 37))
+    x[:, 37:] = 1  # the value of a gated one, that y stays finite
+    x[:, :37] *= 1.9 / x[:, :37].abs().amax(-1, keepdim=True)
+    module = module_of(spec, dtype)
+    fused = chosen(spec, "fused").executed(module)
+    results = []
+    for exponent in (60, math.frexp(torch.finfo(dtype).max)[1] - 1):
+        large = torch.cat([x[:, :37] * 2.0**exponent, x[:, 37:]], -1)
+        results.append(forward_backward(fused, module.parameters(), large, dy))
+    for i, (less, most) in enumerate(zip(*results, strict=True)):
+        if i != 1:  # the gradient to x is smaller by what x is larger
+            torch.testing.assert_close(most, less)
+
+
 @pytest.mark.parametrize("scale", [0.01, 0.1, 10.0])
 @pytest.mark.parametrize("spec", ["polynorm", "polynorm(order=5)", "gated_polynorm"])
 def test_float16_is_right_where_its_own_powers_would_not_be(spec: str, scale: float) -> None:
@@ -183,6 +209,13 @@ def test_in_chunks_too_what_is_no_usual_number_is_as_eager_has_it(
         strict=True,
     ):
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12, equal_nan=True)
+
+
+def test_chunks_are_summed_in_what_the_device_has() -> None:
+    """Apple's GPUs refuse float64."""
+    assert {name: widest(torch.device(name)) for name in ("cpu", "cuda", "mps")} == {
+        "cpu": torch.float64, "cuda": torch.float64, "mps": torch.float32,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("spec", ["polynorm", "polyprelu", "swiglu"])

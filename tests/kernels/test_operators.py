@@ -148,6 +148,30 @@ def test_torch_func_maps_and_differentiates(kernel: Kernel) -> None:
 
 
 @ALL
+def test_a_batch_of_single_numbers_is_not_taken_for_a_row(kernel: Kernel) -> None:
+    """One number is refused, so a batch of such is: as a row it would be normalised, or halved."""
+    _, parameters, constants = inputs(kernel)
+    with pytest.raises(ValueError, match=rf"{kernel.name}: x of shape \(\) needs"):
+        torch.vmap(lambda x: eager.call(kernel.name, x, parameters, constants))(torch.randn(F))
+
+
+@ALL
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("shape", [(), (1, 1)], ids=str)
+def test_a_parameter_of_one_number_may_have_any_number_of_dimensions(
+    kernel: Kernel, dtype: torch.dtype, shape: tuple[int, ...]
+) -> None:
+    x, parameters, constants = inputs(kernel, dtype)
+    others = tuple(p.detach().view(shape if p.numel() == 1 else p.shape).requires_grad_() for p in parameters)
+    found, wanted = (
+        (y := eager.call(kernel.name, x, own, constants), *torch.autograd.grad(y.sum(), (x, *own)))
+        for own in (others, parameters)
+    )
+    assert [g.shape for g in found[2:]] == [p.shape for p in others]
+    alike([g.flatten() for g in found], [g.flatten() for g in wanted])
+
+
+@ALL
 def test_a_gradient_of_a_gradient_is_refused_only_where_it_is_taken(kernel: Kernel) -> None:
     x, parameters, constants = inputs(kernel)
     y = eager.call(kernel.name, x, parameters, constants)
