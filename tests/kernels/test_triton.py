@@ -153,6 +153,18 @@ def test_what_is_no_usual_number_is_as_eager_has_it(spec: str, value: float, mon
 
 
 @runs
+@pytest.mark.parametrize("alpha", [-80.0, -20.0, -1.0, 0.0, 1.0, 100.0])
+def test_softplus_keeps_its_digits_far_below_zero(alpha: float) -> None:
+    """a_p = softplus(alpha_p) alone is left of xIELU above 0, where beta is 0: at -80 it is 2e-35."""
+    case = replace(FIRST["xielu"], constants=(0.0,))
+    dy, x, own = case.drawn()
+    x, own = x.abs(), [torch.full_like(p, alpha) for p in own]
+    ours = case.launched(dy, x, own)
+    for found, exact in zip(ours, case.formula(dy.double(), x.double(), [p.double() for p in own]), strict=True):
+        torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=1e-40)
+
+
+@runs
 def test_a_long_row_of_zeros_with_one_that_is_not_finite() -> None:
     case = ROWS[1]
     dy, x, own = case.drawn()

@@ -78,4 +78,17 @@ def exp_minus_one(x):
 
 @triton.jit
 def softplus(x):
-    return tl.maximum(x, 0.0) + tl.log(1.0 + tl.exp(-tl.abs(x)))
+    """max(x, 0) + log1p(u), u = exp(-|x|); in 1 + u a small u would lose its digits.
+
+    log1p(u) = 2 artanh(s), s = u / (2 + u), of which s^15 is the last power: s <= 1/3.
+    """
+    u = tl.exp(-tl.abs(x))
+    s = u / (2.0 + u)
+    square = s * s
+    series = square * (1.0 / 15.0) + 1.0 / 13.0
+    series = series * square + 1.0 / 11.0
+    series = series * square + 1.0 / 9.0
+    series = series * square + 1.0 / 7.0
+    series = series * square + 1.0 / 5.0
+    series = series * square + 1.0 / 3.0
+    return tl.maximum(x, 0.0) + 2.0 * (s + s * square * series)
