@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import io
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -65,6 +66,7 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line; every failure of the user's is one sentence and an exit code."""
     listen()
+    _open_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=PLAIN)
@@ -90,6 +92,13 @@ def main() -> None:
     if code == INTERRUPTED:
         _end(code, "interrupted")
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _open_closed() -> None:
+    """A stream that the caller closed, as `>&-` does, is None in Python, and the next file would take its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
 
 
 def _defect(problem: Exception) -> str:

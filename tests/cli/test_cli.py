@@ -6,6 +6,7 @@ import errno
 import gzip
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -309,6 +310,16 @@ def test_a_defect_of_ours_is_a_sentence_and_a_file(
     assert leave.value.code == 3
     assert capsys.readouterr().err.count("\n") == 1
     assert "ZeroDivisionError: planted" in file.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("closed", ["0<&-", ">&-", "2>&-", "0<&- >&- 2>&-"])
+def test_a_stream_that_the_caller_closed_goes_nowhere(closed: str) -> None:
+    for arguments, code in (("list", 0), ("validate no.yaml", 2)):
+        command = f"{sys.executable} -m polybench {arguments} {closed}; echo code $? >&3"
+        done = subprocess.run(
+            ["sh", "-c", f"( {command} ) 3>&1"], capture_output=True, text=True, cwd=ROOT, check=False
+        )
+        assert done.stdout.endswith(f"code {code}\n") and "itself failed" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("problem", [OSError(errno.ENOSPC, "No space left"), OSError(errno.EDQUOT, "Quota", "a/b")])

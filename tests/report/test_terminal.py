@@ -161,6 +161,18 @@ def test_a_terminal_gets_the_answer_and_a_pipe_everything(
     assert every == whole and "\x1b" not in every
 
 
+@pytest.mark.parametrize("columns", [0, -1])
+@pytest.mark.usefixtures("one")
+def test_a_terminal_of_no_width_gets_the_usual_one(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    usual, none = (
+        on_terminal("report", "--format", "terminal", columns=each, monkeypatch=monkeypatch, capsys=capsys)
+        for each in (80, columns)
+    )
+    assert none == usual
+
+
 def test_tables_are_shown_by_name_in_the_order_asked_for(one: Path, capsys: Capture) -> None:
     assert call("report", "--table", "speed", "--table", "memory") == 0
     told = capsys.readouterr().out

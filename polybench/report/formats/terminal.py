@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -29,8 +30,9 @@ def terminal(document: Document) -> str:
         return strip_control_codes("".join(f"{line}\n" for line in whole))
     out = io.StringIO()
     coloured = not os.environ.get("NO_COLOR")
-    console = Console(file=out, force_terminal=True if coloured else None, highlight=False)
-    for line in page(document, console.width):
+    width = shutil.get_terminal_size().columns  # rich would take COLUMNS=0 at its word
+    console = Console(file=out, width=width, force_terminal=True if coloured else None, highlight=False)
+    for line in page(document, width):
         text = Text.assemble(*((span.text, "bold" if span.bold else "") for span in line))
         text.rstrip()
         console.print(text, soft_wrap=True)
