@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polybench.cli.report import SCREEN, emit, only, rendered
+from polybench.cli.report import SCREEN, emit, loaded, only, rendered, suffix
 from polybench.errors import NothingMeasured, PolybenchError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def history(
 
     if table and out:
         raise UsageError("--table prints a table and writes nothing, so leave --out away")
-    chosen = [formats.load(name) for name in format or [SCREEN]]
+    chosen = loaded(format or [SCREEN])
     kept = past(_name(suite))
     sessions, notes = _read(kept, metric or ())
     made = document(over(sessions), notes)
@@ -62,7 +62,7 @@ def history(
     if not format:
         emit(formats.load(SCREEN), _brief(made, suite) if sys.stdout.isatty() else made)
     for one in chosen if format else [formats.load(PAGE)]:
-        file = folder / f"history{one.facts['suffix']}"
+        file = folder / f"history{suffix(one)}"
         write_whole(file, rendered(one, made))
         print(f"history: {file}")
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from polybench.cli.report import SCREEN, emit, rendered
+from polybench.cli.report import SCREEN, emit, loaded, rendered, suffix
 
 
 def pool(
@@ -30,8 +30,7 @@ def pool(
     from polybench.run.store import find, load
 
     made = document(pooled([load(find(text)) for text in runs], metric))
-    names = format or (formats.names() if out else [SCREEN])
-    chosen = [one for one in map(formats.load, names) if format or not one.facts.get("on_request")]
+    chosen = loaded(format or (None if out else [SCREEN]))
     if not out:
         for one in chosen:
             emit(one, made)
@@ -41,5 +40,5 @@ def pool(
         emit(formats.load(SCREEN), made)
     for one in chosen:
         if format or one.name != SCREEN:
-            write_whole(out / f"pool{one.facts['suffix']}", rendered(one, made))
+            write_whole(out / f"pool{suffix(one)}", rendered(one, made))
     print(f"pool: {out}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polybench.errors import NothingMeasured, ResultsError, UsageError, did_you_mean, in_short, reason
+from polybench.errors import NothingMeasured, RegistryError, ResultsError, UsageError, did_you_mean, in_short, reason
 from polybench.interrupt import contained
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ def report(
 
     if table and out:
         raise UsageError("--table prints a table and writes nothing, so leave --out away")
-    names = format or ([SCREEN] if table else formats.names())
-    chosen = [one for one in map(formats.load, names) if format or not one.facts.get("on_request")]
+    chosen = loaded(format or ([SCREEN] if table else None))
     below = {text: [str(path) for path in runs_in(Path(text))] for text in runs or () if ledger}
     wanted: list[str | None] = [one for text in runs or () for one in below.get(text) or [text]] or [None]
     found = [(text, load(find(text))) for text in wanted]
@@ -124,7 +123,7 @@ def _write(chosen: Sequence[Loaded], document: Document, folder: Path, wanted: b
 
     kept: list[Path] = []
     for one in chosen:
-        file = folder / f"report{one.facts['suffix']}"
+        file = folder / f"report{suffix(one)}"
         try:
             write_whole(file, rendered(one, document))
             kept.append(file)
@@ -139,15 +138,49 @@ def _write(chosen: Sequence[Loaded], document: Document, folder: Path, wanted: b
         print(f"report: {page if page in kept else folder}")
 
 
+def loaded(asked: Sequence[str] | None) -> list[Loaded]:
+    """The formats asked for, else all that need no asking: of these one that is broken is told, and left out.
+
+    Raises RegistryError where one that is asked for is unknown or broken.
+    """
+    from polybench.registry import formats
+
+    found = []
+    for name in asked or formats.names():
+        try:
+            one = formats.load(name)
+            suffix(one)
+        except RegistryError as problem:
+            if asked:
+                raise
+            print(f"{problem}, so nothing is written in it", file=sys.stderr)
+            continue
+        if asked or not one.facts.get("on_request"):
+            found.append(one)
+    return found
+
+
+def suffix(format: Loaded) -> str:
+    """How the name of a file in this format ends. Raises RegistryError where it does not say so."""
+    found = format.facts.get("suffix")
+    if not isinstance(found, str):
+        told = f'write @formats.register("{format.name}", suffix=".txt") with its own'
+        raise RegistryError(f"format {format.name!r} says no suffix for its files; {told}")
+    return found
+
+
 def rendered(format: Loaded, document: Document) -> str | bytes:
     """The document in a format. Raises ResultsError where the format, which may be somebody else's, breaks on it."""
     try:
         with contained():
-            made: str | bytes = format.object(document)
+            made = format.object(document)
     except NothingMeasured:
         raise
     except Exception as problem:
         raise ResultsError(f"{document.title} cannot be made into {format.name} ({reason(problem)})") from problem
+    if not isinstance(made, str | bytes):
+        what = f"it returns {type(made).__name__}, neither str nor bytes"
+        raise ResultsError(f"{document.title} cannot be made into {format.name} ({what})")
     return made
 
 

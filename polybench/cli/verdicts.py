@@ -145,7 +145,9 @@ def _target(text: str) -> _Target:
     file = file or os.environ.get(variable, "")
     if not file:
         where = f", or set ${variable}, as GitHub does" if variable else ""
-        raise UsageError(f"--write {text}: say where to, such as {name}=verdicts{outlet.facts['suffix']}{where}")
+        raise UsageError(
+            f"--write {text}: say where to, such as {name}=verdicts{outlet.facts.get('suffix', '')}{where}"
+        )
     path = Path(file)
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise UsageError(f"--write {text}: {file} is no plain file; name another")
@@ -163,8 +165,10 @@ def _deliver(target: _Target, judged: Judged) -> Sequence[str]:
     speak = target.outlet.facts.get("announces")
     try:
         with contained():
-            text: str = target.outlet.object(judged, before)
-            lines: Sequence[str] = speak(judged) if speak else ()
+            text = target.outlet.object(judged, before)
+            lines = list(speak(judged)) if speak else []
+            if not isinstance(text, str):
+                raise TypeError(f"it returns {type(text).__name__}, not str")
     except Exception as problem:
         raise ResultsError(f"verdicts cannot be made into {target.outlet.name} ({reason(problem)})") from problem
     make_folder(target.file.parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ def theirs(trials, axes, protocol):
 
 {module}
 """
-FORMAT_ENDINGS = ["sys.exit(1)", "raise KeyboardInterrupt", "raise GeneratorExit", "1 / 0"]
+FORMAT_ENDINGS = ["sys.exit(1)", "raise KeyboardInterrupt", "raise GeneratorExit", "1 / 0", "return None"]
 FORMATS = "from polybench.registry import formats\n" + "".join(
     f"""
 @formats.register("theirs{place}", suffix=".theirs{place}")
@@ -82,3 +83,23 @@ def test_a_format_that_ends_the_program_spoils_no_other(place: int, reported: tu
     assert {p.suffix for p in (folder / "run").glob("report.*")} == {".html", ".md", ".json", ".gz"}
     asked = polybench(folder, FORMATS, "report", "run", "--format", f"theirs{place}")
     assert asked.returncode == 2, asked
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        (FORMATS + "\n1 / 0\n", "format 'theirs0' of theirs (theirs_module) is broken: ZeroDivisionError"),
+        (FORMATS.replace(', suffix=".theirs0"', ""), "format 'theirs0' says no suffix for its files"),
+    ],
+    ids=["import", "suffix"],
+)
+def test_a_format_that_cannot_be_used_stops_only_who_asks_for_it(
+    broken: str, told: str, reported: tuple[Path, str], tmp_path: Path
+) -> None:
+    shutil.copytree(reported[0] / "run", tmp_path / "run", ignore=shutil.ignore_patterns("report.*"))
+    done = polybench(tmp_path, broken, "report", "run")
+    assert done.returncode == 0 and told in done.stderr, done
+    assert {p.suffix for p in (tmp_path / "run").glob("report.*")} == {".html", ".md", ".json", ".gz"}
+    asked = polybench(tmp_path, broken, "report", "run", "--format", "theirs0")
+    assert asked.returncode == 2 and asked.stderr.startswith(told), asked
+    assert polybench(tmp_path, broken, "report", "run", "--format", "markdown").returncode == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -12,8 +13,8 @@ from judgements import ALL, judged
 
 from polybench.cli.verdicts import conclude
 from polybench.compare.judged import Judged
-from polybench.errors import PolybenchError, ResultsError
-from polybench.registry import outlets
+from polybench.errors import PolybenchError, ResultsError, UsageError
+from polybench.registry import Loaded, outlets
 
 
 def concluded(one: Judged, *write: str, as_json: bool = False) -> int:
@@ -63,6 +64,23 @@ def test_a_wrong_outlet_is_said_at_once(
     with pytest.raises(PolybenchError, match=re.escape(words)):
         conclude(ALL, False, write)
     assert not capsys.readouterr().out and [p.name for p in tmp_path.iterdir()] == ["link"]
+
+
+@pytest.mark.parametrize(
+    ("text", "announces", "told"),
+    [(None, None, "it returns NoneType, not str"), (b"", None, "bytes"), ("", lambda judged: None, "not iterable")],
+    ids=["text", "bytes", "lines"],
+)
+def test_an_outlet_that_returns_nothing_is_named(
+    text: Any, announces: Any, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = Loaded("theirs", lambda judged, before: text, {"announces": announces} if announces else {})
+    monkeypatch.setattr(outlets, "load", lambda name: theirs)
+    with pytest.raises(ResultsError, match=rf"^verdicts cannot be made into theirs .*{told}"):
+        conclude(ALL, False, [f"theirs={tmp_path}/v"])
+    with pytest.raises(UsageError, match=r"^--write theirs: say where to, such as theirs=verdicts$"):
+        conclude(ALL, False, ["theirs"])
+    assert not list(tmp_path.iterdir())
 
 
 def test_one_outlet_that_breaks_costs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
