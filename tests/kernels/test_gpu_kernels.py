@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
+from types import ModuleType, SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
+from torch import Tensor
 
+from polybench.errors import Unsupported
 from polybench.kernels import gpu
 from polybench.kernels.gpu.shapes import power, sweeping, tiled
+from polybench.measure.model.build import activation, chosen
 
 
 @pytest.fixture
@@ -17,9 +22,11 @@ def without_triton(monkeypatch: pytest.MonkeyPatch) -> object:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delattr(gpu, "launch", raising=False)
     monkeypatch.setitem(sys.modules, "triton", None)  # an import of it fails
-    gpu._launch.cache_clear()
+    for cached in (gpu._launch, gpu.attempt):
+        cached.cache_clear()
     yield
-    gpu._launch.cache_clear()
+    for cached in (gpu._launch, gpu.attempt):
+        cached.cache_clear()
 
 
 @pytest.mark.usefixtures("without_triton")
@@ -33,6 +40,42 @@ def test_without_triton_a_warning_says_so_once() -> None:
 @pytest.mark.usefixtures("without_triton")
 def test_a_tensor_of_the_cpu_asks_for_no_triton() -> None:
     assert gpu.serving(torch.zeros(2)) is None
+
+
+def on(device: str) -> Tensor:
+    """What a kernel asks first of an input; there need not be such a device."""
+    return cast(Tensor, SimpleNamespace(is_cuda=device == "cuda"))
+
+
+@pytest.mark.usefixtures("without_triton")
+def test_a_gpus_chunks_are_not_timed_as_fused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    call = chosen("relu2", "fused").executed(activation("relu2"))
+    with pytest.raises(Unsupported, match=r"the fused kernels are not compiled: they need Triton, which torch's"):
+        call(on("cuda"))
+
+
+def test_triton_without_a_compiler_is_not_timed_as_fused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ready() -> None:
+        raise RuntimeError("Failed to find C compiler. Please specify via CC environment variable.")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setitem(sys.modules, "polybench.kernels.gpu.launch", launch := ModuleType("launch"))
+    monkeypatch.setattr(launch, "ready", ready, raising=False)
+    monkeypatch.setattr(gpu, "launch", launch, raising=False)
+    monkeypatch.setattr(gpu, "attempt", gpu.attempt.__wrapped__)
+    call = chosen("relu2", "fused").executed(activation("relu2"))
+    with pytest.raises(Unsupported, match="C compiler, which CC names: RuntimeError: Failed to find C compiler"):
+        call(on("cuda"))
+
+
+def test_beside_a_gpu_the_cpus_library_is_asked_for_by_an_input_of_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(gpu, "attempt", lambda: gpu)
+    monkeypatch.setattr("polybench.measure.backends.fused.attempt", lambda: "there is no C++ compiler")
+    call = chosen("relu2", "fused").executed(activation("relu2"))
+    with pytest.raises(Unsupported, match=r"not compiled: there is no C\+\+ compiler"):
+        call(on("cpu"))
 
 
 @pytest.mark.parametrize("width", [1, 31, 64, 4096, 4097, 5464, 8192, 16384, 65536, 10**6])
