@@ -72,7 +72,8 @@ def failed(records: Iterable[Record]) -> list[Record]:
 
 
 def done_already(job: Job, records: dict[str, Record]) -> bool:
-    """Blocks are paired within a job, so its trials are done together or not at all; a tuned rate may have moved."""
-    known = [records.get(t.id) for t in job.trials]
+    """Blocks are paired within a job, so its trials are done together or not at all; a tuned rate may have moved, and
+    with it what was carried out in place of a trial that kept its own."""
+    known, own = [records.get(t.id) for t in job.trials], {"", *(t.id for t in job.trials)}
     same = all(r is not None and r.status.settled and r.trial == t for r, t in zip(known, job.trials, strict=True))
-    return same and len({r.started_at for r in known if r}) == 1
+    return same and all(r.same_as in own for r in known if r) and len({r.started_at for r in known if r}) == 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import defaultdict
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -299,6 +301,33 @@ def test_what_is_trained_once_is_recorded_twice_and_said_to_be_one(tmp_path: Pat
     (again,) = session.resume(tmp_path / "run", None, force=False).todo.jobs
     assert again.as_one and len(again.trials) == 2
     assert Job.from_json(again.to_json()) == again
+
+
+def test_a_rate_that_moves_beyond_the_edge_leaves_no_cell_with_the_training_of_another(tmp_path: Path) -> None:
+    """What failed there once is tried again and is best, for one of them alone."""
+
+    def edge(rate: float, seed: int) -> float:
+        return bowl(0.016)(rate, seed) + (1 if rate > 0.016 else 0)  # type: ignore[no-any-return]
+
+    def moved(rate: float, seed: int) -> float:
+        return bowl(0.064)(rate, seed) - 0.5 if rate > 0.016 else edge(rate, seed)  # type: ignore[no-any-return]
+
+    losses = dict.fromkeys(NAMES, edge)
+    local.carry_out(session.begin(study(), tmp_path / "run", None, "made up"), make_executor=lambda: Bowls(losses))
+    path = tmp_path / "run" / "records.jsonl"
+    records = [Record.from_json(json.loads(line)) for line in path.read_text().splitlines()]
+    assert sum(bool(r.same_as) for r in records) == len(NAMES) * 2
+    failing = [r for r in records if (r.trial.cell.activation, dict(r.trial.cell.axes)["lr"]) == ("relu", 0.032)]
+    lines = [json.dumps((replace(r, status=Status.FAILED) if r in failing else r).to_json()) for r in records]
+    path.write_text("\n".join(lines) + "\n")
+    again, executor = session.resume(tmp_path / "run", None, force=False), Bowls({**losses, "relu": moved})
+    local.carry_out(again, make_executor=lambda: executor)
+    found = store.load(tmp_path / "run").records
+    assert rates(list(found), "relu", "tuned") == {0.064} and rates(list(found), "relu", "shared") == {0.016}
+    by_id = {r.trial.id: r for r in found}
+    assert {r.trial.cell.activation for r in found if r.same_as} == {*NAMES} - {"relu"}
+    assert all(by_id[r.same_as].trial.rate == r.trial.rate for r in found if r.same_as)
+    assert not session.resume(tmp_path / "run", None, force=False).todo.jobs
 
 
 def test_parts_and_their_merger_hold_both_names_of_one_training(tmp_path: Path) -> None:
