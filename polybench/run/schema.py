@@ -209,3 +209,4 @@ class StoredHeader(_Stored):
     shard: str = ""
     trials: list[str] = []
     part_of: str = ""
+    baseline: bool = False
