@@ -289,6 +289,10 @@ def test_a_run_is_reported_in_files_or_in_one_format(capsys: Capture) -> None:
     assert gzip.decompress(Path("plain/report.csv.gz").read_bytes()) == plain
     assert call("report", folder, "--out", "elsewhere", "--format", "markdown") == 0
     assert [p.name for p in Path("elsewhere").iterdir()] == ["report.md"]
+    names = [save(run(exact({"relu": size, "swiglu": 2})), Path(f"{size}/part")) for size in (1, 3)]
+    assert call("report", *names, names[0], "--out", "both", "--format", "markdown") == 0
+    made = [Path(f"both/toy/{name}/report.md").read_text() for name in ("part", "part-2")]
+    assert made[0] != made[1] and len(list(Path("both/toy").iterdir())) == 2
     save(run([]), Path("results/toy/two"))
     capsys.readouterr()
     assert call("report", "two") == 5
