@@ -78,7 +78,7 @@ def load(path: Path) -> Baseline:
 
 def files(path: Path) -> list[Path]:
     """The sessions of a baseline, by how they are named: other JSON below it is somebody else's."""
-    return sorted(path.glob("*/[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T*.json"))
+    return sorted(path.glob("*/[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*.json"))
 
 
 def is_baseline(path: Path) -> bool:
