@@ -222,6 +222,15 @@ def test_losses_on_another_text_are_no_part_of_a_baseline() -> None:
         keep(session(2, losses(text, facts={"corpus": "b"})), OURS)
 
 
+def test_a_time_that_is_defined_anew_is_no_session_more() -> None:
+    keep(session(1), OURS)
+    now = session(2)
+    metrics = {k: [{**m, "version": m["version"] + (m["name"] == "total_time")} for m in ms]
+               for k, ms in now.header["metrics"].items()}  # fmt: skip
+    with pytest.raises(ResultsError, match="total_time is defined otherwise in results/toy/2 than in"):
+        keep(changed(now, metrics=metrics), OURS)
+
+
 def test_a_time_without_end_is_no_part_of_a_session() -> None:
     of = suite(gate=[{"metric": "time_to_reference"}, {"metric": "saved_bytes"}])
     made = keep(session(1, [*exact({"relu": 1}), *losses({"relu": [1.0, math.inf]}, "time_to_reference")], of), OURS)
