@@ -204,7 +204,10 @@ WRONG: list[tuple[Sequence[str], str]] = [
     (["report", "kept", "--out", "foreign/file.txt"], "cannot be made"),
     (["gate", "kept"], "say --baseline NAME"),
     (["gate", "kept", "--baseline", "kept", "--self-check", "2"], "leave the run away"),
-    (["gate", "--baseline", "kept", "--self-check", "2", "--inconclusive", "fail"], "leave --write and --inconclusive away"),
+    (
+        ["gate", "--baseline", "kept", "--self-check", "2", "--inconclusive", "fail"],
+        "leave --write and --inconclusive away",
+    ),
     (["gate", "kept", "--baseline", "kept", "--inconclusive", "maybe"], "say report, pass or fail"),
     (["gate", "kept", "--baseline", "kept"], "both the run and the baseline"),
     (["gate", "kept", "--baseline", "nowhere"], "there is no run 'nowhere'"),
