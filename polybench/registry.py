@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import importlib.machinery
 import importlib.metadata
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +19,7 @@ from typing import Any
 from polybench.declarations import declared
 from polybench.errors import RegistryError, did_you_mean, in_short, reason
 from polybench.interrupt import contained
+from polybench.located_modules import located
 from polybench.source_tree import TREE, SourceTree, one_name
 
 ENTRY_POINT_GROUP = "polybench"
@@ -211,29 +211,6 @@ def _named(label: str, value: str, origin: str, where: list[str] | None = None) 
         why = why if paths else f"its module {value!r} cannot be found"
         yield Extension(activations.name, label, value, origin, error=why)
     yield from found
-
-
-def located(module: str, where: list[str] | None = None) -> list[tuple[Path, str]]:
-    """Source files of a module, found without importing it or any of its parents."""
-    spec = None
-    parts = module.split(".")
-    for depth in range(len(parts)):
-        spec = importlib.machinery.PathFinder.find_spec(".".join(parts[: depth + 1]), where)
-        if spec is None and where is None:
-            # An editable install may have put a finder of its own beside.
-            specs = (finder.find_spec(parts[0], None) for finder in sys.meta_path)
-            spec = next((found for found in specs if found and found.has_location), None)
-        if spec is None:
-            return []
-        where = list(spec.submodule_search_locations or [])
-    assert spec is not None
-    if where:
-        return [
-            (path, module if path.stem == "__init__" else f"{module}.{path.stem}")
-            for folder in where
-            for path in sorted(Path(folder).glob("*.py"))
-        ]
-    return [(Path(spec.origin), module)] if spec.origin else []
 
 
 def _read(path: Path, module: str, origin: str, label: str = "") -> Iterator[Extension]:

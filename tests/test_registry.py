@@ -12,6 +12,7 @@ import pytest
 
 from polybench import registry
 from polybench.errors import RegistryError
+from polybench.located_modules import located
 from polybench.registry import REGISTRIES, Extension, Registry
 from polybench.source_tree import TREE, SourceTree
 
@@ -139,11 +140,11 @@ def test_a_module_that_only_a_finder_knows_is_found_by_its_entry_point(
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-flat\nVersion: 1.0\n", encoding="utf-8")
     (info / "entry_points.txt").write_text("[polybench]\nx = my_flat.mod:A\n", encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    assert registry.located("my_flat.mod") == []
+    assert located("my_flat.mod") == []
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
     (entry,) = (e for e in registry._installed() if e.origin == "my-flat (my_flat.mod:A)")
     assert (entry.name, entry.module, entry.error) == ("flat", "my_flat.mod", "")
-    assert registry.located("sys") == []
+    assert located("sys") == []
 
 
 def test_a_module_that_registers_and_then_raises_stays_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

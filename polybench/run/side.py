@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from polybench.errors import UsageError, first_line
-from polybench.registry import ENTRY_POINT_GROUP, located
+from polybench.located_modules import located
+from polybench.registry import ENTRY_POINT_GROUP
 from polybench.source_tree import TREE, SourceTree
 from polybench.trial import Job
 
