@@ -10,8 +10,9 @@ import ast
 import importlib
 import importlib.metadata
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -73,24 +74,11 @@ class Registry:
         return keep
 
     def entries(self) -> dict[str, Extension]:
-        """Every entry by name. One that is broken may have none but its package's label, and gives way to another.
-
-        Raises:
-            RegistryError: two origins claim one name.
-        """
+        """Every entry by name. One that is broken may have none but its package's label, and gives way to another."""
         found: dict[str, Extension] = {}
         for entry in _scan():
-            if entry.registry != self.name:
-                continue
-            other = found.get(entry.name)
-            if other and entry.error:
-                continue
-            if other and not other.error:
-                raise RegistryError(
-                    f"two {self.noun}s are called {entry.name!r}: one from {other.origin}, "
-                    f"one from {entry.origin}; rename or uninstall one of them"
-                )
-            found[entry.name] = entry
+            if entry.registry == self.name and not (entry.error and entry.name in found):
+                found[entry.name] = entry
         return found
 
     def names(self) -> list[str]:
@@ -118,9 +106,10 @@ class Registry:
                     _reach_tree()
                     importlib.import_module(entry.module)
             except Exception as problem:
-                _forget(_all_loaded() - before)
+                _forget(_dropped(_all_loaded() - before))
                 why = reason(problem)
                 raise RegistryError(f"{self.noun} {name!r} of {entry.origin} is broken: {why}") from problem
+            _forget(_ambiguous())
             if name not in self._loaded:
                 raise RegistryError(f"importing {entry.module} registered no {self.noun} {name!r}")
         return self._loaded[name]
@@ -143,8 +132,8 @@ _FORMER = {"benchmarks": kinds.name, "reports": formats.name}
 
 
 def broken() -> tuple[str, ...]:
-    """What is wrong with each extension that cannot be read, wherever it lies."""
-    return tuple(entry.error for entry in _scan() if entry.error)
+    """What is wrong with each extension that cannot be used, wherever it lies."""
+    return tuple(dict.fromkeys(entry.error for entry in _scan() if entry.error))
 
 
 def _all_loaded() -> set[tuple[Registry, str]]:
@@ -152,16 +141,40 @@ def _all_loaded() -> set[tuple[Registry, str]]:
 
 
 def _forget(names: set[tuple[Registry, str]]) -> None:
-    """Of these, what a module registered that Python has dropped because it raised later: it stays broken."""
     for registry, name in names:
-        if getattr(registry._loaded[name].object, "__module__", None) not in sys.modules:
-            del registry._loaded[name]
+        del registry._loaded[name]
+
+
+def _dropped(names: set[tuple[Registry, str]]) -> set[tuple[Registry, str]]:
+    """Of these, what a module registered that Python has dropped because it raised later: it stays broken."""
+    return {(r, n) for r, n in names if getattr(r._loaded[n].object, "__module__", None) not in sys.modules}
+
+
+def _ambiguous() -> set[tuple[Registry, str]]:
+    """What modules registered, imported for another's sake, under a name that is broken: it stays so."""
+    return {(r, n) for r, n in _all_loaded() if (entry := r.entries().get(n)) and entry.error}
 
 
 @cache
 def _scan() -> tuple[Extension, ...]:
     tree = SourceTree.of_variable(ENTRY_POINT_GROUP)
-    return tuple(_built_in()) + (tuple(_of_tree(tree)) if tree else ()) + tuple(_installed(tree))
+    return _apart([*_built_in(), *(_of_tree(tree) if tree else ()), *_installed(tree)])
+
+
+def _apart(entries: Sequence[Extension]) -> tuple[Extension, ...]:
+    """A name that several claim is none's, since what it would stand for hung on what else is installed."""
+    claimed: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for entry in entries:
+        if not entry.error:
+            claimed[entry.registry, entry.name].append(entry.origin)
+
+    def told(entry: Extension) -> Extension:
+        if entry.error or len(origins := claimed[entry.registry, entry.name]) == 1:
+            return entry
+        why = f"{len(origins)} {entry.registry} are called {entry.name!r}, of {' and of '.join(origins)}"
+        return replace(entry, error=f"{why}; rename or uninstall all but one")
+
+    return tuple(map(told, entries))
 
 
 def _built_in() -> Iterator[Extension]:
