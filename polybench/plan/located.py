@@ -153,7 +153,7 @@ def _value(
 def _tag(node: yaml.Node, route: Route, mark: Mark, located: Located) -> None:
     """Blame a tag that is written out: what a value is, its text alone says."""
     plain = isinstance(node, yaml.ScalarNode) and node.style is None
-    if node.tag != _RESOLVER.resolve(type(node), node.value, (plain, not plain)):
+    if node.tag != _RESOLVER.resolve(type(node), node.value, (plain, not plain)):  # type: ignore[no-untyped-call]
         told = cut(node.tag.replace(_CORE, "!!"))
         located.problems.append(mark.problem(route, f"the tag {told} means nothing here, remove it"))
 
