@@ -12,7 +12,7 @@ import importlib.metadata
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -168,13 +168,14 @@ def _apart(entries: Sequence[Extension]) -> tuple[Extension, ...]:
         if not entry.error:
             claimed[entry.registry, entry.name].append(entry.origin)
 
-    def told(entry: Extension) -> Extension:
+    def kept(entry: Extension) -> Extension:
         if entry.error or len(origins := claimed[entry.registry, entry.name]) == 1:
             return entry
         why = f"{len(origins)} {entry.registry} are called {entry.name!r}, of {' and of '.join(origins)}"
-        return replace(entry, error=f"{why}; rename or uninstall all but one")
+        told = f"{why}; rename or uninstall all but one"
+        return Extension(entry.registry, entry.name, entry.module, entry.origin, error=told)
 
-    return tuple(map(told, entries))
+    return tuple(map(kept, entries))
 
 
 def _built_in() -> Iterator[Extension]:
