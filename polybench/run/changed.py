@@ -9,7 +9,7 @@ from textwrap import shorten
 from typing import Any
 
 from polybench.plan.jobs import Plan
-from polybench.run.batches import equal_but_for_seeds, keeps_seeds, seeds_of
+from polybench.run.batches import equal_but_for_seeds, keeps_seeds, seeds_of, timeless
 
 _NAMED, _WIDTH = 3, 40  # values of a suite that are named, and the letters that each may take
 
@@ -30,8 +30,8 @@ def suite_changes(before: Mapping[str, Any], asked: Mapping[str, Any]) -> list[s
     added = ["seeds", *(f"benchmarks.{name}.seeds" for name in seeds_of(asked))] if kept else []
     found = (
         f"{at}: {one} / {other}"
-        for at, one, other in _parted(before, asked)
-        if at not in ("description", *added) and not at.endswith(".timeout_s")
+        for at, one, other in _parted(timeless(before), timeless(asked))
+        if at not in ("description", *added)
     )
     one, other = ([b["name"] for b in suite.get("benchmarks", ())] for suite in (before, asked))
     told = list(islice(found, _NAMED)) or ["what it leaves out" if one == other else "the order of its benchmarks"]

@@ -63,6 +63,18 @@ def test_a_run_goes_on_with_more_time_for_what_was_stopped(tmp_path: Path) -> No
     assert "margin" in str(caught.value) and "timeout_s" not in str(caught.value)
 
 
+def test_a_run_goes_on_with_another_budget_where_that_biases_no_answer(tmp_path: Path) -> None:
+    path = kept(tmp_path / "a", [0, 1, 2])
+    more = of([0, 1, 2, 3], benchmarks=[{**BENCHMARKS[0], "protocol": {"budget_s": 60.0}}])
+    current = session.resume(path, more, force=False)
+    assert current.header["forced"] == [] and {dict(job.protocol)["budget_s"] for job in current.todo.jobs} == {60.0}
+    with pytest.raises(ResultsError) as caught:
+        session.resume(path, more.model_copy(update={"margin": 0.1}), force=False)
+    assert "margin" in str(caught.value) and "budget_s" not in str(caught.value)
+    unknown = [{"benchmarks": [{"name": "a", "kind": "unknown", "protocol": {"budget_s": s}}]} for s in (1, 2)]
+    assert suite_changes(*unknown) == ["the suite (benchmarks.a.protocol.budget_s: 1 / 2)"]
+
+
 def test_what_was_published_of_a_claim_may_be_added(tmp_path: Path) -> None:
     claim = {"metric": "val_loss", "subject": "polynorm", "better_than": "swiglu"}
     path = save(run(losses({name: [3.0] for name in NAMES}), of([0], claims=[claim])), tmp_path / "a", filter=None)
