@@ -48,8 +48,8 @@ class Session:
 
     @property
     def texts(self) -> dict[str, str]:
-        """The hash of every text that was measured on so far, by its name."""
-        return {r.trial.cell.text: r.facts["corpus"] for r in self.known if "corpus" in r.facts}
+        """The hash of every text, and of all images, that was measured on so far, by its name."""
+        return {name: value for r in self.known for name, value in r.sources.items()}
 
 
 def profiled(suite: Suite) -> Suite:
