@@ -175,7 +175,7 @@ SOUND = Measurement("saved_bytes", (1.0,))
     [
         (
             (0, Measurement("saved_byte", (1.0,))),
-            "yielded 'saved_byte', which is none of the metrics that it is registe",
+            "yielded 'saved_byte', which is none of the metrics that it",
         ),
         ((2, SOUND), "yielded something for trial 2 of 2; they count from 0"),
         ((-1, SOUND), "yielded something for trial -1 of 2"),
