@@ -32,7 +32,8 @@ class Extension:
     """What is known of an extension before its module is imported.
 
     `facts` are the literal keywords of its decorator, `options` the keyword-only parameters of its
-    constructor as (annotation, default) source pairs, `error` why it cannot be used.
+    constructor as (annotation, default) source pairs, `error` why it cannot be used. `file` is the source it was read
+    from, if any.
     """
 
     registry: str
@@ -43,6 +44,7 @@ class Extension:
     facts: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
     error: str = ""
+    file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -243,5 +245,6 @@ def _read(path: Path, module: str, origin: str, label: str = "") -> Iterator[Ext
     for one in declared(tree, {r.name: r.name for r in REGISTRIES} | _FORMER):
         error = f"{path.name}, {one.error}" if one.error else ""
         yield Extension(
-            one.registry, one.name or label or path.stem, module, origin, one.summary, one.facts, one.options, error
-        )
+            one.registry, one.name or label or path.stem, module, origin, one.summary, one.facts, one.options, error,
+            path,
+        )  # fmt: skip

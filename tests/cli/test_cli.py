@@ -348,3 +348,38 @@ def test_without_a_command_the_help_ends_as_help_does(capsys: Capture) -> None:
     assert call() == 2
     told = capsys.readouterr().err
     assert told.startswith("Usage:") and "See polybench --help" not in told
+
+
+LONG = "a" * 300
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(("run", QUICK, "--filter", "memory*", "--out", LONG), ("merge", "RUN", "--out", LONG)),
+        *(("eval", LONG), ("report", f"{LONG}/b")),
+    ],
+    ids=lambda a: a[0],
+)
+def test_a_path_that_is_too_long_is_one_sentence(arguments: tuple[str, ...], capsys: Capture, tmp_path: Path) -> None:
+    kept = save(run(exact({"relu": 1, "swiglu": 2}), suite(benchmarks=[{"name": "memory", "kind": "memory"}])),
+                tmp_path / "run")  # fmt: skip
+    assert call(*(str(kept) if a == "RUN" else a for a in arguments)) == 2
+    told = capsys.readouterr().err
+    assert "polybench itself failed" not in told and len(told.splitlines()) == 1
+    assert "name a shorter one" in told or "is no name of a run" in told
+
+
+@pytest.mark.parametrize("method", ["is_dir", "is_file", "glob"])
+def test_a_folder_that_may_not_be_read_is_one_sentence(
+    method: str, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "locked").mkdir()
+
+    def refused(self: Path, *_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setattr(Path, method, refused)  # root, as whom tests may run, reads everything
+    assert call("report", "locked") == 2
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.endswith("Permission denied; get access to it, or name another")

@@ -142,3 +142,15 @@ def test_own_seeds_of_a_benchmark_are_its_looks() -> None:
 
     assert looks_of([header([1, 2]), header([1, 2, 3])]) == {"a": [[1, 2]]}
     assert looks_of([header(None), header([0, 4])]) == {"a": [[0]]}
+
+
+@pytest.mark.parametrize("place", ["", "benchmarks[0]."])
+def test_a_field_of_a_newer_polybench_is_named_with_what_to_do(place: str, tmp_path: Path) -> None:
+    path = kept(tmp_path / "a", [0, 1])
+    header = store.load(path).header
+    (header["suite"]["benchmarks"][0] if place else header["suite"])["newer"] = 1
+    store.write_header(path, header)
+    with pytest.raises(ResultsError) as caught:
+        session.resume(path, None, force=False)
+    assert str(caught.value).startswith(f"{path / store.RUN_FILE}: {place}newer is not known here, as where a newer")
+    assert "update polybench to go on with it" in str(caught.value)
