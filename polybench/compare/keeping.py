@@ -117,10 +117,10 @@ def _fits(known: Baseline, comparisons: Comparisons, session: Session, records: 
                 raise ResultsError(
                     f"{run.path} measured {name} otherwise than {folder} ({'; '.join(found)}); take another name"
                 )
-    for _, cell, metric in session.times if known.sessions else ():
-        versions = [side.metrics.get(cell.kind, {}).get(metric) for side in (run, known.run)]
+    for _, cell, timed in session.times if known.sessions else ():
+        versions = [side.metrics.get(cell.kind, {}).get(timed) for side in (run, known.run)]
         if len({m.version for m in versions if m}) > 1:
-            raise ResultsError(f"{metric} is defined otherwise in {run.path} than in {folder}; take another name")
+            raise ResultsError(f"{timed} is defined otherwise in {run.path} than in {folder}; take another name")
     before = known.compared
     here = {(r.trial.benchmark, r.trial.cell) for r in records}
     for place in (p for p in here if p in before.grid.cells):
