@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from polybench.errors import in_short
+
 _MODULE = "polybench.registry"
 _VERB = "register"
+NAME = r"[A-Za-z][\w.-]*"  # of anything registered, as a suite can write it
+_RULE = "begin with a letter from a to z, then take letters, digits, dot, dash and underscore"
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,9 @@ def declared(tree: ast.Module, registries: Mapping[str, str]) -> Iterator[Declar
         registry = registry_called(call.func)
         if not isinstance(name, str):
             return Declared(registry, "", error=f"line {call.lineno}: it must be registered under a name written out")
+        if not re.fullmatch(NAME, name):
+            why = f"no suite can write the name {in_short(name)}; {_RULE}"
+            return Declared(registry, "", error=f"line {call.lineno}: {why}")
         facts = {key: value for key, node in given.items() if (value := _literal(node)) is not None}
         summary = (ast.get_docstring(what) or "").partition("\n")[0] if what else ""
         return Declared(registry, name, summary, facts, _options(what) if what else {})

@@ -153,6 +153,8 @@ class Kind:
     `prepare(trials, axes, protocol)` does what all launches of a cell share, such as imports and
     compiling, in a process that is then copied for each launch; it must start no thread. `decides`
     names the metric whose ratios say, by the `rules` of the protocol, whether further launches are made.
+    `unused` names axes and parts of the protocol that it has from another kind and makes nothing of: no suite may
+    say them.
     """
 
     name: str
@@ -169,6 +171,7 @@ class Kind:
     derived: tuple[Metric, ...] = ()
     prepare: Callable[[Sequence[Trial], Any, Any], None] | None = None
     decides: str = ""
+    unused: tuple[str, ...] = ()
 
     def metric(self, name: str) -> Metric:
         return next(m for m in self.metrics if m.name == name)

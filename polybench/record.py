@@ -113,6 +113,12 @@ class Record:
     def _named(self) -> dict[str, Measurement]:
         return {m.metric: m for m in reversed(self.measurements)}  # of two of one name the first counts
 
+    @property
+    def sources(self) -> dict[str, str]:
+        """The hash of every text, or of the images, that it was measured on, by what people call it."""
+        of = ((self.trial.cell.source_of(name), value) for name, value in self.facts.items())
+        return {source: value for source, value in of if source}
+
     def of(self, trial: Trial) -> Record:
         """What it says of another trial, which is the same and was not carried out; its files and time stay here."""
         return replace(self, trial=trial, same_as=self.trial.id, artifacts=(), duration_s=0.0)

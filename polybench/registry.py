@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ast
 import importlib
-import importlib.machinery
 import importlib.metadata
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 from polybench.declarations import declared
 from polybench.errors import RegistryError, did_you_mean, in_short, reason
 from polybench.interrupt import contained
+from polybench.located_modules import located
 from polybench.source_tree import TREE, SourceTree, one_name
 
 ENTRY_POINT_GROUP = "polybench"
@@ -31,7 +32,8 @@ class Extension:
     """What is known of an extension before its module is imported.
 
     `facts` are the literal keywords of its decorator, `options` the keyword-only parameters of its
-    constructor as (annotation, default) source pairs, `error` why it cannot be used.
+    constructor as (annotation, default) source pairs, `error` why it cannot be used. `file` is the source it was read
+    from, if any.
     """
 
     registry: str
@@ -42,6 +44,7 @@ class Extension:
     facts: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
     error: str = ""
+    file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -73,24 +76,11 @@ class Registry:
         return keep
 
     def entries(self) -> dict[str, Extension]:
-        """Every entry by name. One that is broken may have none but its package's label, and gives way to another.
-
-        Raises:
-            RegistryError: two origins claim one name.
-        """
+        """Every entry by name. One that is broken may have none but its package's label, and gives way to another."""
         found: dict[str, Extension] = {}
         for entry in _scan():
-            if entry.registry != self.name:
-                continue
-            other = found.get(entry.name)
-            if other and entry.error:
-                continue
-            if other and not other.error:
-                raise RegistryError(
-                    f"two {self.noun}s are called {entry.name!r}: one from {other.origin}, "
-                    f"one from {entry.origin}; rename or uninstall one of them"
-                )
-            found[entry.name] = entry
+            if entry.registry == self.name and not (entry.error and entry.name in found):
+                found[entry.name] = entry
         return found
 
     def names(self) -> list[str]:
@@ -118,9 +108,10 @@ class Registry:
                     _reach_tree()
                     importlib.import_module(entry.module)
             except Exception as problem:
-                _forget(_all_loaded() - before)
+                _forget(_dropped(_all_loaded() - before))
                 why = reason(problem)
                 raise RegistryError(f"{self.noun} {name!r} of {entry.origin} is broken: {why}") from problem
+            _forget(_ambiguous())
             if name not in self._loaded:
                 raise RegistryError(f"importing {entry.module} registered no {self.noun} {name!r}")
         return self._loaded[name]
@@ -143,8 +134,8 @@ _FORMER = {"benchmarks": kinds.name, "reports": formats.name}
 
 
 def broken() -> tuple[str, ...]:
-    """What is wrong with each extension that cannot be read, wherever it lies."""
-    return tuple(entry.error for entry in _scan() if entry.error)
+    """What is wrong with each extension that cannot be used, wherever it lies."""
+    return tuple(dict.fromkeys(entry.error for entry in _scan() if entry.error))
 
 
 def _all_loaded() -> set[tuple[Registry, str]]:
@@ -152,16 +143,41 @@ def _all_loaded() -> set[tuple[Registry, str]]:
 
 
 def _forget(names: set[tuple[Registry, str]]) -> None:
-    """Of these, what a module registered that Python has dropped because it raised later: it stays broken."""
     for registry, name in names:
-        if getattr(registry._loaded[name].object, "__module__", None) not in sys.modules:
-            del registry._loaded[name]
+        del registry._loaded[name]
+
+
+def _dropped(names: set[tuple[Registry, str]]) -> set[tuple[Registry, str]]:
+    """Of these, what a module registered that Python has dropped because it raised later: it stays broken."""
+    return {(r, n) for r, n in names if getattr(r._loaded[n].object, "__module__", None) not in sys.modules}
+
+
+def _ambiguous() -> set[tuple[Registry, str]]:
+    """What modules registered, imported for another's sake, under a name that is broken: it stays so."""
+    return {(r, n) for r, n in _all_loaded() if (entry := r.entries().get(n)) and entry.error}
 
 
 @cache
 def _scan() -> tuple[Extension, ...]:
     tree = SourceTree.of_variable(ENTRY_POINT_GROUP)
-    return tuple(_built_in()) + (tuple(_of_tree(tree)) if tree else ()) + tuple(_installed(tree))
+    return _apart([*_built_in(), *(_of_tree(tree) if tree else ()), *_installed(tree)])
+
+
+def _apart(entries: Sequence[Extension]) -> tuple[Extension, ...]:
+    """A name that several claim is none's, since what it would stand for hung on what else is installed."""
+    claimed: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for entry in entries:
+        if not entry.error:
+            claimed[entry.registry, entry.name].append(entry.origin)
+
+    def kept(entry: Extension) -> Extension:
+        if entry.error or len(origins := claimed[entry.registry, entry.name]) == 1:
+            return entry
+        why = f"{len(origins)} {entry.registry} are called {entry.name!r}, of {' and of '.join(origins)}"
+        told = f"{why}; rename or uninstall all but one"
+        return Extension(entry.registry, entry.name, entry.module, entry.origin, error=told)
+
+    return tuple(map(kept, entries))
 
 
 def _built_in() -> Iterator[Extension]:
@@ -213,29 +229,6 @@ def _named(label: str, value: str, origin: str, where: list[str] | None = None) 
     yield from found
 
 
-def located(module: str, where: list[str] | None = None) -> list[tuple[Path, str]]:
-    """Source files of a module, found without importing it or any of its parents."""
-    spec = None
-    parts = module.split(".")
-    for depth in range(len(parts)):
-        spec = importlib.machinery.PathFinder.find_spec(".".join(parts[: depth + 1]), where)
-        if spec is None and where is None:
-            # An editable install may have put a finder of its own beside.
-            specs = (finder.find_spec(parts[0], None) for finder in sys.meta_path)
-            spec = next((found for found in specs if found and found.has_location), None)
-        if spec is None:
-            return []
-        where = list(spec.submodule_search_locations or [])
-    assert spec is not None
-    if where:
-        return [
-            (path, module if path.stem == "__init__" else f"{module}.{path.stem}")
-            for folder in where
-            for path in sorted(Path(folder).glob("*.py"))
-        ]
-    return [(Path(spec.origin), module)] if spec.origin else []
-
-
 def _read(path: Path, module: str, origin: str, label: str = "") -> Iterator[Extension]:
     """The entries a source file declares, in order; a file that is no Python is a broken entry."""
     try:
@@ -252,5 +245,6 @@ def _read(path: Path, module: str, origin: str, label: str = "") -> Iterator[Ext
     for one in declared(tree, {r.name: r.name for r in REGISTRIES} | _FORMER):
         error = f"{path.name}, {one.error}" if one.error else ""
         yield Extension(
-            one.registry, one.name or label or path.stem, module, origin, one.summary, one.facts, one.options, error
-        )
+            one.registry, one.name or label or path.stem, module, origin, one.summary, one.facts, one.options, error,
+            path,
+        )  # fmt: skip

@@ -12,6 +12,7 @@ from pathlib import Path
 from polybench.errors import RegistryError
 
 TREE = "POLYBENCH_TREE"  # variable: the tree whose extensions count, whatever of the same name is installed
+PROJECT = "pyproject.toml"
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class SourceTree:
     @classmethod
     def read(cls, path: Path, group: str) -> SourceTree:
         """The tree at a path; without a pyproject.toml it names nothing. Raises RegistryError where that is damaged."""
-        file = path / "pyproject.toml"
+        file = path / PROJECT
         try:
             project = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {})
             modules = {
@@ -39,10 +40,10 @@ class SourceTree:
 
     @classmethod
     def of_variable(cls, group: str) -> SourceTree | None:
-        """The one that the environment names, if any. Raises RegistryError as `read`, and where there is no folder."""
+        """The one that the environment names, if any. Raises RegistryError as `read`, and where there is no project."""
         path = os.environ.get(TREE)
-        if path and not os.path.isdir(path):
-            raise RegistryError(f"{TREE}={path} names no folder; unset it, or name one with a pyproject.toml")
+        if path and not os.path.isfile(os.path.join(path, PROJECT)):
+            raise RegistryError(f"{TREE}={path} names no folder with a {PROJECT}; unset it, or name one")
         return cls.read(Path(path), group) if path else None
 
     @property

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter
 from pydantic import ValidationError as PydanticError
 
+from polybench.declarations import NAME
 from polybench.errors import RegistryError, did_you_mean, in_short
 from polybench.registry import Extension, Registry, activations
 
@@ -30,7 +31,7 @@ _NAMES: dict[str, Any] = {
 
 Scalar = str | int | float | bool
 
-_SPEC = re.compile(r"([A-Za-z][\w.-]*)\s*(?:\((.*)\))?", re.DOTALL)
+_SPEC = re.compile(rf"({NAME})\s*(?:\((.*)\))?", re.DOTALL)
 _INT = re.compile(r"^[-+]?\d+$", re.ASCII)
 _FLOAT = re.compile(r"^[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?$", re.ASCII)
 _LONGEST_INT = 18  # digits

@@ -19,6 +19,7 @@ MANY_LAUNCHES = 5  # from here on launches themselves are the sample
 MOST_PAIRS = 16  # of `sign_flip`: 2^n sign patterns are enumerated up to here
 MOST_EXCESS = 2.0  # of `launch_excess`, up to which blocks may explain how launches differ
 STANDS_OUT = 4.0  # the same ratio of one comparison alone, by chance in 2 of 100
+_ALIKE = 1e-9  # of their mean: differences that lie closer are one number, rounded
 _LEAST_P = 1e-12  # smaller ones are not told apart
 
 
@@ -117,13 +118,17 @@ def paired(differences: Sequence[float], confidence: float = CONFIDENCE_SEED) ->
 
 
 def t_test(differences: Sequence[float]) -> float:
-    """Two-sided p of the paired t test that the mean is zero; 1 for a single pair."""
+    """Two-sided p of the paired t test that the mean is zero; 1 for a single pair.
+
+    Differences that are all one number, as scores on few questions may be, show no spread that could be tested with:
+    of them counts how seldom signs agree by chance.
+    """
     n = len(differences)
     if n < 2:
         return 1.0
     mean, spread = statistics.fmean(differences), statistics.stdev(differences)
-    if spread == 0:
-        return 1.0 if mean == 0 else 0.0
+    if alike(differences):
+        return least_p(n) if mean else 1.0
     from scipy.special import stdtr
 
     return float(2 * stdtr(n - 1, -abs(mean) / (spread / math.sqrt(n))))
@@ -137,16 +142,27 @@ def t_within(differences: Sequence[float], margin: float) -> float:
     n = len(differences)
     if n < 2:
         return 1.0
-    room, spread = margin - abs(statistics.fmean(differences)), statistics.stdev(differences)
-    if spread == 0:
-        return 0.0 if room > 0 else 1.0
+    mean, spread = statistics.fmean(differences), statistics.stdev(differences)
+    room = margin - abs(mean)
+    if alike(differences):
+        return 1.0 if room <= 0 else least_p(n) if mean else 0.0
     from scipy.special import stdtr
 
     return float(stdtr(n - 1, -room / (spread / math.sqrt(n))))
 
 
+def alike(differences: Sequence[float]) -> bool:
+    """Whether all are one number, but for rounding."""
+    return statistics.stdev(differences) <= _ALIKE * abs(statistics.fmean(differences))
+
+
+def least_p(n: int) -> float:
+    """Two-sided p that the signs of so many differences agree by chance, below which no sign test gets."""
+    return 2.0 ** (1 - n)
+
+
 def sign_flip(differences: Sequence[float]) -> float:
-    """Two-sided p of the exact sign-flip test; its least value is 2^(1 - n).
+    """Two-sided p of the exact sign-flip test; its least value is `least_p`.
 
     Raises:
         ValueError: more than 16 pairs, where enumerating is no longer worth it.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from polybench.looks import share
 from polybench.medians import Launches
-from polybench.stats import ALPHA, CONFIDENCE_SEED, CONFIDENCE_TIME, MANY_LAUNCHES, t_power, t_quantile
+from polybench.stats import ALPHA, CONFIDENCE_SEED, CONFIDENCE_TIME, MANY_LAUNCHES, alike, t_power, t_quantile
 
 POWER = 0.8  # with which what is advised is to find what is so
 MOST_SEEDS, _MOST_LAUNCHES = 1000, 1000  # more than this nobody measures
@@ -47,7 +47,7 @@ def more_apart(differences: Sequence[float], tests: int = 1, look: int = 2) -> M
     def power(total: int) -> float:
         return t_power(total - 1, _errors(mean, spread, total), 1 - error)
 
-    total = _least(power, n + 1)
+    total = _least(power, _first(differences, error))
     return MoreSeeds(total - n) if total else None
 
 
@@ -56,20 +56,25 @@ def more_within(differences: Sequence[float], margin: float, tests: int = 1, loo
     n = len(differences)
     if n < 2 or (mean := abs(statistics.fmean(differences))) >= margin:
         return None
-    spread = statistics.stdev(differences)
-    confidence = max(CONFIDENCE_SEED, 1 - 2 * _error(tests, look))  # of a one-sided test
+    spread, error = statistics.stdev(differences), _error(tests, look)
+    confidence = max(CONFIDENCE_SEED, 1 - 2 * error)  # of a one-sided test
 
     def power(total: int) -> float:
         near, far = (t_power(total - 1, _errors(margin + m, spread, total), confidence) for m in (-mean, mean))
         return near + far - 1
 
-    total = _least(power, n + 1)
+    total = _least(power, _first(differences, error))
     return MoreSeeds(total - n, same=True) if total else None
 
 
 def _error(tests: int, look: int) -> float:
     """What one test may spend at the strictest step of Holm, at this look."""
     return ALPHA / tests * share(look)
+
+
+def _first(differences: Sequence[float], error: float) -> int:
+    """The least number of pairs that could settle it: of differences without spread as many as signs need."""
+    return max(len(differences) + 1, math.ceil(1 - math.log2(error)) if alike(differences) else 0)
 
 
 def _errors(distance: float, spread: float, total: int) -> float:

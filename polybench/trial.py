@@ -13,7 +13,7 @@ from polybench.errors import TrialError
 from polybench.spec import Scalar
 
 CHECKPOINTS = "POLYBENCH_CHECKPOINTS"  # in a job's environment: the folder for what a training leaves behind
-TEXTS = "POLYBENCH_TEXTS"  # in a job's environment: hashes of the texts that the run was measured on, as JSON
+TEXTS = "POLYBENCH_TEXTS"  # in a job's environment: hashes of the texts and images of the run so far, as JSON
 RENDEZVOUS = "POLYBENCH_RENDEZVOUS"  # variable: where in torchrun's store the processes of one job meet
 _text = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
@@ -61,6 +61,14 @@ class Cell:
         """What it is trained on, as people name it: corpus and tokenizer; empty where it is not trained."""
         axes = dict(self.axes)
         return " ".join(str(axes[name]) for name in ("corpus", "tokenizer") if name in axes)
+
+    def source_of(self, fact: str) -> str:
+        """The text or the images, as people name them, that a fact of this name is the hash of; else nothing."""
+        if fact == "images":
+            return f"images {self.get('images')}"
+        if fact == "corpus":
+            return f"corpus {self.text}"
+        return f"{fact} beside {self.text}" if fact.startswith("corpus ") else ""
 
     @cached_property
     def place(self) -> Cell:

@@ -12,8 +12,10 @@ import pytest
 
 from polybench import registry
 from polybench.errors import RegistryError
+from polybench.located_modules import located
 from polybench.registry import REGISTRIES, Extension, Registry
 from polybench.source_tree import TREE, SourceTree
+from polybench.spec import Spec, canonical
 
 FORMER = """
 from polybench.registry import {former}
@@ -139,11 +141,11 @@ def test_a_module_that_only_a_finder_knows_is_found_by_its_entry_point(
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-flat\nVersion: 1.0\n", encoding="utf-8")
     (info / "entry_points.txt").write_text("[polybench]\nx = my_flat.mod:A\n", encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    assert registry.located("my_flat.mod") == []
+    assert located("my_flat.mod") == []
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
     (entry,) = (e for e in registry._installed() if e.origin == "my-flat (my_flat.mod:A)")
     assert (entry.name, entry.module, entry.error) == ("flat", "my_flat.mod", "")
-    assert registry.located("sys") == []
+    assert located("sys") == []
 
 
 def test_a_module_that_registers_and_then_raises_stays_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,15 +183,50 @@ def test_broken_entries_of_one_label_take_the_name_of_nothing_else(
     monkeypatch.setattr(registry, "_scan", lambda: entries)
     assert registry.activations.entries() == {"mine": entries[errors.index("")] if "" in errors else entries[0]}
     assert registry.broken() == tuple(filter(None, errors))
-    monkeypatch.setattr(registry, "_scan", lambda: (one, one))
-    with pytest.raises(RegistryError, match="two activations are called 'mine'"):
-        registry.activations.entries()
+
+
+def test_a_name_that_two_claim_is_broken_and_nothing_else_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    code = f"{IMPORT}\n@activations.register('relu')\nclass A: ...\n@activations.register('other')\nclass B: ...\n"
+    (tmp_path / "twice_relu.py").write_text(code, encoding="utf-8")
+    theirs = list(registry._read(tmp_path / "twice_relu.py", "twice_relu", "my-package (twice_relu)"))
+    scanned = registry._apart([*registry._built_in(), *theirs])
+    monkeypatch.setattr(registry, "_scan", lambda: scanned)
+    monkeypatch.setattr(registry.activations, "_loaded", {})
+    why = (
+        "2 activations are called 'relu', of polybench/activations/relu.py and of my-package (twice_relu); "
+        "rename or uninstall all but one"
+    )
+    assert registry.broken() == (why,) and registry.activations.entries()["relu"].error == why
+    assert {r: n for r in REGISTRIES for n, e in r.entries().items() if e.error} == {registry.activations: "relu"}
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert registry.activations.load("other").object.__name__ == "B"
+    for ask in (registry.activations.entry, registry.activations.load, canonical):
+        with pytest.raises(RegistryError, match=r"activation 'relu' of \S+ is broken: 2 activations are called 'relu'"):
+            ask("relu")
+    monkeypatch.delitem(sys.modules, "twice_relu")
+
+
+@pytest.mark.parametrize("each", REGISTRIES, ids=lambda r: r.name)
+def test_a_suite_can_write_every_name(each: Registry) -> None:
+    assert [Spec.parse(f"{name}(x=1)").name for name in each.names()] == each.names()
+
+
+@pytest.mark.parametrize("name", ["ünî", "my act|<b>", "", "2relu", "_x", "a\n", "a(b)"])
+def test_a_name_that_no_suite_can_write_is_broken(name: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(f"\n@activations.register({name!r})\nclass Mine: ...\n", encoding="utf-8")
+    (entry,) = registry._read(tmp_path / "mine.py", "mine", "a plug-in", "label")
+    assert entry.name == "label"
+    assert entry.error.startswith(f"mine.py, line 2: no suite can write the name {name!r}; begin with a letter")
 
 
 def test_a_tree_that_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(TREE, str(tmp_path / "gone"))
-    with pytest.raises(RegistryError, match="gone names no folder"):
-        SourceTree.of_variable(registry.ENTRY_POINT_GROUP)
+    (tmp_path / "empty").mkdir()
+    for name in ("gone", "empty"):
+        monkeypatch.setenv(TREE, str(tmp_path / name))
+        with pytest.raises(RegistryError, match=f"{name} names no folder with a pyproject.toml; unset it, or name one"):
+            SourceTree.of_variable(registry.ENTRY_POINT_GROUP)
+    monkeypatch.setenv(TREE, "")
+    assert SourceTree.of_variable(registry.ENTRY_POINT_GROUP) is None
 
 
 def test_a_name_that_the_folder_here_registers_is_told_with_what_installs_it(

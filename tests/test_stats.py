@@ -48,10 +48,14 @@ def test_a_corrected_p_resolves_up_to_and_at_the_border() -> None:
     ]
 
 
-def test_the_t_test_without_spread() -> None:
-    assert stats.t_test([0.0] * 4) == 1.0
-    assert stats.t_test([0.5] * 4) == 0.0
-    assert stats.t_test([0.5]) == 1.0
+@pytest.mark.parametrize("n", [2, 4, 8])
+def test_differences_without_spread_say_no_more_than_their_signs(n: int) -> None:
+    for equal in ([0.5] * n, [3.1 - 3.0, 4.1 - 4.0] * n):
+        assert stats.t_test(equal) == stats.t_within(equal, 0.6) == stats.sign_flip(equal) == 2.0 ** (1 - len(equal))
+        more = stopping.more_seeds(equal, tests=4)
+        assert more and stats.least_p(len(equal) + more.count) * 4 <= stats.ALPHA
+    assert stats.t_within([0.5] * n, 0.4) == 1.0
+    assert (stats.t_test([0.0] * n), stats.t_within([0.0] * n, 0.4), stats.t_test([0.5])) == (1.0, 0.0, 1.0)
 
 
 @pytest.mark.parametrize("n", [2, 5, 8, 10])

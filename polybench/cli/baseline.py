@@ -36,7 +36,7 @@ def save(
     renew: Annotated[bool, typer.Option("--renew", help="take this run's bytes, counts and losses instead")] = False,
 ) -> None:
     """Keep a run, its times as one more session of its machine."""
-    from polybench.compare.baseline import save as keep
+    from polybench.compare.keeping import save as keep
     from polybench.run import store
 
     found = store.load(store.find(run))
@@ -106,8 +106,8 @@ def drop(
     session: Annotated[str, typer.Option(metavar="FILE", help="only this session, such as 2026-11-26T09-00-00")] = "",
 ) -> None:
     """Remove a baseline, or some of its sessions."""
-    from polybench.compare.baseline import drop as remove
     from polybench.compare.baseline import files
+    from polybench.compare.keeping import drop as remove
 
     path, stem = existing(name), session.removesuffix(".json")
     with alone(path):

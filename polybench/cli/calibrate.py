@@ -53,7 +53,8 @@ def calibrate(
 
 def _add(whole: Suite, timed: Suite, folder: Path, sessions: int, source: str, quiet: bool, again: str) -> None:
     """Sessions to a baseline that is this process's alone, until this machine has so many."""
-    from polybench.compare.baseline import load, save
+    from polybench.compare.baseline import load
+    from polybench.compare.keeping import save
     from polybench.machine.environment import capture, nickname
     from polybench.run.store import RUN_FILE
 

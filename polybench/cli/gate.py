@@ -49,6 +49,8 @@ def gate(
     if self_check is not None:
         if run is not None:
             raise UsageError("--self-check judges equal code, so leave the run away")
+        if write or inconclusive != "report":
+            raise UsageError("--self-check counts verdicts, so leave --write and --inconclusive away")
         _check_itself(kept.load(kept.find(baseline)), self_check, as_json)
     found = store.load(store.find(run))
     before = kept.load(kept.find(baseline))
@@ -74,7 +76,8 @@ def _check_itself(baseline: Baseline, count: int, as_json: bool) -> NoReturn:
     from polybench.plan.suite import Suite
 
     if count:
-        then, now = baseline.sessions[-1].code if baseline.sessions else None, code_hash()
+        stored, now = baseline.sessions, code_hash()
+        then = stored[-1].code if stored else baseline.run.environment.get("code")
         if then != now:
             raise UsageError(f"the code of polybench changed since the baseline ({then} / {now}); calibrate a new one")
         suite = Suite.model_validate(baseline.run.header["suite"])

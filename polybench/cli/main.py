@@ -34,7 +34,7 @@ from polybench.cli.run import run
 from polybench.cli.selfcheck import selfcheck
 from polybench.cli.suites import init, schema, validate
 from polybench.cli.trace import trace
-from polybench.errors import Escape, PolybenchError
+from polybench.errors import A_LINE, Escape, PolybenchError, cut
 from polybench.interrupt import contained, listen
 from polybench.saying import PLAIN, say
 
@@ -42,6 +42,11 @@ INTERRUPTED = 130  # which typer makes of a KeyboardInterrupt
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room is left: on the disk, of a quota, under `ulimit -f`
+# What the system says of any path that it is asked for, and what to do about it.
+_REFUSED = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "get access to it, or name another"),
+    errno.ENAMETOOLONG: "name a shorter one",
+}
 
 
 class _Commands(TyperGroup):
@@ -85,6 +90,8 @@ def main() -> None:
         if isinstance(problem, OSError) and problem.errno in _FULL:
             where = f" to {problem.filename}" if problem.filename else ""
             _end(3, f"nothing more can be written{where}: {problem.strerror}; make room, and say it again")
+        if isinstance(problem, OSError) and problem.errno in _REFUSED and problem.filename:
+            _end(2, f"{cut(str(problem.filename), A_LINE)}: {problem.strerror}; {_REFUSED[problem.errno]}")
         show = getattr(problem, "format_message", None)  # what typer itself raises about arguments
         if show is None:
             _end(3, _defect(problem))

@@ -13,7 +13,7 @@ import typer
 def merge(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="runs of one suite, such as its shards")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="a new folder for the merged run")],
-    force: Annotated[bool, typer.Option("--force", help="merge although the code of polybench changed")] = False,
+    force: Annotated[bool, typer.Option("--force", help="merge although code or texts changed")] = False,
 ) -> None:
     """Make one run of several of the same suite, such as its shards.
 

@@ -88,12 +88,25 @@ def report(
             for document in shown if one.name == SCREEN else [joined(documents)]:
                 emit(one, document)
         return
-    for (_, run), document, short in zip(found, documents, shown, strict=True):
-        folder = (out / run.name if len(wanted) > 1 else out) if out else run.path
+    folders = _folders(out, [run for _, run in found])
+    for folder, document, short in zip(folders, documents, shown, strict=True):
         make_folder(folder)
         if not format:
             emit(formats.load(SCREEN), short)
         _write([one for one in chosen if format or one.name != SCREEN], document, folder, wanted=bool(format or out))
+
+
+def _folders(out: Path | None, runs: Sequence[Run]) -> list[Path]:
+    """Where the report of each run is written: of several under `out` by their names, and of one name each its own."""
+    if out is None or len(runs) == 1:
+        return [out or run.path for run in runs]
+    found: dict[Path, Path] = {}  # of each run, of which one may be named twice
+    for run in runs:
+        taken, place, number = set(found.values()), out / run.name, 2
+        while place in taken:
+            place, number = out / f"{run.name}-{number}", number + 1
+        found.setdefault(run.path.resolve(), place)
+    return [found[run.path.resolve()] for run in runs]
 
 
 def _ledger(

@@ -33,13 +33,17 @@ class Aligned:
     run: Run
 
     def pairs(self, rule: Rule) -> list[Pair]:
-        """Every cell of either side that this rule holds and whose kind has its metric."""
-        return [
+        """Every cell of either side that this rule holds and whose kind has its metric.
+
+        Cells that have no such metric are left out, unless all are so: a rule that holds nothing has to be told.
+        """
+        found = [
             self._pair(metric, benchmark, cell)
             for benchmark, cell in self._places
             if (metric := self._metric(cell, rule.metric))
             and governing(self.run.suite.gate, rule.metric, benchmark, cell) is rule
         ]
+        return [pair for pair in found if not pair.unmeasured] or found
 
     def matched(self, rule: Rule) -> bool:
         """Whether it matches any cell, be it that a later rule holds it."""

@@ -76,6 +76,13 @@ class Pair:
         return typical(self.new, self.metric) if self.new else None
 
     @property
+    def unmeasured(self) -> bool:
+        """Whether neither side has any value of it though all ended well there: such a cell has no such metric."""
+        sides = [point for point in (self.old, self.new) if point]
+        kept = any(r.get(self.metric.name) for point in sides for r in point.records)
+        return not kept and self.was is None and not any(point.trouble() for point in sides)
+
+    @property
     def tested(self) -> bool:
         """Whether chance may fail it: a count that moved has moved."""
         return self.metric.varies_with != "nothing"

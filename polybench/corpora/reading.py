@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from codecs import getincrementaldecoder
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -89,6 +90,21 @@ def chunks(file: Path) -> Iterator[bytes]:
         raise Unsupported(f"{file} is text in UTF-16; write it as UTF-8")
     with readable(file):
         yield from limited(_unpacked(file, start), str(file))
+
+
+def in_utf_8(file: Path) -> bytes:
+    """The whole file, in UTF-8. Raises Unsupported as `chunks`, and where it is written otherwise."""
+    pieces, decoder, done = list(chunks(file)), getincrementaldecoder("utf-8")(), 0
+    for index, piece in enumerate(pieces, 1):
+        held = len(decoder.getstate()[0])  # the beginning of a character, of the piece before
+        try:
+            decoder.decode(piece, final=index == len(pieces))
+        except UnicodeDecodeError as problem:
+            where = f"{problem.reason} at byte {done - held + problem.start}"
+            told = f"{file} is no text in UTF-8: {where}; write it as UTF-8, as by iconv -f LATIN1 -t UTF-8"
+            raise Unsupported(told) from None
+        done += len(piece)
+    return b"".join(pieces)
 
 
 def _every_other_is_nothing(start: bytes) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from polybench.corpora.finding import below, matching, sided
-from polybench.corpora.reading import BOM, content, not_empty
+from polybench.corpora.reading import BOM, content, in_utf_8, not_empty
 from polybench.corpora.source import Documents
 from polybench.errors import Unsupported
 from polybench.registry import corpora
@@ -87,8 +87,8 @@ def text(path: str) -> Documents:
     """Your own text files, plain, gzip or zstd, one document each; a lone file is split at blank lines."""
     parts = sided(path, matching(path, corpora.entry("text").facts["endings"]))
     if len(parts.train) > 1 or parts.held_out:
-        return Documents.of(parts, _each)
-    return Documents(parts.train, lambda: re.split(rb"\n\s*\n", next(_each(parts.train))))
+        return Documents.of(parts, _yours)
+    return Documents(parts.train, lambda: re.split(rb"\n\s*\n", next(_yours(parts.train))))
 
 
 def _beside(package: str, ending: str, *folders: str) -> list[Path]:
@@ -105,3 +105,8 @@ def _whole(files: Sequence[Path]) -> Documents:
 def _each(files: Sequence[Path]) -> Iterator[bytes]:
     """Each file a document."""
     return (content(file).removeprefix(BOM) for file in not_empty(files))
+
+
+def _yours(files: Sequence[Path]) -> Iterator[bytes]:
+    """The same, held to be UTF-8: what Python and torch are installed with is as it is."""
+    return (in_utf_8(file).removeprefix(BOM) for file in not_empty(files))

@@ -10,13 +10,15 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 from polybench.errors import UsageError
 from polybench.machine.container import Limits, limits
-from polybench.machine.gpus import Gpus, gpus
+from polybench.machine.gpus import NO_DRIVER, Gpus, gpus
 from polybench.machine.hardware import Memory, affinity, load, memory, processor, ranges
-from polybench.machine.software import code_hash, installed, revision, software, version
+from polybench.machine.software import code_hash, installed, plugin_hash, revision, software, version
+from polybench.saying import say
 
 __all__ = [
     "capture",
@@ -27,6 +29,7 @@ __all__ = [
     "fingerprint",
     "identity",
     "nickname",
+    "plugin_hash",
     "room",
     "together",
     "unrecorded",
@@ -141,11 +144,19 @@ def cores() -> int:
 def choose_device(wanted: str) -> str:
     """`cpu` or `cuda`. Raises UsageError when a GPU is asked for and none can be used."""
     found = gpus()
-    usable = bool(found.usable) and not installed("torch").endswith("+cpu")
+    of_cpu = installed("torch").endswith("+cpu")
+    usable = bool(found.usable) and not of_cpu
     if wanted == "cuda" and not usable:
         why = f" ({found.missing})" if found.missing else ""
         raise UsageError(f"device cuda: no NVIDIA GPU that this torch can use is visible here{why}; take --device cpu")
+    if wanted == "auto" and found.missing not in ("", NO_DRIVER) and not of_cpu:
+        _tell_once(f"device auto takes the CPU: {found.missing}")
     return ("cuda" if usable else "cpu") if wanted == "auto" else wanted
+
+
+@cache
+def _tell_once(line: str) -> None:
+    say(line)
 
 
 def room(main: Memory, allowed: Limits) -> tuple[int, int]:

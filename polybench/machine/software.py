@@ -32,6 +32,7 @@ _WATCHED = (
     ),
     *("TORCHDYNAMO_", "TRITON_", "CUDA_", "CUBLAS_", "NVIDIA_TF32", "MALLOC_", "LD_PRELOAD", "GLIBC_TUNABLES", "CXX"),
 )
+_SOURCES = (".py", ".cpp", ".h", ".cu", ".cuh")
 _PLACES = ("_DIR", "_HOME", "_PATH", "_VERSION", "_VISIBLE_DEVICES")  # say where things are, not how to compute
 
 
@@ -88,9 +89,21 @@ def variables() -> dict[str, str]:
 
 def code_hash() -> str:
     """Twelve hex digits over the sources of polybench: resuming with other code would mix two runs."""
-    root = Path(__file__).parents[1]  # the whole package
+    return _hash(Path(__file__).parents[1])  # the whole package
+
+
+def plugin_hash(file: Path) -> tuple[str, str]:
+    """The package that a source of a plug-in is in, or its lone module, and the same over its sources."""
+    root = file
+    while (root.parent / "__init__.py").is_file():
+        root = root.parent
+    return root.stem, _hash(root)
+
+
+def _hash(root: Path) -> str:
     digest = hashlib.sha256()
-    for path in sorted(path for path in root.rglob("*") if path.suffix in (".py", ".cpp", ".h")):
+    files = [path for path in root.rglob("*") if path.suffix in _SOURCES] if root.is_dir() else [root]
+    for path in sorted(files):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
 

@@ -224,11 +224,11 @@ class TrainingProtocol(HeapProtocol):
 
 
 def training_seconds(declared: TrainingAxes, protocol: TrainingProtocol | None = None) -> float:
-    """A guess from the multiplications of a training step: 6 a weight and token; looks cost a third of a step."""
+    """A guess from the multiplications of a training step; looks cost a third of one."""
     axes = declared.filled()
     words = axes.tokenizer.removeprefix("bpe-")
     vocabulary = int(words) if words.isdigit() else 256
-    weights = 12 * axes.layers * axes.d_model**2 + vocabulary * axes.d_model
+    flops = axes.shape.flops_per_token(axes.seq_len, vocabulary)
     overhead = axes.steps_taken * axes.accumulate * axes.layers * 4e-3
     looked_at = 0.0
     if protocol:
@@ -237,4 +237,4 @@ def training_seconds(declared: TrainingAxes, protocol: TrainingProtocol | None =
         looked_at = (glances + axes.evaluated * whole) / 3
     trained = axes.steps_taken * axes.tokens_per_step
     compiling = _COMPILING_S if axes.compile else 0
-    return 1 + compiling + overhead + 6 * weights * (trained + looked_at) / _FLOPS_PER_CORE
+    return 1 + compiling + overhead + flops * (trained + looked_at) / _FLOPS_PER_CORE

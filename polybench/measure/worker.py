@@ -13,7 +13,7 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from traceback import clear_frames
 from typing import TextIO
 
@@ -24,16 +24,18 @@ from polybench.errors import (
     TrialError,
     Unsupported,
     as_error,
+    did_you_mean,
     first_line,
+    in_short,
     tells_of_memory,
 )
-from polybench.kind import Item, kind_of
+from polybench.kind import Fact, Item, Kind, kind_of
 from polybench.measure.forking import ONE, in_a_copy, prepare
 from polybench.measure.kernel import end_with_parent, go_first, keep_orphans
 from polybench.measure.turns import in_turn
 from polybench.message import Done, Ending, Message, Said, encode
-from polybench.record import Status
-from polybench.trial import Job
+from polybench.record import Measurement, Status
+from polybench.trial import TEXTS, Job, Trial
 
 _UNSUPPORTED = ("not implemented for", "not compiled with", "is not supported", "no c++ compiler", "invalidcxxcompiler")
 # torch's errors where it cannot compile, of torch._dynamo.exc and torch._inductor.exc; an activation's own have others.
@@ -120,6 +122,7 @@ def messages_of(job: Job) -> Iterator[Message]:
         kind = kind_of(first.kind)
         protocol = kind.protocol(**dict(job.protocol))
         for index, item in in_turn(kind.run(job.trials, kind.axes(**dict(first.axes)), protocol), job.turns):
+            _check(kind, job.trials, index, item)
             if isinstance(item, Exception):
                 failed.add(index)
             yield Message(index, _said(item))
@@ -137,6 +140,27 @@ def _begin_anew() -> None:
         torch.set_deterministic_debug_mode("default")
     if dynamo := sys.modules.get("torch._dynamo"):
         dynamo.reset()
+
+
+def _check(kind: Kind, trials: Sequence[Trial], index: object, item: Item) -> None:
+    """Raises TrialError where a kind speaks of no trial of the job or of a metric that is not its own, or where a text
+    or images have changed since the run that is gone on with began."""
+    if not isinstance(index, int) or not 0 <= index < len(trials):
+        raise TrialError(
+            f"the kind {kind.name} yielded something for trial {in_short(index)} of {len(trials)}; they count from 0"
+        )
+    if isinstance(item, Measurement) and item.metric not in (known := [m.name for m in kind.metrics]):
+        raise TrialError(
+            f"the kind {kind.name} yielded {in_short(item.metric)}, which is none of the metrics that it is registered "
+            f"with; {did_you_mean(item.metric, known)}"
+        )
+    if isinstance(item, Fact) and (what := trials[index].cell.source_of(item.name)):
+        before = json.loads(os.environ.get(TEXTS, "{}")).get(what, item.value)
+        if before != item.value:
+            raise TrialError(
+                f"{what} has changed since this run began ({before} / {item.value}); "
+                "put it back, start a new run, or resume with --force to mix them"
+            )
 
 
 def _said(item: Item) -> Said:

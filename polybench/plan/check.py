@@ -11,14 +11,14 @@ from typing import Any
 
 from polybench.errors import RegistryError, SuiteError, did_you_mean, in_short, instead
 from polybench.kind import Kind, kind_of
-from polybench.plan.check_claims import check_claims
+from polybench.plan.check_claims import check_claims, no_share
 from polybench.plan.check_matrix import matrix_problems
 from polybench.plan.check_tuning import tuning_problems
 from polybench.plan.extends import extended
 from polybench.plan.governing import idle
 from polybench.plan.located import Located, Mark, Route
 from polybench.plan.matrix import combinations
-from polybench.plan.problems import Collector
+from polybench.plan.problems import Collector, unused
 from polybench.plan.suite import DTYPES, KEPT_NAMES, RELATIONS, Claim, Suite
 from polybench.registry import activations, backends
 from polybench.spec import canonical
@@ -134,13 +134,9 @@ class _Check(Collector):
         name = data.get("suite")
         if isinstance(name, str) and name.lower() in KEPT_NAMES:
             self.add(("suite",), f"{name!r} is kept: results/{name} holds other runs; call the suite otherwise")
+        if told := no_share(data.get("margin")):
+            self.add(("margin",), told)
         rules = data["gate"] if isinstance(data.get("gate"), list) else []
-        tolerances = [
-            (("gate", i, "tolerance"), r.get("tolerance")) for i, r in enumerate(rules) if isinstance(r, dict)
-        ]
-        for route, value in [(("margin",), data.get("margin")), *tolerances]:
-            if isinstance(value, int | float) and not isinstance(value, bool) and value > 1:
-                self.add(route, f"{value:g} is {value:.0%}; write {value:g}%, or {value:.0%} if that is meant")
         for i, rule in enumerate(rules):
             if isinstance(rule, dict) and isinstance(rule.get("floor"), int | float) and rule["floor"]:
                 self.add(("gate", i, "floor"), f"{rule['floor']:g} has no unit; write it with one, such as 2us or 1ms")
@@ -185,6 +181,8 @@ class _Check(Collector):
             return []
         if isinstance(item.get("protocol"), dict):
             self.model(kind.protocol, item["protocol"], (*route, "protocol"))
+            for key in {*item["protocol"]} & {*kind.unused}:
+                self.add((*route, "protocol", key), unused(kind, key), at_key=True)
         if isinstance(item.get("matrix", {}), dict):
             matrix, compared = item.get("matrix", {}), _branches(own or known)
             self.problems += matrix_problems(kind, matrix, self.located, (*route, "matrix"), compared)

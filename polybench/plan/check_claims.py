@@ -38,8 +38,8 @@ def check_claims(collector: Collector, data: dict[str, Any], activations: list[s
             if model is Rule and isinstance(metric, str) and metric in unjudged:
                 collector.add((*route, "metric"), f"{metric!r} has no good direction, so it cannot be gated")
             known = metrics.get(metric) if isinstance(metric, str) else None
-            if model is Rule and known and known.unit != "s" and part.get("floor"):
-                collector.add((*route, "floor"), f"a floor is for times, and {metric!r} is none; leave it away")
+            for where, message in _of_rule(part, known) if model is Rule and known else ():
+                collector.add((*route, *where), message)
             asked = model is Claim and isinstance(metric, str) and _of_task(metric) and _keeps_models(data)
             if isinstance(metric, str) and metric not in metrics and not asked and "kinds" not in collector.unsure:
                 near = lacking(metric, metrics)
@@ -134,13 +134,34 @@ def _of_metric(part: Mapping[str, Any], metric: Metric) -> Iterator[tuple[Route,
     if metric.better == "neither" and not any(part.get(key) for key in ("same_as", "more_than", "less_than")):
         where: Route = next(((key,) for key in ("better_than", "worse_than", "order") if part.get(key)), ())
         yield where, f"{metric.name!r} has no good direction; claim more_than, less_than or same_as of it"
-    if metric.effect == "difference":
-        if isinstance(by, str) and by.endswith("%"):
-            yield ("by",), f"{metric.name} is compared by difference, so say by: in {metric.unit}, such as 0.01"
-        if by is None and same and not metric.in_nats:
-            yield (), f"{metric.name} in {metric.unit} has no margin of its own; say by: how much is the same"
-    elif isinstance(by, int | float) and not isinstance(by, bool) and by > 1:
-        yield ("by",), f"{by:g} is {by:.0%}; write {by:g}%, or {by:.0%} if that is meant"
+    if told := _amount("by", by, metric):
+        yield ("by",), told
+    if metric.effect == "difference" and by is None and same and not metric.in_nats:
+        yield (), f"{metric.name} in {metric.unit} has no margin of its own; say by: how much is the same"
+
+
+def _of_rule(part: Mapping[str, Any], metric: Metric) -> Iterator[tuple[Route, str]]:
+    """What a rule cannot ask of it: a floor where it is no time, or a tolerance in another unit."""
+    if metric.unit != "s" and part.get("floor"):
+        yield ("floor",), f"a floor is for times, and {metric.name!r} is none; leave it away"
+    if told := _amount("tolerance", part.get("tolerance"), metric):
+        yield ("tolerance",), told
+
+
+def _amount(key: str, value: Any, metric: Metric) -> str:
+    """Why this is not how much of the metric: a share of what is compared by difference, or a slip in one."""
+    if metric.effect == "ratio":
+        return no_share(value)
+    if isinstance(value, str) and value.endswith("%"):
+        return f"{metric.name} is compared by difference, so say {key}: in {metric.unit}, such as 0.01"
+    return ""
+
+
+def no_share(value: Any) -> str:
+    """Why a number is no share: above 1 it is a slip of the pen, unless it is written with %."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or value <= 1:
+        return ""
+    return f"{value:g} is {value:.0%}; write {value:g}%, or {value:.0%} if that is meant"
 
 
 def _among(collector: Collector, text: str, route: Route, known: list[str]) -> None:

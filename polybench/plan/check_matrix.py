@@ -11,7 +11,7 @@ from polybench.errors import Problem, did_you_mean, in_short
 from polybench.kind import Kind
 from polybench.plan.located import Located, Route
 from polybench.plan.matrix import RESERVED, MatrixError, combinations
-from polybench.plan.problems import belongs, in_words, repeated
+from polybench.plan.problems import belongs, in_words, repeated, unused
 
 
 def matrix_problems(
@@ -53,6 +53,8 @@ def _patterns(kind: Kind, patterns: Any, located: Located, route: Route) -> list
 
 def _axis(kind: Kind, axis: str, given: Any, located: Located, route: Route, listed: bool = True) -> list[Problem]:
     fields = kind.axes.model_fields
+    if axis in kind.unused:
+        return [located.mark(route, at_key=True).problem(route, unused(kind, axis))]
     if axis not in fields:
         message = f"{kind.name} has no axis {in_short(axis)}, {belongs(kind, axis) or did_you_mean(axis, fields)}"
         return [located.mark(route, at_key=True).problem(route, message)]

@@ -9,6 +9,7 @@ from typing import Any
 
 from polybench.errors import A_LINE, SuiteError, UsageError, cut, did_you_mean, in_short
 from polybench.plan.located import Located, Mark, Route, read
+from polybench.plan.suite import Suite
 from polybench.spec import scalar
 
 _LISTS_BY_NAME = "benchmarks"  # its items are addressed and merged by their `name`
@@ -80,19 +81,13 @@ def _override(located: Located, text: str) -> None:
     route: Route = ()
     if not isinstance(data, dict):
         return
-    parts = key.strip().split(".")
-    if parts == ["extends"]:
+    key = key.strip()
+    if key == "extends":
         raise UsageError(f"{said}: extends stands in the file, so it cannot be changed here")
-    named = {b["name"]: i for i, b in enumerate(_items(data)) if isinstance(b, dict) and isinstance(b.get("name"), str)}
-    if parts[0] == _LISTS_BY_NAME and len(parts) > 1:
-        parts = parts[1:]
-        if parts[0].isdigit() and int(parts[0]) < len(_items(data)):
-            parts[0] = next((n for n, i in named.items() if i == int(parts[0])), parts[0])
-        if parts[0] not in named:
-            raise UsageError(f"{said}: there is no benchmark {in_short(parts[0])}, {did_you_mean(parts[0], named)}")
-    if len(parts) > 1 and parts[0] in named:
-        index = named[parts[0]]
-        data, route, parts = _items(data)[index], (_LISTS_BY_NAME, index), parts[1:]
+    index, key = _addressed(key, _items(data), said)
+    if index is not None:
+        data, route = _items(data)[index], (_LISTS_BY_NAME, index)
+    parts = key.split(".")
     for part in parts[:-1]:
         route = (*route, part)
         located.keys.setdefault(route, mark)
@@ -104,6 +99,27 @@ def _override(located: Located, text: str) -> None:
     located.drop(route)
     data[parts[-1]] = _parsed(value.strip(), said)
     located.keys[route] = located.values[route] = mark
+
+
+def _addressed(key: str, items: list[Any], said: str) -> tuple[int | None, str]:
+    """The place of the benchmark that a key begins with, if it does, and what is left of the key.
+
+    Its name, which may have dots, is enough; `benchmarks.` may stand before it, and then it may be a number too.
+    """
+    named = {b["name"]: i for i, b in enumerate(items) if isinstance(b, dict) and isinstance(b.get("name"), str)}
+    within = key.removeprefix(f"{_LISTS_BY_NAME}.")
+    if within == key and key in Suite.model_fields:
+        return None, key
+    known = {**{str(i): i for i, b in enumerate(items) if isinstance(b, dict) and within != key}, **named}
+    name = max((n for n in known if f"{within}.".startswith(f"{n}.")), key=len, default=None)
+    first, dot, _ = within.partition(".")
+    if name is None:
+        if within == key and (not dot or first in Suite.model_fields):
+            return None, key
+        raise UsageError(f"{said}: there is no benchmark {in_short(first)}, {did_you_mean(first, named)}")
+    if within == name:
+        raise UsageError(f"{said}: say which key of the benchmark {in_short(name)}, such as {cut(name)}.seeds=[0]")
+    return known[name], within.removeprefix(f"{name}.")
 
 
 def _items(data: dict[str, Any]) -> list[Any]:

@@ -21,7 +21,9 @@ from polybench.spec import scalar
 
 Route = tuple[str | int, ...]
 _MOST_NODES = 100_000  # an alias can stand for many nodes; this stops a file that explodes
-_MERGE = "tag:yaml.org,2002:merge"  # what PyYAML calls a plain `<<`
+_CORE = "tag:yaml.org,2002:"  # how tags begin that are written !!
+_MERGE = f"{_CORE}merge"  # what PyYAML calls a plain `<<`
+_RESOLVER = yaml.resolver.Resolver()
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _REMEDIES = {  # of what PyYAML says where a person slipped
     "'\\t'": "; indent by spaces",
@@ -133,8 +135,7 @@ def _value(
     next(budget)
     mark = _mark(node, file)
     located.values[route] = mark
-    if not node.tag.startswith("tag:yaml.org,2002:"):
-        located.problems.append(mark.problem(route, f"the tag {cut(node.tag)} means nothing here, remove it"))
+    _tag(node, route, mark, located)
     if id(node) in above:
         located.problems.append(mark.problem(route, "an alias stands inside of what it repeats"))
         return None
@@ -149,6 +150,14 @@ def _value(
     return None if node.value in ("", "~", "null", "Null", "NULL") else scalar(node.value)
 
 
+def _tag(node: yaml.Node, route: Route, mark: Mark, located: Located) -> None:
+    """Blame a tag that is written out: what a value is, its text alone says."""
+    plain = isinstance(node, yaml.ScalarNode) and node.style is None
+    if node.tag != _RESOLVER.resolve(type(node), node.value, (plain, not plain)):  # type: ignore[no-untyped-call]
+        told = cut(node.tag.replace(_CORE, "!!"))
+        located.problems.append(mark.problem(route, f"the tag {told} means nothing here, remove it"))
+
+
 def _mapping(
     node: yaml.MappingNode, route: Route, file: str, located: Located, budget: Iterator[int], above: tuple[int, ...]
 ) -> dict[str, Any]:
@@ -156,6 +165,8 @@ def _mapping(
     own = [(key, value) for key, value in node.value if key.tag != _MERGE]
     for count, (key_node, value_node) in enumerate((*own, *_inherited(node, above, budget))):
         mark = _mark(key_node, file)
+        if count < len(own):
+            _tag(key_node, route, mark, located)
         if key_node.tag == _MERGE:
             located.problems.append(mark.problem(route, "<< takes a mapping, or a list of them, from elsewhere"))
             continue

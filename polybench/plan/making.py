@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from polybench.kind import Kind, Protocol
+from polybench.errors import RegistryError, reason
+from polybench.interrupt import contained
+from polybench.kind import Axes, Kind, Protocol
 from polybench.launches import Rules
 from polybench.plan.suite import Benchmark
 from polybench.spec import Scalar
@@ -48,11 +51,24 @@ class Maker:
         """A guess for one trial."""
         axes = trial.cell.axes
         if axes not in self._guesses:
-            self._guesses[axes] = self.kind.seconds(self.kind.axes(**dict(axes)), self.protocol)
+            self._guesses[axes] = self._guess(self.kind.axes(**dict(axes)))
         guess = self._guesses[axes]
         if trial.cell.device == "cpu":
             return guess
         return (_GPU_START_OF_TRAINING_S if self.kind.objective else _GPU_START_S) + guess / _GPU_OVER_CORE
+
+    def _guess(self, axes: Axes) -> float:
+        """What the kind says. Raises RegistryError where it raises itself, or says what is no time."""
+        try:
+            with contained():
+                guess = float(self.kind.seconds(axes, self.protocol))
+            if not 0 <= guess < math.inf:
+                raise ValueError(f"it says {guess}")
+        except Exception as problem:
+            raise RegistryError(
+                f"kind {self.kind.name!r} is broken: its `seconds` cannot say how long a trial takes: {reason(problem)}"
+            ) from problem
+        return guess
 
     def _process(self, first: Trial) -> str:
         """What jobs share that share a process: a place whose copies they are, else the launch."""

@@ -123,7 +123,12 @@ def _elsewhere(loc: Route, data: Any) -> str:
 def belongs(kind: Kind, key: str) -> str:
     """The end of a sentence on a key that is an axis or part of the protocol, and stands elsewhere; else nothing."""
     parts = {"matrix": kind.axes, "protocol": kind.protocol}
-    return next((f"it belongs into {name}:" for name, model in parts.items() if key in model.model_fields), "")
+    named = (name for name, model in parts.items() if key in model.model_fields and key not in kind.unused)
+    return next((f"it belongs into {name}:" for name in named), "")
+
+
+def unused(kind: Kind, key: str) -> str:
+    return f"{kind.name} makes no use of {key}, so leave it away"
 
 
 def repeated(values: Iterable[Any]) -> Iterator[int]:

@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+from polybench.declarations import NAME
 from polybench.errors import UsageError
 from polybench.metric import Metric
 from polybench.plan.suite import Claim, Relation
@@ -21,7 +22,7 @@ from polybench.spec import Scalar, scalar
 
 Sign = Literal["<", ">", "="]
 
-_ACTIVATION = r"[A-Za-z][\w.-]*(?:\([^():]*\))?"
+_ACTIVATION = rf"{NAME}(?:\([^():]*\))?"
 _SENTENCE = re.compile(
     rf"(?P<metric>.+?)(?:\s+where\s+(?P<where>.+))?\s*:\s*(?P<chain>{_ACTIVATION}(?:\s*[<>=]\s*{_ACTIVATION})+)"
     r"(?:\s+by\s+(?P<by>\S+))?\s*",

@@ -49,9 +49,12 @@ def _one_line(text: str) -> str:
 def _file_name(text: str) -> str:
     if not text or not all(c.isalnum() or c in "._-" for c in text) or text.startswith((".", "-")):
         raise ValueError("use letters, digits, dot, dash and underscore; it becomes the name of a folder")
+    if len(text.encode()) > _LONGEST:
+        raise ValueError(f"it becomes the name of a folder; shorten it to {_LONGEST} bytes")
     return text
 
 
+_LONGEST = 100  # bytes of a name: systems hold 255, and what is called after it adds to it
 KEPT_NAMES = ("baselines", "ledger", "published")  # folders beside those of suites, in which no run is looked for
 Share = Annotated[float, BeforeValidator(_share), Field(ge=0, allow_inf_nan=False)]
 Seconds = Annotated[float, BeforeValidator(duration), Field(ge=0, allow_inf_nan=False)]

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from polybench.kind import registered
+
 Stored = Mapping[str, Any]  # a suite, or the header of a run, as JSON
+_BUDGET = "budget_s"  # of a protocol
 Looks = dict[str, list[list[int]]]  # by benchmark the seeds of every earlier look
 
 
@@ -13,6 +16,19 @@ def equal_but_for_seeds(one: Stored, other: Stored) -> bool:
     """Whether two suites ask the same with however many seeds and however much time; descriptions, and what was
     published, ask nothing."""
     return _asked(one) == _asked(other)
+
+
+def timeless(suite: Stored) -> dict[str, Any]:
+    """The suite without how long its jobs may take, which decides none of their numbers: who was stopped, or ended
+    undecided, may be given more."""
+    return {**suite, "benchmarks": [_timeless(b) for b in suite.get("benchmarks", ())]}
+
+
+def _timeless(benchmark: Stored) -> dict[str, Any]:
+    kind = registered(str(benchmark.get("kind")))
+    free = {_BUDGET} & kind.protocol.how_often if kind else set()
+    protocol = {name: value for name, value in (benchmark.get("protocol") or {}).items() if name not in free}
+    return {**benchmark, "timeout_s": None, "protocol": protocol}
 
 
 def keeps_seeds(old: Stored, new: Stored) -> bool:
@@ -52,7 +68,6 @@ def united(suites: Sequence[Stored]) -> dict[str, Any]:
 
 
 def _asked(suite: Stored) -> dict[str, Any]:
-    # How long a job may take decides none of its numbers: who was stopped may be given more.
-    benchmarks = [{**b, "seeds": bool(b.get("seeds")), "timeout_s": None} for b in suite["benchmarks"]]
+    benchmarks = [{**b, "seeds": bool(b.get("seeds"))} for b in timeless(suite)["benchmarks"]]
     claims = [{k: v for k, v in claim.items() if k not in ("source", "reported")} for claim in suite.get("claims", ())]
     return {**suite, "description": "", "seeds": None, "benchmarks": benchmarks, "claims": claims}

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
 from polybench.plan.jobs import Plan
-from polybench.run.batches import equal_but_for_seeds, keeps_seeds, seeds_of
+from polybench.record import Record
+from polybench.run.batches import equal_but_for_seeds, keeps_seeds, seeds_of, timeless
 
 _NAMED, _WIDTH = 3, 40  # values of a suite that are named, and the letters that each may take
 
 
 def code_changes(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Whether the code of polybench is another, by two environments."""
-    before, after = one.get("code"), other.get("code")
-    return [] if before == after else [f"the code of polybench ({before} / {after})"]
+    """Whether the code of polybench is another, or of a plug-in that both environments know, with both hashes."""
+    before, after = ({"polybench": e.get("code"), **e.get("plugins", {})} for e in (one, other))
+    both = [name for name in before if name in after and before[name] != after[name]]
+    return [f"the code of {name} ({before[name]} / {after[name]})" for name in both]
+
+
+def texts_of(records: Iterable[Record]) -> dict[str, str]:
+    """The hash of every text, and of all images, that was measured on, by its name; of several the latest."""
+    return {name: value for record in records for name, value in record.sources.items()}
+
+
+def text_changes(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+    """What was another text under the same name, with both hashes."""
+    return [f"{name} ({one[name]} / {other[name]})" for name in one if other.get(name, one[name]) != one[name]]
 
 
 def suite_changes(before: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
@@ -30,8 +42,8 @@ def suite_changes(before: Mapping[str, Any], asked: Mapping[str, Any]) -> list[s
     added = ["seeds", *(f"benchmarks.{name}.seeds" for name in seeds_of(asked))] if kept else []
     found = (
         f"{at}: {one} / {other}"
-        for at, one, other in _parted(before, asked)
-        if at not in ("description", *added) and not at.endswith(".timeout_s")
+        for at, one, other in _parted(timeless(before), timeless(asked))
+        if at not in ("description", *added)
     )
     one, other = ([b["name"] for b in suite.get("benchmarks", ())] for suite in (before, asked))
     told = list(islice(found, _NAMED)) or ["what it leaves out" if one == other else "the order of its benchmarks"]

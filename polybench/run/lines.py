@@ -51,6 +51,8 @@ def _lines(folder: Path, name: str) -> Iterator[tuple[int, bytes, bool]]:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield number, line.removesuffix(b"\n"), not line.endswith(b"\n")
+    except PermissionError as problem:
+        raise ResultsError(f"{folder / name} cannot be read: {problem.strerror}; get access to it") from None
     except OSError:
         packed = folder / f"{name}.xz"
         if packed.exists():

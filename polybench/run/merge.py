@@ -18,7 +18,7 @@ from polybench.plan.suite import Suite
 from polybench.record import CHECKPOINT_FOLDER, Record
 from polybench.run import scores, store
 from polybench.run.batches import equal_but_for_seeds, looks_of, united
-from polybench.run.changed import code_changes
+from polybench.run.changed import code_changes, text_changes, texts_of
 from polybench.run.planned import planned
 from polybench.run.session import joined
 from polybench.run.store import Run
@@ -36,16 +36,19 @@ def merge(paths: Sequence[Path], out: Path, force: bool = False) -> Run:
     Runs of one suite with other seeds are looks, in the order in which they began.
 
     Raises:
-        ResultsError: the runs are not of one suite, or (unless `force`) of one code of polybench; a trial was
-            measured twice and not alike; the folder holds something already.
+        ResultsError: the runs are not of one suite, or (unless `force`) of one code of polybench and on the same texts
+            and images; a trial was measured twice and not alike; the folder holds something already.
     """
     runs = [store.load(p) for p in dict.fromkeys(paths)]
     first, forced = runs[0], list[str]()
+    texts = texts_of(first.records)
     for other in runs[1:]:
         for key, words in _EQUAL.items():
             if not _alike(key, other.header.get(key), first.header.get(key)):
                 raise ResultsError(f"{other.path} and {first.path} cannot be merged: their {words} differ")
-        parted = code_changes(first.environment, other.environment)
+        own = texts_of(other.records)
+        parted = [*code_changes(first.environment, other.environment), *text_changes(texts, own)]
+        texts |= own
         if parted and not force:
             where = f"{other.path} and {first.path} cannot be merged: {parted[0]} differs"
             raise ResultsError(f"{where}; measure one of them again, or say --force to mix them")

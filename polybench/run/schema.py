@@ -167,6 +167,7 @@ class StoredEnvironment(_Stored):
     load: list[FiniteFloat] = []
     gpus: list[str] = []
     packages: dict[str, str | None] = {}
+    plugins: dict[str, str] = {}
     host: str = ""
     system: str = ""
     python: str = ""
@@ -209,3 +210,4 @@ class StoredHeader(_Stored):
     shard: str = ""
     trials: list[str] = []
     part_of: str = ""
+    baseline: bool = False

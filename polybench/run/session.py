@@ -15,14 +15,16 @@ from polybench.files import inside, share
 from polybench.kind import kind_of
 from polybench.machine.environment import capture, choose_device, differences, fingerprint, together
 from polybench.plan.jobs import Plan, plan
+from polybench.plan.located import dotted
 from polybench.plan.shard import Shard
 from polybench.plan.suite import Suite
 from polybench.ranks import place
 from polybench.record import CHECKPOINT_FOLDER, Record
 from polybench.run import store
 from polybench.run.batches import looks_of
-from polybench.run.changed import code_changes, folder_changes, suite_changes
+from polybench.run.changed import code_changes, folder_changes, suite_changes, texts_of
 from polybench.run.planned import done_already, planned, with_added_seeds
+from polybench.run.plugins import plugins
 from polybench.trial import kept_name
 
 _OF_THE_WHOLE = ("sources", "missing", "finished_at", "environment_after")  # in a header; no part inherits it
@@ -48,8 +50,8 @@ class Session:
 
     @property
     def texts(self) -> dict[str, str]:
-        """The hash of every text that was measured on so far, by its name."""
-        return {r.trial.cell.text: r.facts["corpus"] for r in self.known if "corpus" in r.facts}
+        """The hash of every text, and of all images, that was measured on so far, by its name."""
+        return texts_of(self.known)
 
 
 def profiled(suite: Suite) -> Suite:
@@ -73,7 +75,7 @@ def begin(
     """
     device = suite.device if remote else choose_device(suite.device)
     todo = plan(suite, device, pattern)
-    now, here = datetime.now(UTC), capture()
+    now, here = datetime.now(UTC), {**capture(), **plugins(todo)}
     path = out or store.free(store.ROOT / suite.suite / now.strftime("%Y-%m-%dT%H-%M-%S"))
     header: dict[str, Any] = {
         "suite": suite.model_dump(mode="json"),
@@ -102,7 +104,8 @@ def part_of(whole: Session, part: Shard, out: Path) -> Session:
     """
     kept = {k: v for k, v in whole.header.items() if k not in _OF_THE_WHOLE}
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    header = {**kept, "environment": capture(), "started_at": now, "part_of": str(whole.path.resolve())}
+    here = {**capture(), **plugins(whole.todo)}
+    header = {**kept, "environment": here, "started_at": now, "part_of": str(whole.path.resolve())}
     opened = _opened(_part(replace(whole, path=out, header=header, done=0, stored=None), part))
     for name in (f"{CHECKPOINT_FOLDER}/{kept_name(trial, 'resume')}" for trial in opened.todo.trials):
         share(inside(whole.path, name), inside(out, name))
@@ -133,18 +136,23 @@ def resume(path: Path, suite: Suite | None, force: bool, remote: bool = False) -
         ResultsError: the suite, the code or the machine changed otherwise, unless `force`.
     """
     old = store.load(path)
-    now = capture()
     known = (*_above(old), *old.records)
     try:
         chosen = suite or Suite.model_validate(old.header["suite"])
         own = with_added_seeds(old.header, chosen, known)
         whole = planned(chosen, own, known)
     except ValidationError as failure:
-        why = failure.errors()[0]["msg"].removeprefix("Value error, ")
+        first = failure.errors(include_url=False)[0]
+        if first["type"] == "extra_forbidden":
+            raise ResultsError(
+                f"{path / store.RUN_FILE}: {dotted(first['loc'])} is not known here, as where a newer polybench wrote "
+                "it; update polybench to go on with it, or start a new run"
+            ) from None
+        why = first["msg"].removeprefix("Value error, ")
         began = old.header.get("folder", str(Path.cwd()))
         there = f"; it was started in {began}, so go on there" if began != str(Path.cwd()) else ""
         raise ResultsError(f"{path} cannot be resumed: {why}{there}") from None
-    count = processes(chosen)
+    now, count = {**capture(), **plugins(whole)}, processes(chosen)
     asked = chosen.model_dump(mode="json")
     changes = [*suite_changes(old.header["suite"], asked), *code_changes(old.environment, now)]
     if count != old.header.get("processes", 1):
@@ -173,7 +181,7 @@ def resume(path: Path, suite: Suite | None, force: bool, remote: bool = False) -
     if ("sources" in header or moved) and not remote:
         seen = [now] if "sources" in header else [old.environment, now]
         began = {"run": str(path), "started_at": old.header["started_at"]}
-        header = joined(header, [{**began, "environment": environment} for environment in seen])
+        header = joined(header, [{**began, "environment": one} for one in seen])
     done = len(whole.trials) - len(todo.trials)
     return Session(path, chosen, todo, done, header, known, fingerprint(now), force, old)
 

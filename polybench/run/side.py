@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from polybench.errors import UsageError, first_line
-from polybench.registry import ENTRY_POINT_GROUP, located
-from polybench.source_tree import TREE, SourceTree
+from polybench.located_modules import located
+from polybench.registry import ENTRY_POINT_GROUP
+from polybench.source_tree import PROJECT, TREE, SourceTree
 from polybench.trial import Job
 
 BASE, HEAD, CONTROL = "base", "head", "control"
 SIDES = (BASE, HEAD, CONTROL)
-_PROJECT = "pyproject.toml"
 # What a copy of a tree leaves out: nothing that is imported.
 _LEFT_OUT = (".git", ".venv", "venv", "node_modules", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache")
 
@@ -43,7 +43,8 @@ class Side:
             return {"PYTHONSAFEPATH": "1"}
         before = os.environ.get("PYTHONPATH")
         paths = [*SourceTree(self.tree, "", {}).paths, *([before] if before else [])]
-        return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(paths), TREE: str(self.tree)}
+        tree = str(self.tree) if (self.tree / PROJECT).is_file() else ""
+        return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(paths), TREE: tree}
 
     def job(self, job: Job) -> Job:
         """The job as this side does it."""
@@ -99,7 +100,7 @@ def _python(what: str) -> str:
 def _project() -> Path:
     """The tree one stands in: the nearest folder upwards with a pyproject.toml, else this one."""
     here = Path.cwd()
-    return next((p for p in (here, *here.parents) if (p / _PROJECT).is_file()), here)
+    return next((p for p in (here, *here.parents) if (p / PROJECT).is_file()), here)
 
 
 def _commit(what: str) -> str:
@@ -115,7 +116,7 @@ def _worktree(commit: str, room: Path, stack: ExitStack) -> Path:
     _told("-C", str(top), "worktree", "add", "--quiet", "--detach", str(room), commit)
     project = _project()
     inner = room / project.relative_to(top) if project.is_relative_to(top) else room
-    return inner if (inner / _PROJECT).is_file() else room
+    return inner if (inner / PROJECT).is_file() else room
 
 
 def _copied(tree: Path, room: Path) -> Path:
@@ -144,13 +145,13 @@ def _set_up(side: Side, command: str) -> Side:
     tree = SourceTree.read(folder, ENTRY_POINT_GROUP)
     if any(not located(module, list(tree.paths)) for module in tree.modules.values()) and _without_submodules(folder):
         raise UsageError(
-            f"{side.name}: what the {_PROJECT} of {side.what} names is not in its tree, whose submodules are not there;"
+            f"{side.name}: what the {PROJECT} of {side.what} names is not in its tree, whose submodules are not there;"
             f" say --{side.name.replace(CONTROL, BASE)}-setup 'git submodule update --init --recursive'"
         )
     ours = any(os.path.isfile(os.path.join(path, "polybench", "__init__.py")) for path in tree.paths)
     if not ours and not tree.modules and side.executable == sys.executable:
         raise UsageError(
-            f"{side.name}: nothing of {side.what} would be measured: it has no package polybench, and its {_PROJECT} "
+            f"{side.name}: nothing of {side.what} would be measured: it has no package polybench, and its {PROJECT} "
             f"names no module under [project.entry-points.{ENTRY_POINT_GROUP}]; or name a Python with --{side.name}"
         )
     return side

@@ -166,7 +166,7 @@ def load(path: Path) -> Run:
         ResultsError: the folder is no run, is of a newer schema, or is damaged in its middle; with the file, the line
             and the field.
     """
-    header = _header(path)
+    header = read_header(path)
     latest: dict[str, Record] = {}
     notes: list[str] = []
     for data in lines.sound(path, RECORDS_FILE, notes):
@@ -222,7 +222,7 @@ def _started(path: Path) -> tuple[str, str]:
         return "", path.name
 
 
-def _header(path: Path) -> dict[str, Any]:
+def read_header(path: Path) -> dict[str, Any]:
     file = path / RUN_FILE
     try:
         header = parsed(lines.content(path, RUN_FILE).decode("utf-8"))

@@ -205,6 +205,10 @@ WRONG: list[tuple[Sequence[str], str]] = [
     (["report", "kept", "--out", "foreign/file.txt"], "cannot be made"),
     (["gate", "kept"], "say --baseline NAME"),
     (["gate", "kept", "--baseline", "kept", "--self-check", "2"], "leave the run away"),
+    (
+        ["gate", "--baseline", "kept", "--self-check", "2", "--inconclusive", "fail"],
+        "leave --write and --inconclusive away",
+    ),
     (["gate", "kept", "--baseline", "kept", "--inconclusive", "maybe"], "say report, pass or fail"),
     (["gate", "kept", "--baseline", "kept"], "both the run and the baseline"),
     (["gate", "kept", "--baseline", "nowhere"], "there is no run 'nowhere'"),
@@ -290,6 +294,10 @@ def test_a_run_is_reported_in_files_or_in_one_format(capsys: Capture) -> None:
     assert gzip.decompress(Path("plain/report.csv.gz").read_bytes()) == plain
     assert call("report", folder, "--out", "elsewhere", "--format", "markdown") == 0
     assert [p.name for p in Path("elsewhere").iterdir()] == ["report.md"]
+    names = [save(run(exact({"relu": size, "swiglu": 2})), Path(f"{size}/part")) for size in (1, 3)]
+    assert call("report", *names, names[0], "--out", "both", "--format", "markdown") == 0
+    made = [Path(f"both/toy/{name}/report.md").read_text() for name in ("part", "part-2")]
+    assert made[0] != made[1] and len(list(Path("both/toy").iterdir())) == 2
     save(run([]), Path("results/toy/two"))
     capsys.readouterr()
     assert call("report", "two") == 5
@@ -351,3 +359,38 @@ def test_without_a_command_the_help_ends_as_help_does(capsys: Capture) -> None:
     assert call() == 2
     told = capsys.readouterr().err
     assert told.startswith("Usage:") and "See polybench --help" not in told
+
+
+LONG = "a" * 300
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(("run", QUICK, "--filter", "memory*", "--out", LONG), ("merge", "RUN", "--out", LONG)),
+        *(("eval", LONG), ("report", f"{LONG}/b")),
+    ],
+    ids=lambda a: a[0],
+)
+def test_a_path_that_is_too_long_is_one_sentence(arguments: tuple[str, ...], capsys: Capture, tmp_path: Path) -> None:
+    kept = save(run(exact({"relu": 1, "swiglu": 2}), suite(benchmarks=[{"name": "memory", "kind": "memory"}])),
+                tmp_path / "run")  # fmt: skip
+    assert call(*(str(kept) if a == "RUN" else a for a in arguments)) == 2
+    told = capsys.readouterr().err
+    assert "polybench itself failed" not in told and len(told.splitlines()) == 1
+    assert "name a shorter one" in told or "is no name of a run" in told
+
+
+@pytest.mark.parametrize("method", ["is_dir", "is_file", "glob"])
+def test_a_folder_that_may_not_be_read_is_one_sentence(
+    method: str, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "locked").mkdir()
+
+    def refused(self: Path, *_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setattr(Path, method, refused)  # root, as whom tests may run, reads everything
+    assert call("report", "locked") == 2
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.endswith("Permission denied; get access to it, or name another")

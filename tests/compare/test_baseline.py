@@ -18,8 +18,8 @@ from polybench.cli import main
 from polybench.cli.baseline import existing
 from polybench.compare import session_file
 from polybench.compare.baseline import Baseline, files, find, load
-from polybench.compare.baseline import save as keep
 from polybench.compare.gate import between, exit_code
+from polybench.compare.keeping import save as keep
 from polybench.errors import NothingMeasured, ResultsError, UsageError
 from polybench.machine.environment import nickname
 from polybench.record import Record
@@ -168,6 +168,25 @@ def test_the_commands_say_what_is_there_and_take_it_away(capsys: Capture) -> Non
     assert call("baseline", "drop", "theirs") == 0 and not Path("results/baselines/theirs").exists()
 
 
+def test_nothing_of_a_run_is_taken_for_a_baseline(capsys: Capture) -> None:
+    save(session(1), Path("results/toy/mine"))
+    Path("results/toy/mine/traces").mkdir()
+    Path("results/toy/mine/traces/2026.json").write_text("{}")
+    before = {p: p.read_bytes() for p in Path("results/toy/mine").rglob("*") if p.is_file()}
+    save(session(2), Path("new"))
+    assert call("baseline", "drop", "results/toy/mine") == 2
+    assert "results/toy/mine is a run and no baseline, so nothing of it is removed" in capsys.readouterr().err
+    assert call("baseline", "save", "new", "--name", "results/toy/mine") == 2
+    assert "take another --name" in capsys.readouterr().err
+    assert before == {p: p.read_bytes() for p in Path("results/toy/mine").rglob("*") if p.is_file()}
+    assert call("baseline", "save", "new", "--name", "./elsewhere") == 0
+    beside = Path("elsewhere/notes/mine.json")
+    beside.parent.mkdir()
+    beside.write_text("{}")
+    assert call("baseline", "show", "./elsewhere") == 0 == call("baseline", "drop", "./elsewhere")
+    assert beside.read_text() == "{}" and not Path("elsewhere/run.json").exists()
+
+
 EVERY = 61  # a prime, so that the few that are tried are of all fields and ways
 
 
@@ -201,6 +220,15 @@ def test_losses_on_another_text_are_no_part_of_a_baseline() -> None:
     keep(session(1, losses(text, facts={"corpus": "a"})), OURS)
     with pytest.raises(ResultsError, match=r"on something else than in .*corpus a / b.*--renew"):
         keep(session(2, losses(text, facts={"corpus": "b"})), OURS)
+
+
+def test_a_time_that_is_defined_anew_is_no_session_more() -> None:
+    keep(session(1), OURS)
+    now = session(2)
+    metrics = {k: [{**m, "version": m["version"] + (m["name"] == "total_time")} for m in ms]
+               for k, ms in now.header["metrics"].items()}  # fmt: skip
+    with pytest.raises(ResultsError, match="total_time is defined otherwise in results/toy/2 than in"):
+        keep(changed(now, metrics=metrics), OURS)
 
 
 def test_a_time_without_end_is_no_part_of_a_session() -> None:

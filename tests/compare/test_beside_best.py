@@ -45,7 +45,7 @@ def test_a_rate_that_lost_a_seed_is_not_compared() -> None:
 
 def test_a_seed_that_moves_all_rates_alike_tells_them_apart() -> None:
     moved = {
-        rate: {s: 3 + 5 * s + 0.1 * i + 0.001 * (s * (i + 1) % 3) for s in range(4)} for i, rate in enumerate(GRID)
+        rate: {s: 3 + 5 * s + 0.1 * i + 0.001 * (s * (2 * i + 1) % 9) for s in range(4)} for i, rate in enumerate(GRID)
     }
     found = beside_best(moved, 1e-3)
     assert all(b.told and b.change.half_width < 0.01 for b in found.values())

@@ -106,7 +106,12 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr(kinds, "_loaded", dict(kinds._loaded))
     exec(toy_kind.SOURCE, {})
     records = [
-        record("toy", name, {"score": [2.0 + seed], "regret": [loss + seed / 100], "secret": [1.0]}, seed=seed)
+        record(
+            "toy",
+            name,
+            {"score": [2.0 + seed], "regret": [loss + seed / 100 + 1e-4 * loss * (seed - 2)], "secret": [1.0]},
+            seed=seed,
+        )
         for name, loss in TOY.items()
         for seed in range(5)
     ]

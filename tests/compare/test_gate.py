@@ -24,7 +24,7 @@ from polybench.errors import NothingMeasured, UsageError
 from polybench.kind import kind_of
 from polybench.measure.training_metrics import TOKENS_TO
 from polybench.metric import in_full
-from polybench.record import Record, Status
+from polybench.record import Measurement, Record, Status
 from polybench.run.store import Run
 
 LAWS = settings(max_examples=60, deadline=None, derandomize=True, database=None)
@@ -406,3 +406,17 @@ def test_a_metric_that_is_defined_anew_compares_with_nothing() -> None:
     verdicts = between(BASE, changed(now, metrics=metrics))
     assert set(of(verdicts, "not comparable")) == {"relu saved_bytes", "swiglu saved_bytes"}
     assert exit_code(verdicts)[0] == 4
+
+
+def test_what_a_cell_does_not_have_on_either_side_is_no_verdict() -> None:
+    def tokens(value: float) -> list[Record]:
+        return [replace(r, measurements=(*r.measurements, Measurement("step_peak_bytes", (value,))))
+                if r.trial.cell.activation == "relu" else r for r in losses(LOSSES)]  # fmt: skip
+
+    rules = [RULES[-1], {"metric": "step_peak_bytes"}]
+    whole = gated(tokens(100), rules)
+    verdicts = between(Baseline.of(whole), gated(tokens(100), rules))
+    assert of(verdicts, "pass") == ["relu val_loss", "swiglu val_loss", "relu step_peak_bytes"] and len(verdicts) == 3
+    lost = [replace(r, status=Status.FAILED, measurements=()) for r in tokens(100)]
+    verdicts = between(Baseline.of(whole), gated(lost, rules))
+    assert "swiglu step_peak_bytes" in of(verdicts, "not comparable"), "a failed trial might have had it"

@@ -322,6 +322,22 @@ def test_text_in_utf_16_is_told(tmp_path: Path) -> None:
             documents(f"text:{tmp_path}/a.txt")
 
 
+def test_text_that_is_no_utf_8_is_told_with_its_place(tmp_path: Path) -> None:
+    """A character may stand across the pieces that a file is read in, and the file may be packed."""
+    long = "a" * ((1 << 20) - 1) + "\u00e9 and more"
+    for before in ("one\n\n", long):
+        whole = before.encode() + "caf\u00e9 two".encode("latin1")
+        for name, data in (("a.txt", whole), ("a.txt.gz", gzip.compress(whole))):
+            (tmp_path / name).write_bytes(data)
+            with pytest.raises(Unsupported) as caught:
+                documents(f"text:{tmp_path}/{name}")
+            assert f"{name} is no text in UTF-8: invalid continuation byte at byte {len(before.encode()) + 3}; " in str(
+                caught.value
+            )
+    (tmp_path / "a.txt").write_text(f"{long}\n\n{long}.", encoding="utf-8")
+    assert len(documents(f"text:{tmp_path}/a.txt")) == 2
+
+
 def test_the_mark_of_an_editor_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "lone.txt").write_text("one\n\ntwo", encoding="utf-8-sig")
     (tmp_path / "other.txt").write_text("three", encoding="utf-8-sig")

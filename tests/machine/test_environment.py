@@ -16,9 +16,10 @@ from builders import run as made
 from fakes import Fake
 
 from polybench.errors import UsageError
+from polybench.machine import environment
 from polybench.machine.container import Limits, limits
 from polybench.machine.environment import FINGERPRINT, GIB, capture, choose_device, differences, room, unrecorded
-from polybench.machine.gpus import Gpu, gpus, seen
+from polybench.machine.gpus import NO_DRIVER, Gpu, Gpus, gpus, seen
 from polybench.machine.hardware import Memory, processor, ranges
 from polybench.machine.probe import spread
 from polybench.machine.software import software, variables
@@ -241,6 +242,16 @@ def test_without_a_gpu_there_is_a_reason_and_auto_is_the_cpu(driver: Any, monkey
     assert choose_device("auto") == "cpu"
     with pytest.raises(UsageError, match="no NVIDIA GPU"):
         choose_device("cuda")
+
+
+def test_auto_says_once_why_it_takes_the_cpu_where_there_is_a_driver(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "installed", lambda package: "2.9.0+cu128")
+    for missing in (NO_DRIVER, "planted is not installed: pip install it"):
+        monkeypatch.setattr(environment, "gpus", lambda missing=missing: Gpus(missing=missing))
+        assert [choose_device("auto"), choose_device("auto"), choose_device("cpu")] == ["cpu"] * 3
+    assert capsys.readouterr().err == "device auto takes the CPU: planted is not installed: pip install it\n"
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,10 @@ def test_more_work_takes_longer_by_the_plan() -> None:
         {"accumulate": 4},
     ):
         assert training_seconds(TrainingAxes(**more)) > base
+    longer = training_seconds(TrainingAxes(batch=1, seq_len=1024))
+    assert longer > training_seconds(TrainingAxes(batch=16, seq_len=64)), "attention hangs on the length"
+    dense, mixed = (TrainingAxes(experts=8, top_k=k, ffn_width=256) for k in (1, 4))
+    assert training_seconds(mixed) > training_seconds(dense), "a token meets more weights"
 
 
 def test_a_rise_has_a_step_where_it_has_a_share_and_looks_are_even_and_end_with_the_training() -> None:

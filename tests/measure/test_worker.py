@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,14 +10,17 @@ from pathlib import Path
 
 import faults
 import pytest
+from pictures import idx_folder
 
-from polybench.kind import axes_of, kind_of
+from polybench.kind import Fact, axes_of, kind_of
+from polybench.measure import worker
 from polybench.measure.worker import messages_of
+from polybench.message import Ending
 from polybench.record import Measurement, Record, Status
 from polybench.run.executor import WorkerProcess
 from polybench.run.faults import record_fault
 from polybench.run.runner import records_of
-from polybench.trial import Cell, Job, Trial
+from polybench.trial import TEXTS, Cell, Job, Trial
 
 
 @pytest.fixture(scope="module")
@@ -161,3 +165,58 @@ def test_a_job_leaves_no_deterministic_mode_to_the_next() -> None:
     torch.set_deterministic_debug_mode("error")
     list(messages_of(job("memory", "relu", tokens=4, d_model=8)))
     assert torch.get_deterministic_debug_mode() == 0
+
+
+SOUND = Measurement("saved_bytes", (1.0,))
+
+
+@pytest.mark.parametrize(
+    ("item", "told"),
+    [
+        (
+            (0, Measurement("saved_byte", (1.0,))),
+            "yielded 'saved_byte', which is none of the metrics that it",
+        ),
+        ((2, SOUND), "yielded something for trial 2 of 2; they count from 0"),
+        ((-1, SOUND), "yielded something for trial -1 of 2"),
+        (("0", SOUND), "yielded something for trial '0' of 2"),
+    ],
+)
+def test_what_a_kind_may_not_yield_is_a_failure(
+    item: tuple[object, Measurement], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = replace(kind_of("memory"), run=lambda *_: iter([(0, SOUND), item]))  # type: ignore[list-item]
+    monkeypatch.setattr(worker, "kind_of", lambda name: kind)
+    first, *endings = [m.item for m in messages_of(job("memory", "relu", "gelu"))]
+    assert first == SOUND
+    assert [type(e) for e in endings] == [Ending, Ending]
+    for ending in endings:
+        assert isinstance(ending, Ending) and ending.status is Status.FAILED
+        assert ending.error.startswith("the kind memory yielded") and told in ending.error
+
+
+@pytest.mark.parametrize("kind", ["loss_curve", "pretrain", "vision"])
+def test_no_text_and_no_image_changes_within_a_run(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each kind that reads any, for each that it reads: its hash is another one than the run knows."""
+    monkeypatch.setenv("POLYBENCH_CACHE", str(tmp_path / "cache"))
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        for i in range(6):
+            (tmp_path / name / f"{i}.txt").write_text(f"document {i} of {name} " * 40, encoding="utf-8")
+    sizes: dict[str, int | str] = {"d_model": 8, "heads": 1, "seq_len": 8, "batch": 2, "steps": 1}
+    text = {"corpus": f"text:{tmp_path}/one", **sizes}
+    axes: dict[str, dict[str, int | str]] = {
+        "loss_curve": text,
+        "pretrain": {**text, "layers": 1, "eval_tokens": 8, "eval_corpora": f"text:{tmp_path}/two"},
+        "vision": {"images": f"idx:{idx_folder(tmp_path / 'mnist')}", "width": 4, "batch": 8, "epochs": 1},
+    }
+    it = job(kind, "relu", **axes[kind])
+    cell = it.trials[0].cell
+    facts = [m.item for m in messages_of(it) if isinstance(m.item, Fact) and cell.source_of(m.item.name)]
+    assert len(facts) == 1 + (kind == "pretrain")
+    for fact in facts:
+        known = {cell.source_of(f.name): "0ther" if f is fact else f.value for f in facts}
+        monkeypatch.setenv(TEXTS, json.dumps(known))
+        *_, last = messages_of(it)
+        assert isinstance(last.item, Ending) and last.item.status is Status.FAILED
+        assert f"{cell.source_of(fact.name)} has changed since this run began (0ther / {fact.value})" in last.item.error

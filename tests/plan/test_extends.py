@@ -77,6 +77,27 @@ def test_an_override_that_makes_no_sense_is_a_usage_error(tmp_path: Path, text: 
         loaded(tmp_path, SUITE, (text,))
 
 
+def test_an_override_names_a_benchmark_whose_name_has_dots(tmp_path: Path) -> None:
+    text = SUITE.replace("name: mem", "name: v1.5").replace("name: pre", "name: v1")
+    for key in ("v1.5.timeout_s", "benchmarks.v1.5.timeout_s"):
+        suite = loaded(tmp_path, text, (f"{key}=5", "v1.timeout_s=6")).suite
+        assert [b.timeout_s for b in suite.benchmarks] == [5, 6]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("memm.matrix.tokens=1", "there is no benchmark 'memm', did you mean 'mem'?"),
+        ("xyz.seeds=1", "there is no benchmark 'xyz', known: mem, pre"),
+        ("mem=1", "say which key of the benchmark 'mem', such as mem.seeds=[0]"),
+        ("benchmarks.1=1", "say which key of the benchmark '1'"),
+    ],
+)
+def test_an_override_of_no_benchmark_is_told_which_there_are(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(f"-s {text}: {told}")):
+        loaded(tmp_path, SUITE, (text,))
+
+
 def test_a_mistake_in_an_override_is_located_at_the_override(tmp_path: Path) -> None:
     with pytest.raises(SuiteError, match=r"^-s mem\.matrix\.tokens=many: benchmarks\[0\]\.matrix\.tokens: "):
         loaded(tmp_path, SUITE, ("mem.matrix.tokens=many",))

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from builders import suite
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polybench.errors import NothingMeasured
+from polybench.errors import NothingMeasured, RegistryError
 from polybench.kind import kind_of
 from polybench.plan.jobs import plan
+from polybench.plan.making import Maker
 from polybench.plan.matrix import MatrixError, combinations
 from polybench.trial import Cell, Trial
 
@@ -185,6 +187,24 @@ def test_an_exclude_that_matches_nothing_is_blamed_by_its_place() -> None:
     with pytest.raises(MatrixError, match="excludes nothing") as caught:
         combinations({"tokens": [1, 2], "exclude": [{"tokens": 1}, {"tokens": 3}]}, kind_of("memory"))
     assert caught.value.route == ("exclude", 1)
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (lambda axes, protocol: 1 / 0, "ZeroDivisionError: division by zero"),
+        (lambda axes, protocol: sys.exit("out"), "it raised SystemExit"),
+        (lambda axes, protocol: float("nan"), "it says nan"),
+        (lambda axes, protocol: -1, "it says -1"),
+        (lambda axes, protocol: None, "TypeError"),
+    ],
+    ids=range(5),
+)
+def test_a_kind_that_cannot_say_how_long_it_takes_is_broken_in_a_sentence(said: Any, why: str) -> None:
+    benchmark = SUITE.benchmarks[1]
+    kind = replace(kind_of("memory"), seconds=said)
+    with pytest.raises(RegistryError, match=f"kind 'memory' is broken: its `seconds` cannot .*{why}"):
+        Maker(kind, kind.protocol(), benchmark).job(FULL.jobs[-1].trials)
 
 
 def test_what_may_run_side_by_side_is_divided_by_the_slots() -> None:

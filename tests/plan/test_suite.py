@@ -11,10 +11,12 @@ import pytest
 import yaml
 
 from polybench.errors import SuiteError
+from polybench.kind import kind_of
 from polybench.plan.check import Resolved, load_suite
 from polybench.plan.located import read
 from polybench.plan.schema import schema_text, starter
 from polybench.plan.suite import suite_name, suite_paths
+from polybench.registry import kinds
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = suite_paths(ROOT / "suites")
@@ -85,6 +87,8 @@ PLANTED = [
     ("{evaluations: 2}", "{evaluation: 2}", "14:16", "benchmarks[1].protocol.evaluation", "mean 'evaluations'?"),
     ("    kind: memory\n", "", "6:5", "benchmarks[0]", "the key 'kind' is missing"),
     ("suite: demo\n", "", "1:1", "", "the key 'suite' is missing"),
+    ("suite: demo", f"suite: {'a' * 101}", "1:8", "suite", "it becomes the name of a folder; shorten it to 100 bytes"),
+    ("name: pre", f"name: {'ü' * 51}", "11:11", "benchmarks[1].name", "shorten it to 100 bytes"),
     ("suite: demo", "suite: a/b", "1:8", "suite", "it becomes the name of a folder"),
     ("reference: swiglu", "reference: relu2", "3:12", "reference", "'relu2' is not among the activations"),
     ("metric: val_loss", "metric: own acc", "16:14", "claims[0].metric", "no model is kept to be asked that task"),
@@ -111,6 +115,8 @@ PLANTED = [
      "'parameters' has no good direction; claim more_than, less_than or same_as of it"),
     ("val_loss, subject: gelu, better_than", "bits_per_byte, subject: gelu, same_as", "16:5", "claims[0]",
      "bits_per_byte in bit/byte has no margin of its own; say by:"),
+    ("saved_bytes, tolerance: 5%, where: {level: block}", "val_loss, tolerance: 5%", "18:35", "gate[0].tolerance",
+     "val_loss is compared by difference, so say tolerance: in nat/token, such as 0.01"),
     ("tolerance: 5%", "floor: 2us", "18:34", "gate[0].floor", "a floor is for times, and 'saved_bytes' is none"),
     ("tolerance: 5%", "floor: 2", "18:34", "gate[0].floor", "2 has no unit; write it with one, such as 2us"),
     ("tolerance: 5%", "floor: soon", "18:34", "gate[0].floor", "this is no time; write a number and ns, us,"),
@@ -135,6 +141,9 @@ PLANTED = [
     ("[relu, gelu", "[relu, gelu, gelu(approximate=none)", "2:27", "activations[2]", "stands in this list twice"),
     ("seeds: [0, 1]", "seeds: [0]\nsuite: again", "5:1", "suite", "this key already stands in line 1"),
     ("seeds: [0, 1]", "seeds: !python [0]", "4:8", "seeds", "the tag !python means nothing here"),
+    ("seeds: [0, 1]", "seeds: !!python/object/apply:os [x]", "4:8", "seeds", "the tag !!python/object/apply:os m"),
+    ("seeds: [0, 1]", "!!python/name:os.system seeds: [0]", "4:1", "", "the tag !!python/name:os.system means nothing"),
+    ("suite: demo", "suite: !!str 5", "1:8", "suite", "the tag !!str means nothing here"),
     ("seeds: [0, 1]", "seeds: &s [*s]", "4:8", "seeds[0]", "an alias stands inside of what it repeats"),
     ("seeds: [0, 1]", "<<: 3", "4:1", "", "<< takes a mapping, or a list of them"),
     ("seeds: [0, 1]", "gate: &g [{<<: *g}]", "4:12", "gate[0]", "<< takes a mapping, or a list of them"),
@@ -222,6 +231,23 @@ def test_ten_mistakes_yield_ten_messages_at_once_in_the_order_of_the_file(tmp_pa
     assert len(found) == 10
     places = [tuple(map(int, re.match(r".*?suite.yaml:(\d+):(\d+): ", m).groups())) for m in found]  # type: ignore[union-attr]
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize("name", kinds.names())
+def test_what_a_kind_makes_no_use_of_is_refused(name: str, tmp_path: Path) -> None:
+    kind = kind_of(name)
+    models = {"matrix": kind.axes, "protocol": kind.protocol}
+    known = {key: part for part, model in models.items() for key in model.model_fields}
+    for key in kind.unused:
+        benchmark = {"name": "b", "kind": name, known[key]: {key: 1}}
+        data = {"suite": "demo", "activations": ["relu"], "reference": "relu", "benchmarks": [benchmark]}
+        told = mistakes(write(tmp_path, json.dumps(data)))
+        assert any(f"benchmarks[0].{known[key]}.{key}: {name} makes no use of {key}, so leave it" in t for t in told)
+
+
+def test_a_tolerance_of_what_is_compared_by_difference_is_a_number_of_any_size(tmp_path: Path) -> None:
+    text = SUITE.replace("saved_bytes, tolerance: 5%, where: {level: block}", "val_loss, tolerance: 2")
+    assert loaded(tmp_path, text).suite.gate[0].tolerance == 2
 
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "- a list\n", "just words\n"])

@@ -63,6 +63,18 @@ def test_a_run_goes_on_with_more_time_for_what_was_stopped(tmp_path: Path) -> No
     assert "margin" in str(caught.value) and "timeout_s" not in str(caught.value)
 
 
+def test_a_run_goes_on_with_another_budget_where_that_biases_no_answer(tmp_path: Path) -> None:
+    path = kept(tmp_path / "a", [0, 1, 2])
+    more = of([0, 1, 2, 3], benchmarks=[{**BENCHMARKS[0], "protocol": {"budget_s": 60.0}}])
+    current = session.resume(path, more, force=False)
+    assert current.header["forced"] == [] and {dict(job.protocol)["budget_s"] for job in current.todo.jobs} == {60.0}
+    with pytest.raises(ResultsError) as caught:
+        session.resume(path, more.model_copy(update={"margin": 0.1}), force=False)
+    assert "margin" in str(caught.value) and "budget_s" not in str(caught.value)
+    unknown = [{"benchmarks": [{"name": "a", "kind": "unknown", "protocol": {"budget_s": s}}]} for s in (1, 2)]
+    assert suite_changes(*unknown) == ["the suite (benchmarks.a.protocol.budget_s: 1 / 2)"]
+
+
 def test_what_was_published_of_a_claim_may_be_added(tmp_path: Path) -> None:
     claim = {"metric": "val_loss", "subject": "polynorm", "better_than": "swiglu"}
     path = save(run(losses({name: [3.0] for name in NAMES}), of([0], claims=[claim])), tmp_path / "a", filter=None)
@@ -130,3 +142,15 @@ def test_own_seeds_of_a_benchmark_are_its_looks() -> None:
 
     assert looks_of([header([1, 2]), header([1, 2, 3])]) == {"a": [[1, 2]]}
     assert looks_of([header(None), header([0, 4])]) == {"a": [[0]]}
+
+
+@pytest.mark.parametrize("place", ["", "benchmarks[0]."])
+def test_a_field_of_a_newer_polybench_is_named_with_what_to_do(place: str, tmp_path: Path) -> None:
+    path = kept(tmp_path / "a", [0, 1])
+    header = store.load(path).header
+    (header["suite"]["benchmarks"][0] if place else header["suite"])["newer"] = 1
+    store.write_header(path, header)
+    with pytest.raises(ResultsError) as caught:
+        session.resume(path, None, force=False)
+    assert str(caught.value).startswith(f"{path / store.RUN_FILE}: {place}newer is not known here, as where a newer")
+    assert "update polybench to go on with it" in str(caught.value)

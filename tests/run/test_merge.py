@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import MACHINE, across, changed, exact, record, run, save, section, suite, times
+from builders import MACHINE, across, changed, exact, losses, record, run, save, section, suite, times
 
 from polybench.errors import ResultsError
 from polybench.machine.environment import fingerprint, together
@@ -206,3 +206,17 @@ def test_what_took_turns_is_taken_back_together_and_nothing_else_is(tmp_path: Pa
         found = {r.trial.id: r.started_at for r in adopt(path, [part]).records}
         assert found == {r.trial.id: r.started_at for r in (*again[:4], *known[4:])}
         assert len((path / "records.jsonl").read_text().splitlines()) == 12
+
+
+@pytest.mark.parametrize("fact", ["corpus", "corpus stdlib"])
+def test_runs_on_other_texts_are_refused_unless_forced(fact: str, tmp_path: Path) -> None:
+    of = suite(benchmarks=[{"name": "pretrain", "kind": "pretrain"}])
+    sides = {"relu": "0ne", "swiglu": "0ther"}
+    paths = [kept(tmp_path / n, losses({n: [3.0, 3.1]}, facts={fact: v, "sides": v}), of) for n, v in sides.items()]
+    with pytest.raises(
+        ResultsError, match=rf"cannot be merged: {fact} .*sotu.* \(0ne / 0ther\) differs; .*--force"
+    ) as caught:
+        merge(paths, tmp_path / "m")
+    assert "sides" not in str(caught.value) and not (tmp_path / "m").exists()
+    (told,) = merge(paths, tmp_path / "m", force=True).header["forced"]
+    assert told.startswith(fact) and told.endswith("(0ne / 0ther)")

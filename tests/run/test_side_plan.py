@@ -120,7 +120,9 @@ def test_what_a_side_imports_is_its_tree_first(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "src").mkdir()
     variables = Side("base", ".", sys.executable, tmp_path).environment
     assert variables["PYTHONPATH"].split(":") == [str(tmp_path / "src"), str(tmp_path), "before"]
-    assert variables[TREE] == str(tmp_path)
+    assert variables[TREE] == "", "without a project it brings no extensions, and may not be named"
+    (tmp_path / "pyproject.toml").touch()
+    assert Side("base", ".", sys.executable, tmp_path).environment[TREE] == str(tmp_path)
     assert Side("base", ".", sys.executable).environment == {"PYTHONSAFEPATH": "1"}
 
 

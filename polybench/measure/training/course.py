@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -21,7 +19,7 @@ from polybench.measure.training.thinning import thin
 from polybench.measure.training_axes import FilledAxes, TrainingProtocol
 from polybench.measure.training_metrics import COMPILE, GRADIENT_NORM, RATE, STEP_RATE, TRAIN_LOSS
 from polybench.record import Measurement
-from polybench.trial import TEXTS, Trial
+from polybench.trial import Trial
 
 Look = Callable[[int], None]  # takes the number of steps done
 
@@ -71,7 +69,6 @@ class Course:
         if self.place.size > 1 and protocol.parallel == "fsdp" and (protocol.checkpoint_every or protocol.save):
             raise TrialError("a model sharded by fsdp keeps no checkpoints here; take parallel: ddp")
         self.text: Tokens = tokens(axes.corpus, axes.tokenizer)
-        _check_text(trial, self.text)
         repeatable(protocol.deterministic if protocol.deterministic is not None else cell.device == "cpu")
         self.activation = chosen(cell.activation, cell.backend)
         self.model = set_up(self.text, axes, self.activation, cell.device, cell.dtype, trial.seed)
@@ -200,13 +197,3 @@ class Course:
             "tokenizer": self.text.tokenizer_json,
             "model": self.model.state_dict(),
         }
-
-
-def _check_text(trial: Trial, text: Tokens) -> None:
-    """Raises TrialError where the run that is gone on with was measured on another text of this name."""
-    before = json.loads(os.environ.get(TEXTS, "{}")).get(trial.cell.text, text.hash)
-    if before != text.hash:
-        raise TrialError(
-            f"corpus {trial.cell.text} has changed since this run began ({before} / {text.hash}); "
-            "put it back, start a new run, or resume with --force to mix them"
-        )
