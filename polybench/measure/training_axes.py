@@ -23,7 +23,7 @@ _OFF = ("average", "zero_output", "eval_corpora", "finish_at")  # they play no p
 _DIAL = ("preset", "depth")  # what they stand for is in the other axes
 _TOY, _TOY_SEQ_LEN, _TOY_RECIPE = Shape(2, 64, 2), 64, (16, 3e-3)  # without preset or depth
 _DEPTH_SEQ_LEN = 1024
-_FLOPS_PER_CORE, _COMPILING_S = 6.5e10, 11.0  # of one core of a small machine, for guesses of time
+_FLOPS_PER_CORE, _COMPILING_S = 7.5e10, 11.0  # of one core of a small machine, for guesses of time
 MOST_EVALUATED = 1 << 18  # held-out tokens at the end, where the suite does not say how many
 GLANCE = 1 << 14  # held-out tokens of a look on the way, at most
 
