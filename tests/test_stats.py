@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import random
 import statistics
+from itertools import product
 
 import numpy as np
 import pytest
@@ -68,9 +70,18 @@ def test_sign_flip_is_scipys_exact_permutation_test(n: int) -> None:
 
 
 def test_the_least_p_of_sign_flip_is_two_to_the_one_minus_n() -> None:
-    assert [stats.sign_flip([1.0] * n) for n in (1, 5, 6, 8)] == [1.0, 0.0625, 0.03125, 0.0078125]
-    with pytest.raises(ValueError, match="17 pairs are too many"):
-        stats.sign_flip([1.0] * 17)
+    assert [stats.sign_flip([0.1] * n) for n in (1, 5, 6, 8, 29)] == [1.0, 0.0625, 0.03125, 0.0078125, 2.0**-28]
+    with pytest.raises(ValueError, match="41 pairs are too many"):
+        stats.sign_flip([1.0] * 41)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_sign_flip_counts_every_pattern_that_is_as_far_from_zero(seed: int) -> None:
+    draw = random.Random(seed)
+    differences = [draw.choice((-0.2, -0.1, 0.0, 0.1, 0.3)) for _ in range(1 + seed % 9)]  # sums are often equal
+    sums = [sum(s * round(10 * d) for s, d in zip(signs, differences, strict=True))
+            for signs in product((1, -1), repeat=len(differences))]  # fmt: skip
+    assert stats.sign_flip(differences) == sum(abs(one) >= abs(sums[0]) for one in sums) / len(sums)
 
 
 @pytest.mark.parametrize("n", [8, 9, 20, 21, 80, 500])

@@ -99,7 +99,7 @@ def test_what_a_seed_lost_is_counted_and_told_once() -> None:
     assert len(table.notes) == 1 and "nan at step 7" in table.notes[0]
 
 
-@pytest.mark.parametrize("n", [1, 17])
+@pytest.mark.parametrize("n", [1, stats.MOST_PAIRS + 1])
 def test_too_few_or_too_many_seeds_for_a_test_leave_a_dash(n: int) -> None:
     values = [3 + 0.01 * math.sin(i) for i in range(n)]
     mine = [v + 0.1 for v in values[:-1]] + [values[-1] + 0.11]
