@@ -154,7 +154,7 @@ def _dropped(names: set[tuple[Registry, str]]) -> set[tuple[Registry, str]]:
 
 def _ambiguous() -> set[tuple[Registry, str]]:
     """What modules registered, imported for another's sake, under a name that is broken: it stays so."""
-    return {(r, n) for r, n in _all_loaded() if (entry := r.entries().get(n)) and entry.error}
+    return {(r, n) for r in REGISTRIES for n, entry in r.entries().items() if entry.error and n in r._loaded}
 
 
 @cache
