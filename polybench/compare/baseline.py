@@ -87,7 +87,8 @@ def is_baseline(path: Path) -> bool:
     Raises:
         ResultsError: the folder is neither.
     """
-    return path.absolute().parent == FOLDER.absolute() or bool(store.read_header(path).get("baseline"))
+    kept = path.absolute().parent == FOLDER.absolute() or bool(files(path))  # older versions left no mark
+    return kept or bool(store.read_header(path).get("baseline"))
 
 
 def names(root: Path = FOLDER) -> list[Path]:

@@ -78,9 +78,11 @@ class Pair:
     @property
     def unmeasured(self) -> bool:
         """Whether neither side has any value of it though all ended well there: such a cell has no such metric."""
+        if self.was is not None:
+            return False
         sides = [point for point in (self.old, self.new) if point]
         kept = any(r.get(self.metric.name) for point in sides for r in point.records)
-        return not kept and self.was is None and not any(point.trouble() for point in sides)
+        return not kept and not any(point.trouble() for point in sides)
 
     @property
     def tested(self) -> bool:
