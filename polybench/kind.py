@@ -38,9 +38,14 @@ class _Bounded(BaseModel):
 class Axes(_Bounded):
     """What decides the answer; every field has a default and a description."""
 
+    def idle(self) -> Collection[str]:
+        """Axes that play no part beside the others; no suite may say one that plays none in any of its cells."""
+        return ()
+
     def deciding(self) -> dict[str, Scalar]:
-        """The axes a cell is known by; a kind leaves out those that play no part beside the others."""
-        return self.model_dump()
+        """The axes a cell is known by."""
+        idle = self.idle()
+        return {name: value for name, value in self.model_dump().items() if name not in idle}
 
     def unequal(self, branches: Collection[int]) -> str:
         """Why activations of so many branches cannot be held against each other here; empty where they can."""

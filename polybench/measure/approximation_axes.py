@@ -9,7 +9,6 @@ from typing import Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from polybench.kind import Axes
-from polybench.spec import Scalar
 
 Experiment = Literal["network", "power", "product", "taylor", "trained", "scale"]
 OF: dict[Experiment, tuple[str, ...]] = {  # the axes that play a part in each
@@ -59,8 +58,8 @@ class ApproximationAxes(Axes):
             )
         return self
 
-    def deciding(self) -> dict[str, Scalar]:
-        return {name: getattr(self, name) for name in ("experiment", *OF[self.experiment])}
+    def idle(self) -> Collection[str]:
+        return {*type(self).model_fields} - {"experiment", *OF[self.experiment]}
 
     def unequal(self, branches: Collection[int]) -> str:
         if self.experiment != "trained":

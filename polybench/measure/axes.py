@@ -58,11 +58,15 @@ class LevelAxes(Axes):
             _ = self.shape  # which refuses heads that do not divide the width
         return self
 
+    def idle(self) -> Collection[str]:
+        """The decoder's own where there is no decoder."""
+        return () if self.level == "decoder" else (*_OF_DECODER, *_PLAIN)
+
     def deciding(self) -> dict[str, Scalar]:
-        """Without the decoder's own axes where there is no decoder, and without those that leave it plain."""
-        values = self.model_dump()
+        """Without those too that leave the decoder plain."""
+        values = super().deciding()
         if self.level != "decoder":
-            return {k: v for k, v in values.items() if k not in (*_OF_DECODER, *_PLAIN)}
+            return values
         plain = _PLAIN | ({"heads": self.heads} if self.heads == self._heads_of_64 else {})
         return {k: v for k, v in values.items() if k not in plain or v != plain[k]}
 

@@ -152,11 +152,14 @@ class TrainingAxes(Axes):
         rest = {"seq_len": seq_len, "tokenizer": tokenizer, "batch": batch, "lr": rate}
         return FilledAxes.model_construct(**{**asdict(shape), **rest, **given})
 
+    def idle(self) -> Collection[str]:
+        """Parts of a mixture where there is none, or of another schedule."""
+        return (*(() if self.filled().experts else _OF_EXPERTS), *(() if self.schedule == "wsd" else ("decay",)))
+
     def deciding(self) -> dict[str, Scalar]:
-        """The model written out, without what plays no part: parts of a mixture, or of another schedule."""
+        """The model written out."""
         values = {k: v for k, v in self.filled().__dict__.items() if v is not None and k not in _DIAL}
-        absent = {*(() if values["experts"] else _OF_EXPERTS), *(() if self.schedule == "wsd" else ("decay",))}
-        absent |= {name for name in _OFF if not values[name]}
+        absent = {*self.idle(), *(name for name in _OFF if not values[name])}
         absent |= {"tokenizer"} if tokenized(self.corpus) and values["tokenizer"] == "bytes" else set()
         return {k: v for k, v in values.items() if k not in absent}
 

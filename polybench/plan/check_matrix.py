@@ -84,12 +84,30 @@ def _cells(
     except MatrixError as problem:
         here = (*route, *problem.route)
         return [located.mark(here).problem(here, str(problem))]
-    problems: list[Problem] = []
+    problems = _idle(kind, matrix, cells, located, route)
     for axes in cells:
         for message in _wrong(kind, axes, branches):
             blamed = next((a for a in matrix if a in message and a not in RESERVED), None)
             here = (*route, blamed) if blamed else route
             problems.append(located.mark(here).problem(here, message))
+    return problems
+
+
+def _idle(
+    kind: Kind, matrix: dict[str, Any], cells: Collection[dict[str, Any]], located: Located, route: Route
+) -> list[Problem]:
+    """Axes that are said and play no part in any cell."""
+    idle = {axis for axis in matrix if axis not in RESERVED}
+    for axes in cells:
+        try:
+            idle &= {*kind.axes(**axes).idle()}
+        except ValidationError:  # said of the cell
+            return []
+    problems = []
+    for axis in filter(idle.__contains__, matrix):
+        here, meaning = (*route, axis), kind.axes.model_fields[axis].description
+        message = f"{axis} ({meaning}) plays no part in any of these cells, so leave it away"
+        problems.append(located.mark(here, at_key=True).problem(here, message))
     return problems
 
 

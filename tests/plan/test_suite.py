@@ -245,6 +245,24 @@ def test_what_a_kind_makes_no_use_of_is_refused(name: str, tmp_path: Path) -> No
         assert any(f"benchmarks[0].{known[key]}.{key}: {name} makes no use of {key}, so leave it" in t for t in told)
 
 
+@pytest.mark.parametrize("name", kinds.names())
+def test_an_axis_that_plays_no_part_in_any_cell_is_refused(name: str, tmp_path: Path) -> None:
+    kind = kind_of(name)
+    plain = kind.axes()
+    for axis in {*plain.idle()} - {*kind.unused}:
+        benchmark = {"name": "b", "kind": name, "matrix": {axis: plain.model_dump()[axis]}}
+        data = {"suite": "demo", "activations": ["relu"], "reference": "relu", "benchmarks": [benchmark]}
+        told = mistakes(write(tmp_path, json.dumps(data)))
+        assert any(f"benchmarks[0].matrix.{axis}: {axis} (" in t and "plays no part in any" in t for t in told), told
+
+
+def test_an_axis_that_plays_a_part_in_one_cell_may_be_said(tmp_path: Path) -> None:
+    matrix = {"level": ["activation", "decoder"], "layers": [1, 3]}
+    benchmark = {"name": "b", "kind": "speed", "matrix": matrix}
+    data = {"suite": "demo", "activations": ["relu"], "reference": "relu", "benchmarks": [benchmark]}
+    assert load_suite(write(tmp_path, json.dumps(data))).suite
+
+
 def test_a_tolerance_of_what_is_compared_by_difference_is_a_number_of_any_size(tmp_path: Path) -> None:
     text = SUITE.replace("saved_bytes, tolerance: 5%, where: {level: block}", "val_loss, tolerance: 2")
     assert loaded(tmp_path, text).suite.gate[0].tolerance == 2
