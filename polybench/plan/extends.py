@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from polybench.errors import A_LINE, SuiteError, UsageError, cut, did_you_mean, in_short
-from polybench.plan.located import Located, Mark, Route, read
+from polybench.plan.located import Located, Mark, Route, dotted, read
 from polybench.plan.suite import Suite
 from polybench.spec import scalar
 
@@ -87,18 +87,32 @@ def _override(located: Located, text: str) -> None:
     index, key = _addressed(key, _items(data), said)
     if index is not None:
         data, route = _items(data)[index], (_LISTS_BY_NAME, index)
-    parts = key.split(".")
-    for part in parts[:-1]:
-        route = (*route, part)
+    *within, last = key.split(".")
+    for part in within:
+        step = _step(data, part, route, said)
+        route = (*route, step)
         located.keys.setdefault(route, mark)
         located.values.setdefault(route, mark)
-        if not isinstance(data.get(part), dict):
+        if isinstance(data, dict) and data.get(part) is None:
             data[part] = {}
-        data = data[part]
-    route = (*route, parts[-1])
+        data = data[step]
+    step = _step(data, last, route, said)
+    route = (*route, step)
     located.drop(route)
-    data[parts[-1]] = _parsed(value.strip(), said)
+    data[step] = _parsed(value.strip(), said)
     located.keys[route] = located.values[route] = mark
+
+
+def _step(data: Any, part: str, route: Route, said: str) -> str | int:
+    """A key of a mapping, or a place of a list, counted from 0."""
+    if isinstance(data, dict):
+        return part
+    if isinstance(data, list) and part.isdecimal() and int(part) < len(data):
+        return int(part)
+    where = dotted(route)
+    if isinstance(data, list) and data:
+        raise UsageError(f"{said}: {where} is a list of {len(data)}, the first of which is {where}.0")
+    raise UsageError(f"{said}: there is no {in_short(part)} in {where}, so say the whole of it")
 
 
 def _addressed(key: str, items: list[Any], said: str) -> tuple[int | None, str]:

@@ -69,6 +69,12 @@ def test_overrides_reach_new_mappings_and_lists_of_options(tmp_path: Path) -> No
     assert found.activations == ["swiglu", "polynorm(eps=1e-05, order=2)"]
 
 
+def test_an_override_reaches_a_place_in_a_list(tmp_path: Path) -> None:
+    found = loaded(tmp_path, SUITE, ("gate.0.tolerance=3%", "activations.1=gelu(approximate=tanh)", "claims=[]")).suite
+    assert found.gate[0].tolerance == 0.03 and found.gate[0].metric == "saved_bytes"
+    assert found.activations == ["relu", "gelu(approximate=tanh)", "swiglu"]
+
+
 @pytest.mark.parametrize(
     "text", ["seeds", "=3", "benchmarks.meem.matrix.tokens=1", "benchmarks.9.kind=x", "seeds=[1, 2", "extends=b.yaml"]
 )
@@ -91,6 +97,10 @@ def test_an_override_names_a_benchmark_whose_name_has_dots(tmp_path: Path) -> No
         ("xyz.seeds=1", "there is no benchmark 'xyz', known: mem, pre"),
         ("mem=1", "say which key of the benchmark 'mem', such as mem.seeds=[0]"),
         ("benchmarks.1=1", "say which key of the benchmark '1'"),
+        ("gate.9.tolerance=1", "gate is a list of 1, the first of which is gate.0"),
+        ("gate.tolerance=1", "gate is a list of 1, the first of which is gate.0"),
+        ("reference.relu=1", "there is no 'relu' in reference, so say the whole of it"),
+        ("activations.0.order=2", "there is no 'order' in activations[0], so say the whole of it"),
     ],
 )
 def test_an_override_of_no_benchmark_is_told_which_there_are(tmp_path: Path, text: str, told: str) -> None:
