@@ -1,10 +1,12 @@
-"""A line on stderr, said at once, that nobody need read; and what a poor encoding can say of a sign."""
+"""A line on stderr, said at once; streams that nobody need read, and what a poor encoding can say of a sign."""
 
 from __future__ import annotations
 
 import codecs
+import io
 import os
 import sys
+from typing import Any
 
 PLAIN = "polybench.plain"  # the name of the handler of errors, as a stream takes it
 _SIGNS = {"−": "-", "–": "-", "µ": "u", "μ": "u", "×": "x", "±": "+-", "→": "->", "∞": "inf",
@@ -28,11 +30,27 @@ def _plain(problem: UnicodeError) -> tuple[str | bytes, int]:
 codecs.register_error(PLAIN, _plain)
 
 
+class _Unread(io.FileIO):
+    """Where its reader is gone, as behind `| head`, this and all that follows goes nowhere."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            return super().write(data)
+
+
+def unread(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    """The same stream, that nobody need read: a command goes on to its own end, and to its own exit code."""
+    raw = _Unread(stream.fileno(), "w", closefd=False)
+    buffer: Any = raw if stream.write_through else io.BufferedWriter(raw)
+    return io.TextIOWrapper(
+        buffer, stream.encoding, PLAIN, line_buffering=stream.line_buffering, write_through=stream.write_through
+    )
+
+
 def say(line: str) -> None:
-    """Print to stderr. Where its reader is gone, as behind `2>&1 | head`, this and all that follows goes nowhere."""
-    try:
-        print(line, file=sys.stderr, flush=True)
-    except BrokenPipeError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stderr.fileno())
-        os.close(nowhere)
+    print(line, file=sys.stderr, flush=True)

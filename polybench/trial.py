@@ -14,6 +14,7 @@ from polybench.spec import Scalar
 
 CHECKPOINTS = "POLYBENCH_CHECKPOINTS"  # in a job's environment: the folder for what a training leaves behind
 TEXTS = "POLYBENCH_TEXTS"  # in a job's environment: hashes of the texts and images of the run so far, as JSON
+OTHER_TEXT = "has changed since this run began; put it back, start a new run, or resume with --force to mix them"
 RENDEZVOUS = "POLYBENCH_RENDEZVOUS"  # variable: where in torchrun's store the processes of one job meet
 _text = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 

@@ -84,14 +84,14 @@ def of_times(suite: Suite) -> Suite | None:
 
 def measured(suite: Suite, source: str, quiet: bool, out: Path | None = None) -> Run:
     """A run of the suite in fresh processes, under results/ or in a new folder. Raises Lost where a trial fails."""
+    from polybench.cli.run import measure
     from polybench.errors import Lost
     from polybench.run import local, planned, session, store
     from polybench.run.lock import locked
-    from polybench.run.progress import shown
 
     current = session.begin(suite, out, None, source)
-    with locked(current.path), shown(current, quiet) as tell:
-        local.carry_out(current, tell)
+    with locked(current.path) as release:
+        measure(current, None, False, quiet, release)
     found = store.load(current.path)
     code, reason = local.outcome(found.records, planned.labels(found))
     if code:

@@ -36,7 +36,7 @@ from polybench.cli.suites import init, schema, validate
 from polybench.cli.trace import trace
 from polybench.errors import A_LINE, Escape, PolybenchError, cut
 from polybench.interrupt import contained, listen
-from polybench.saying import PLAIN, say
+from polybench.saying import PLAIN, say, unread
 
 INTERRUPTED = 130  # which typer makes of a KeyboardInterrupt
 
@@ -71,10 +71,7 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line; every failure of the user's is one sentence and an exit code."""
     listen()
-    _open_closed()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=PLAIN)
+    _open_streams()
     try:
         code = app(standalone_mode=False)  # typer.Exit is not raised to here, its code is returned
     except PolybenchError as problem:
@@ -83,9 +80,6 @@ def main() -> None:
         _end(2, f"{_module(problem.__cause__ or problem)} is broken: {problem}")
     except (KeyboardInterrupt, typer.Abort):
         _end(INTERRUPTED, "interrupted")
-    except SystemExit as leave:
-        # Typer's own 1 is a reader that closed the pipe, which is no regression; ours come from _end.
-        sys.exit(0 if leave.code == 1 else leave.code)
     except Exception as problem:
         if isinstance(problem, OSError) and problem.errno in _FULL:
             where = f" to {problem.filename}" if problem.filename else ""
@@ -101,11 +95,17 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _open_closed() -> None:
-    """A stream that the caller closed, as `>&-` does, is None in Python, and the next file would take its number."""
+def _open_streams() -> None:
+    """A stream that the caller closed, as `>&-` does, is None in Python, and the next file would take its number; one
+    whose reader leaves ends nothing."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
+        stream = getattr(sys, name)
+        if stream is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
+        elif stream is getattr(sys, f"__{name}__") and mode == "w":
+            setattr(sys, name, unread(stream))
+        elif isinstance(stream, io.TextIOWrapper) and mode == "w":
+            stream.reconfigure(errors=PLAIN)
 
 
 def _defect(problem: Exception) -> str:

@@ -44,7 +44,7 @@ class Request:
         profile: bool,
         shard: str | None,
         cluster: str | None,
-        cluster_jobs: int,
+        cluster_jobs: int | None,
         cluster_options: Sequence[str],
         force: bool,
     ) -> Request:
@@ -72,18 +72,19 @@ class Request:
 
 
 def _order(
-    cluster: str | None, jobs: int, options: Sequence[str], part: Shard | None, suite: Suite | None
+    cluster: str | None, jobs: int | None, options: Sequence[str], part: Shard | None, suite: Suite | None
 ) -> Order | None:
     """What is wanted of a cluster, None without one."""
     if cluster is None:
-        if options:
-            raise UsageError("--cluster-option needs --cluster slurm or --cluster local")
+        for said, option in ((options, "option"), (jobs, "jobs")):
+            if said:
+                raise UsageError(f"--cluster-{option} needs --cluster slurm or --cluster local")
         return None
-    from polybench.run.order import Order
+    from polybench.run.order import JOBS, Order
 
     if part:
         raise UsageError("--cluster makes the parts itself, so leave --shard away; --cluster-jobs says how many")
-    order = Order.of(cluster, jobs, options)
+    order = Order.of(cluster, jobs or JOBS, options)
     if suite and suite.device == "auto" and order.remote:
         raise UsageError("--cluster slurm: say --device cpu or cuda, since what the nodes have is not seen from here")
     return order

@@ -36,7 +36,9 @@ def run(
     cluster: Annotated[
         str | None, typer.Option(metavar="slurm|local", help="measure in cluster jobs (submitit), then merge")
     ] = None,
-    cluster_jobs: Annotated[int, typer.Option(metavar="N", min=1, help="how many cluster jobs at most")] = 4,
+    cluster_jobs: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="how many cluster jobs at most, 4 if left out")
+    ] = None,
     cluster_option: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="for submitit: timeout_min, cpus_per_task, slurm_partition, ..."),
@@ -130,7 +132,8 @@ def _begun(request: Request) -> Session:
     if order:  # what would fail is said before a folder is made
         device = suite.device if order.remote else choose_device(suite.device)
         check(order, plan(suite, device, request.pattern).jobs)
-    return session.begin(suite, request.out, request.pattern, request.source, request.part, bool(order))
+    remote = bool(order and order.remote)
+    return session.begin(suite, request.out, request.pattern, request.source, request.part, remote)
 
 
 @contextmanager

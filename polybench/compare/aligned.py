@@ -49,6 +49,11 @@ class Aligned:
         """Whether it matches any cell, be it that a later rule holds it."""
         return any(self._metric(cell, rule.metric) and matches(b, cell, rule.where) for b, cell in self._places)
 
+    def elsewhere(self, rule: Rule) -> bool:
+        """Whether it would match a cell, were its device another."""
+        where = {k: v for k, v in rule.where.items() if k != "device"}
+        return where != rule.where and self.matched(rule.model_copy(update={"where": where}))
+
     @cached_property
     def _sides(self) -> tuple[Comparisons, Comparisons]:
         return self.held.compared, Comparisons.of(self.run)

@@ -26,7 +26,7 @@ def between(baseline: Baseline | Run, run: Run) -> list[Verdict]:
 
     Raises:
         UsageError: the suite has no rules, or one whose cells later rules take; the baseline is of another suite.
-        NothingMeasured: the run or the baseline is empty, or a rule matches no cell of either.
+        NothingMeasured: the run or the baseline is empty, or a rule matches no cell of either, on no device.
     """
     rules = run.suite.gate
     if not rules:
@@ -42,7 +42,7 @@ def between(baseline: Baseline | Run, run: Run) -> list[Verdict]:
     for rule, pairs in zip(rules, found, strict=True):
         if not pairs and both.matched(rule):
             raise UsageError(f"later gate rules take every cell of {name_of(rule)}; remove it, or put it after them")
-        if not pairs:
+        if not pairs and not (any(found) and both.elsewhere(rule)):
             raise NothingMeasured(f"the gate rule {name_of(rule)} matches no cell of either run")
     tests = max(1, sum(pair.tested for pairs in found for pair in pairs))
     return _corrected([judge(pair, rule, tests) for rule, pairs in zip(rules, found, strict=True) for pair in pairs])

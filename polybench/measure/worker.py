@@ -35,7 +35,7 @@ from polybench.measure.kernel import end_with_parent, go_first, keep_orphans
 from polybench.measure.turns import in_turn
 from polybench.message import Done, Ending, Message, Said, encode
 from polybench.record import Measurement, Status
-from polybench.trial import TEXTS, Job, Trial
+from polybench.trial import OTHER_TEXT, TEXTS, Job, Trial
 
 _UNSUPPORTED = ("not implemented for", "not compiled with", "is not supported", "no c++ compiler", "invalidcxxcompiler")
 # torch's errors where it cannot compile, of torch._dynamo.exc and torch._inductor.exc; an activation's own have others.
@@ -157,10 +157,7 @@ def _check(kind: Kind, trials: Sequence[Trial], index: object, item: Item) -> No
     if isinstance(item, Fact) and (what := trials[index].cell.source_of(item.name)):
         before = json.loads(os.environ.get(TEXTS, "{}")).get(what, item.value)
         if before != item.value:
-            raise TrialError(
-                f"{what} has changed since this run began ({before} / {item.value}); "
-                "put it back, start a new run, or resume with --force to mix them"
-            )
+            raise TrialError(f"{what} ({before} / {item.value}) {OTHER_TEXT}")
 
 
 def _said(item: Item) -> Said:

@@ -179,6 +179,10 @@ class _Check(Collector):
             self.add((*route, "kind"), str(problem))
             self.unsure.add("kinds")
             return []
+        used = {"seeds": kind.repeats == "seeds", "loss_margin": any(m.in_nats for m in kind.named.values())}
+        for key in used:
+            if item.get(key) is not None and not used[key]:
+                self.add((*route, key), unused(kind, key), at_key=True)
         if isinstance(item.get("protocol"), dict):
             self.model(kind.protocol, item["protocol"], (*route, "protocol"))
             for key in {*item["protocol"]} & {*kind.unused}:

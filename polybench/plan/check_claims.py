@@ -11,7 +11,7 @@ from polybench.metric import Metric
 from polybench.plan.located import Route
 from polybench.plan.matrix import combinations
 from polybench.plan.problems import Collector
-from polybench.plan.suite import RELATIONS, Benchmark, Claim, Rule
+from polybench.plan.suite import DEVICES, RELATIONS, Benchmark, Claim, Rule
 from polybench.plan.task_names import misspelt
 from polybench.spec import canonical
 
@@ -65,7 +65,9 @@ def check_claims(collector: Collector, data: dict[str, Any], activations: list[s
                         _among(collector, str(text), here, activations)
                 elif axis in ("benchmark", "kind", "backend", "dtype"):
                     _known(collector, value, here, _named(data, axis))
-                elif planned and axis != "device":
+                elif axis == "device":
+                    _known(collector, value, here, DEVICES)
+                elif planned:
                     _known(collector, value, here, planned.get(axis, []))
 
 

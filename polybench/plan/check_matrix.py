@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from polybench.errors import Problem, did_you_mean, in_short
 from polybench.kind import Kind
 from polybench.plan.located import Located, Route
-from polybench.plan.matrix import RESERVED, MatrixError, combinations
+from polybench.plan.matrix import RESERVED, MatrixError, combinations, included
 from polybench.plan.problems import belongs, in_words, repeated, unused
 
 
@@ -96,18 +96,23 @@ def _cells(
 def _idle(
     kind: Kind, matrix: dict[str, Any], cells: Collection[dict[str, Any]], located: Located, route: Route
 ) -> list[Problem]:
-    """Axes that are said and play no part in any cell."""
-    idle = {axis for axis in matrix if axis not in RESERVED}
-    for axes in cells:
-        try:
-            idle &= {*kind.axes(**axes).idle()}
-        except ValidationError:  # said of the cell
-            return []
+    """Axes that are said and play no part: of the matrix in no cell at all, of an included cell not in that one."""
+    extras = [(extra, included(matrix, kind, extra)) for extra in matrix.get("include", [])]
+    try:
+        never = set.intersection(*({*kind.axes(**cell).idle()} for cell in cells))
+        idle = [(*route, axis) for axis in matrix if axis in never and matrix[axis] is not None]
+        for index, (extra, cell) in enumerate(extras):
+            alone = {*kind.axes(**cell).idle()}
+            idle += [(*route, "include", index, axis) for axis in extra if axis in alone]
+    except ValidationError:  # said of the cell
+        return []
     problems = []
-    for axis in filter(idle.__contains__, matrix):
-        here, meaning = (*route, axis), kind.axes.model_fields[axis].description
-        message = f"{axis} ({meaning}) plays no part in any of these cells, so leave it away"
-        problems.append(located.mark(here, at_key=True).problem(here, message))
+    for here in idle:
+        axis, mark = str(here[-1]), located.mark(here, at_key=True)
+        if mark.line and any(mark.file != located.mark((*route, other)).file for other in matrix):
+            continue  # whoever changed another value by -s, or in a file that extends this one, cannot take it away
+        message = f"{axis} ({kind.axes.model_fields[axis].description}) plays no part here, so leave it away"
+        problems.append(mark.problem(here, message))
     return problems
 
 

@@ -132,7 +132,8 @@ def _addressed(key: str, items: list[Any], said: str) -> tuple[int | None, str]:
             return None, key
         raise UsageError(f"{said}: there is no benchmark {in_short(first)}, {did_you_mean(first, named)}")
     if within == name:
-        raise UsageError(f"{said}: say which key of the benchmark {in_short(name)}, such as {cut(name)}.seeds=[0]")
+        such = f"{cut(name)}.dtypes=[bfloat16]"
+        raise UsageError(f"{said}: say which key of the benchmark {in_short(name)}, such as {such}")
     return known[name], within.removeprefix(f"{name}.")
 
 

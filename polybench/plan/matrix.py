@@ -26,8 +26,6 @@ class MatrixError(ValueError):
 def combinations(matrix: Mapping[str, Any], kind: Kind) -> list[dict[str, Scalar]]:
     """Axes of every cell: the product, less what `exclude` matches, plus each of `include`.
 
-    An included cell takes the first listed value, or the default, of an axis it does not name.
-
     Raises:
         MatrixError: nothing is left, or an exclude matches nothing.
     """
@@ -41,10 +39,16 @@ def combinations(matrix: Mapping[str, Any], kind: Kind) -> list[dict[str, Scalar
         if len(kept) == len(cells):
             raise MatrixError("this excludes nothing", ("exclude", index))
         cells = kept
-    first = {**defaults, **{k: v[0] for k, v in lists.items()}}
     for extra in matrix.get("include", []):
-        if {**first, **extra} not in cells:
-            cells.append({**first, **extra})
+        cell = included(matrix, kind, extra)
+        if cell not in cells:
+            cells.append(cell)
     if not cells:
         raise MatrixError("nothing is left of this matrix", ("exclude",))
     return cells
+
+
+def included(matrix: Mapping[str, Any], kind: Kind, extra: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """The cell that an entry of `include` stands for: the first listed value, or the default, of what it leaves out."""
+    first = {k: v[0] if isinstance(v, list) else v for k, v in matrix.items() if k not in RESERVED}
+    return {**kind.axes().model_dump(), **first, **extra}

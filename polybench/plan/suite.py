@@ -25,6 +25,7 @@ from polybench.spec import Scalar
 Dtype = Literal["float32", "bfloat16", "float16", "float64"]
 DTYPES: tuple[str, ...] = get_args(Dtype)
 Device = Literal["auto", "cpu", "cuda"]
+DEVICES = ["cpu", "cuda"]  # of cells: what auto becomes
 
 
 def _share(value: Any) -> Any:

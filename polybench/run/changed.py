@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
 from polybench.plan.jobs import Plan
-from polybench.record import Record
+from polybench.record import Record, Status
 from polybench.run.batches import equal_but_for_seeds, keeps_seeds, seeds_of, timeless
+from polybench.trial import OTHER_TEXT
 
 _NAMED, _WIDTH = 3, 40  # values of a suite that are named, and the letters that each may take
 
@@ -30,6 +32,18 @@ def texts_of(records: Iterable[Record]) -> dict[str, str]:
 def text_changes(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
     """What was another text under the same name, with both hashes."""
     return [f"{name} ({one[name]} / {other[name]})" for name in one if other.get(name, one[name]) != one[name]]
+
+
+def on_one_text(records: Iterable[Record], known: Iterable[Record]) -> list[Record]:
+    """The records, failed where they were measured on another text than what is known, or than one of them before."""
+    texts, found = texts_of(known), list[Record]()
+    for record in records:
+        if parted := text_changes(texts, record.sources):
+            record = replace(record, status=Status.FAILED, measurements=(), error=f"{parted[0]} {OTHER_TEXT}")
+        else:
+            texts |= record.sources
+        found.append(record)
+    return found
 
 
 def suite_changes(before: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:

@@ -16,6 +16,7 @@ from polybench.plan.jobs import Plan, unfolds
 from polybench.plan.labels import Labels
 from polybench.record import CHECKPOINT_FOLDER, Record, Status
 from polybench.run import store
+from polybench.run.changed import on_one_text, texts_of
 from polybench.run.executor import Executor, WorkerProcess
 from polybench.run.planned import done_already, failed, planned
 from polybench.run.runner import Event, Planned, run
@@ -43,6 +44,7 @@ def carry_out(
     known = list(session.known)
 
     def keep(records: Sequence[Record]) -> None:
+        records = records if session.forced else on_one_text(records, known)
         known.extend(replace(r, artifacts=()) for r in records)
         store.append(session.path, [replace(r, machine=session.machine) for r in records])
 
@@ -58,11 +60,11 @@ def carry_out(
             return []
         further = following().only(lambda job: job.alone and not divided(job))
         tried.update(t for job in further.jobs for t in job.trials)
-        return _told(further.jobs, session)
+        return _told(further.jobs, session, known)
 
     while todo.jobs:
         tried |= {t for job in todo.jobs for t in job.trials}
-        jobs = _told(todo.jobs, session)
+        jobs = _told(todo.jobs, session, known)
         if together:
             run([j for j in jobs if divided(j)], together, 1, keep, tell)
             jobs = [j for j in jobs if not divided(j)]
@@ -94,10 +96,11 @@ def outcome(records: Sequence[Record], labels: Labels) -> tuple[int, str]:
     return 0, f"{ok} trials measured{more}"
 
 
-def _told(jobs: Sequence[Job], session: Session) -> list[Job]:
+def _told(jobs: Sequence[Job], session: Session, known: Sequence[Record]) -> list[Job]:
     """Jobs are told on which texts the run was measured so far, and those that keep checkpoints in which folder."""
     where = (CHECKPOINTS, str(inside(session.path, CHECKPOINT_FOLDER).resolve()))
-    texts = [(TEXTS, json.dumps(session.texts))] if session.texts and not session.forced else []
+    there = {} if session.forced else texts_of(known)
+    texts = [(TEXTS, json.dumps(there))] if there else []
 
     def keeps(job: Job) -> bool:
         return kind_of(job.trials[0].cell.kind).protocol(**dict(job.protocol)).keeps_files

@@ -18,7 +18,7 @@ from polybench.plan.suite import Suite
 from polybench.record import CHECKPOINT_FOLDER, Record
 from polybench.run import scores, store
 from polybench.run.batches import equal_but_for_seeds, looks_of, united
-from polybench.run.changed import code_changes, text_changes, texts_of
+from polybench.run.changed import code_changes, on_one_text, text_changes, texts_of
 from polybench.run.planned import planned
 from polybench.run.session import joined
 from polybench.run.store import Run
@@ -116,6 +116,7 @@ def adopt(path: Path, parts: Sequence[Path]) -> Run:
             continue
         measured = store.load(part)
         fresh = [r for r in _fresh(run, known, measured.records) if (r.trial.id, r.started_at) not in seen]
+        fresh = fresh if run.header.get("forced") else on_one_text(fresh, known)
         _bring(measured, path, fresh)
         if not fresh:
             continue

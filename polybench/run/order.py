@@ -16,6 +16,7 @@ from polybench.trial import Job
 if TYPE_CHECKING:
     import submitit
 
+JOBS = 4  # of a cluster, where it is not said how many
 _SPARE = 4.0  # a cluster job may take that many times the planner's guess,
 _START_MIN = 15  # and as many minutes for imports, compiling and a crowded file system
 _WARN_S = 20  # before its time is up a job hears of it; to end takes polybench a second

@@ -22,7 +22,7 @@ from polybench.ranks import place
 from polybench.record import CHECKPOINT_FOLDER, Record
 from polybench.run import store
 from polybench.run.batches import looks_of
-from polybench.run.changed import code_changes, folder_changes, suite_changes, texts_of
+from polybench.run.changed import code_changes, folder_changes, suite_changes
 from polybench.run.planned import done_already, planned, with_added_seeds
 from polybench.run.plugins import plugins
 from polybench.trial import kept_name
@@ -47,11 +47,6 @@ class Session:
     machine: str = ""
     forced: bool = False
     stored: store.Run | None = None
-
-    @property
-    def texts(self) -> dict[str, str]:
-        """The hash of every text, and of all images, that was measured on so far, by its name."""
-        return texts_of(self.known)
 
 
 def profiled(suite: Suite) -> Suite:

@@ -21,7 +21,6 @@ from polybench.cli import main
 from polybench.machine.environment import version
 from polybench.plan.suite import suite_name, suite_paths
 from polybench.registry import REGISTRIES
-from polybench.saying import say
 
 QUICK = "suites/quick.yaml"
 
@@ -343,16 +342,19 @@ def test_a_full_disk_is_no_defect_of_ours(problem: OSError, monkeypatch: pytest.
     assert (leave.value.code, capsys.readouterr().err) == (3, told)
 
 
-def test_a_reader_of_stderr_that_is_gone_stops_nothing_and_changes_no_exit_code(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_a_reader_that_is_gone_stops_nothing_and_changes_no_exit_code(name: str, buffered: str, tmp_path: Path) -> None:
+    of = suite(gate=[{"metric": "saved_bytes"}])
+    kept, worse = (save(run(exact({"relu": n, "swiglu": 2}), of), tmp_path / f"run{n}") for n in (1, 2))
+    command = [sys.executable, "-m", "polybench", "gate", str(worse), "--baseline", str(kept), "--write", "junit=j.xml"]
     ours, theirs = os.pipe()
     os.close(ours)
-    with open(theirs, "w", encoding="utf-8") as gone:
-        monkeypatch.setattr(sys, "stderr", gone)
-        say("progress")
-        say("more of it")
-        assert call("report", "nothing-of-the-kind") == 2
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": buffered}
+    streams: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, name: theirs}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, check=False, **streams)
+    os.close(theirs)
+    assert done.returncode == 1 and (tmp_path / "j.xml").is_file()
 
 
 def test_without_a_command_the_help_ends_as_help_does(capsys: Capture) -> None:

@@ -219,4 +219,4 @@ def test_no_text_and_no_image_changes_within_a_run(kind: str, tmp_path: Path, mo
         monkeypatch.setenv(TEXTS, json.dumps(known))
         *_, last = messages_of(it)
         assert isinstance(last.item, Ending) and last.item.status is Status.FAILED
-        assert f"{cell.source_of(fact.name)} has changed since this run began (0ther / {fact.value})" in last.item.error
+        assert f"{cell.source_of(fact.name)} (0ther / {fact.value}) has changed since this run began" in last.item.error

@@ -95,7 +95,7 @@ def test_an_override_names_a_benchmark_whose_name_has_dots(tmp_path: Path) -> No
     [
         ("memm.matrix.tokens=1", "there is no benchmark 'memm', did you mean 'mem'?"),
         ("xyz.seeds=1", "there is no benchmark 'xyz', known: mem, pre"),
-        ("mem=1", "say which key of the benchmark 'mem', such as mem.seeds=[0]"),
+        ("mem=1", "say which key of the benchmark 'mem', such as mem.dtypes=[bfloat16]"),
         ("benchmarks.1=1", "say which key of the benchmark '1'"),
         ("gate.9.tolerance=1", "gate is a list of 1, the first of which is gate.0"),
         ("gate.tolerance=1", "gate is a list of 1, the first of which is gate.0"),

@@ -249,18 +249,40 @@ def test_what_a_kind_makes_no_use_of_is_refused(name: str, tmp_path: Path) -> No
 def test_an_axis_that_plays_no_part_in_any_cell_is_refused(name: str, tmp_path: Path) -> None:
     kind = kind_of(name)
     plain = kind.axes()
+    some = {"expert_coefficients": "own", **{k: v for k, v in plain.model_dump().items() if v is not None}}
     for axis in {*plain.idle()} - {*kind.unused}:
-        benchmark = {"name": "b", "kind": name, "matrix": {axis: plain.model_dump()[axis]}}
+        benchmark = {"name": "b", "kind": name, "matrix": {axis: some.get(axis, 1)}}
         data = {"suite": "demo", "activations": ["relu"], "reference": "relu", "benchmarks": [benchmark]}
         told = mistakes(write(tmp_path, json.dumps(data)))
-        assert any(f"benchmarks[0].matrix.{axis}: {axis} (" in t and "plays no part in any" in t for t in told), told
+        assert any(f"benchmarks[0].matrix.{axis}: {axis} (" in t and "plays no part here" in t for t in told), told
 
 
 def test_an_axis_that_plays_a_part_in_one_cell_may_be_said(tmp_path: Path) -> None:
     matrix = {"level": ["activation", "decoder"], "layers": [1, 3]}
     benchmark = {"name": "b", "kind": "speed", "matrix": matrix}
     data = {"suite": "demo", "activations": ["relu"], "reference": "relu", "benchmarks": [benchmark]}
-    assert load_suite(write(tmp_path, json.dumps(data))).suite
+    path = write(tmp_path, json.dumps(data))
+    assert load_suite(path).suite
+    # Who changes the level by -s cannot take away what the file says of the decoder.
+    assert load_suite(path, ["b.matrix.level=block"]).suite
+    assert load_suite(path, ["b.matrix.level=block", "b.matrix.tokens=4"]).suite
+    with pytest.raises(SuiteError, match=r"^-s b\.matrix\.heads=2: .* plays no part here"):
+        load_suite(path, ["b.matrix.level=block", "b.matrix.heads=2"])
+
+
+def test_an_axis_that_plays_no_part_in_an_included_cell_is_refused(tmp_path: Path) -> None:
+    text = SUITE.replace("d_model: 32}", "d_model: 32, include: [{tokens: 128, layers: 7}]}", 1)
+    assert text != SUITE
+    (told,) = mistakes(write(tmp_path, text))
+    assert "matrix.include[0].layers: layers (of the decoder) plays no part here" in told
+
+
+def test_seeds_and_the_margin_of_losses_belong_to_what_has_them(tmp_path: Path) -> None:
+    for line in ("seeds: [3, 4]", "loss_margin: 0.5"):
+        text = SUITE.replace("kind: memory", f"kind: memory\n    {line}", 1)
+        assert text != SUITE
+        (told,) = mistakes(write(tmp_path, text))
+        assert f"{line.partition(':')[0]}: memory makes no use of {line.partition(':')[0]}, so leave it away" in told
 
 
 def test_a_tolerance_of_what_is_compared_by_difference_is_a_number_of_any_size(tmp_path: Path) -> None:
