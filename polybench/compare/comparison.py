@@ -214,6 +214,9 @@ def _exact(blank: Comparison) -> Comparison:
         outcome = "better" if blank.metric.improves(blank.value - blank.reference) else "worse"
     elif blank.metric.better == "neither":
         outcome = "none"
+    if blank.metric.effect == "difference":
+        apart = blank.value - blank.reference
+        return replace(blank, change=Estimate(apart, apart, apart, 1), outcome=outcome)
     if blank.reference == 0:  # there is no ratio to nothing
         return replace(blank, outcome=outcome)
     ratio = blank.value / blank.reference

@@ -77,7 +77,7 @@ def _moved(
     changes = list(seed_differences(new, old, metric).values())
     found = paired(changes) if changes and all(map(math.isfinite, changes)) else None
     if found is None or not found.known:
-        return Moved(label, metric, was, now, None, was != now)
+        return Moved(label, metric, was, now, None, False)
     told = found.low > 0 or found.high < 0
     return Moved(label, metric, was, now, found.map(exp) if metric.effect == "ratio" else found, told)
 

@@ -47,8 +47,9 @@ class Transient:
 
     @property
     def share(self) -> float | None:
-        """How many more or fewer steps are worth as much as seeds are apart, as a share of the steps."""
-        return 2**self.apart - 1 if self.apart is not None else None
+        """How many more or fewer steps are worth as much as seeds are apart, as a share of the steps: None of single
+        seeds, and where that were more steps than there are."""
+        return 2**self.apart - 1 if self.apart is not None and self.apart <= 1 else None
 
 
 def transients(comparisons: Comparisons) -> Iterator[Transient]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from polybench.compare.comparison import Comparison, Outcome, of_losses, standing
 from polybench.compare.comparisons import Comparisons
 from polybench.compare.derive import reading
-from polybench.compare.points import Point, by_place, by_trainings, typical
+from polybench.compare.points import Group, Point, by_place, by_trainings, typical
 from polybench.corrections import holm_of, resolves
 from polybench.document import ABSENT, Finding
 from polybench.measure.kinds.pretrain import THROUGHPUT
@@ -39,20 +39,26 @@ def section(comparisons: Comparisons) -> Section:
 
 def _answers(comparisons: Comparisons, metric: Metric, question: Question) -> list[Finding]:
     plain = comparisons.grid.first_backend
-    measured = (p for p in comparisons.points() if p.values(metric.name) and p.cell.backend == plain(p.benchmark))
-    groups = by_trainings(by_place(measured).values())
-    contested = [group for group in groups.values() if len(group) > 1]
+    asked = [p for p in comparisons.points() if p.cell.backend == plain(p.benchmark)]
+    groups = by_trainings(by_place(p for p in asked if p.values(metric.name)).values())
+    gone = by_place(p for p in asked if p.diverged and not p.values(metric.name))
+    contested = [group for group in groups.values() if len([*group, *_beside(group, gone)]) > 1]
     if metric.name == THROUGHPUT.name:  # steps timed in turns answer it better, where they are the training's
         contested = [group for group in contested if not comparisons.steps_of(group)]
     winners = [(group, *_winner(group, metric, comparisons)) for group in contested]
     told, counted = _told_and_counted(winners)
     places = _places([group for group, _, _ in told])
     sentences = [
-        _sentence(question, metric, _read(metric, group, place), best, rivals, group)
+        _sentence(question, metric, _read(metric, group, place), best, rivals, group, _beside(group, gone))
         for place, (group, best, rivals) in zip(places, told, strict=True)
     ]
     every = [point for group, _, _ in counted for point in group]
     return [*sentences, *([_count(question, metric, counted, _read(metric, every))] if counted else [])]
+
+
+def _beside(group: Sequence[Point], gone: Mapping[Group, Sequence[Point]]) -> Sequence[Point]:
+    """Those of a group's place of which nothing is left."""
+    return gone.get((group[0].benchmark, group[0].cell.place), ())
 
 
 def _read(metric: Metric, group: Sequence[Point], place: str = "") -> str:
@@ -73,13 +79,15 @@ def _told_and_counted(winners: Sequence[Winner]) -> tuple[list[Winner], list[Win
 def _count(question: Question, metric: Metric, winners: Sequence[Winner], read: str) -> Finding:
     won = [best for group, best, rivals in winners if not rivals and _judged(metric, group, best) > 1]
     wins = Counter(best.cell.activation for best in won)
+    same = sum(bool(rivals) and all(c.outcome == "same" for c in rivals) for _, _, rivals in winners)
     open_ = len(winners) - len(won)
     parts = [f"{name} has {question.superlative} in {n}" for name, n in wins.most_common()]
     names = list(dict.fromkeys(group[0].benchmark for group, _, _ in winners))
     of = f" of {_and(names)}" if len(names) < 3 else ""
     of += f", {read}" if read else ""
     exact = metric.varies_with == "nothing"  # then those that cannot be told apart are equal
-    parts += [f"{'tied' if exact else 'not resolved'} in {open_}"] if open_ else []
+    told = {"tied": open_} if exact else {"within the margin": same, "not resolved": open_ - same}
+    parts += [f"{how} in {n}" for how, n in told.items() if n]
     return Finding(question.text, f"Of {len(winners)} cells{of}: {', '.join(parts)}.", exact or open_ == 0)
 
 
@@ -126,20 +134,26 @@ def _adjusted(pairs: Sequence[Comparison]) -> dict[int, float]:
 
 
 def _sentence(
-    question: Question, metric: Metric, place: str, best: Point, rivals: Sequence[Comparison], group: Sequence[Point]
+    question: Question,
+    metric: Metric,
+    place: str,
+    best: Point,
+    rivals: Sequence[Comparison],
+    group: Sequence[Point],
+    gone: Sequence[Point],
 ) -> Finding:
     value = typical(best, metric) or 0.0
     unit = scale_for(metric.unit, [value])
     shown = f"{unit.show(value)} {unit.unit}".strip()
     where = f" ({place})" if place else ""
     name = best.cell.activation
-    lost = "; ".join(f"{p.cell.activation} {p.trouble()}" for p in group if p.trouble())
+    lost = "; ".join(f"{p.cell.activation} {p.trouble()}" for p in (*group, *gone) if p.trouble())
     lost = f" Not every seed ended well: {lost}." if lost else ""
     judged = _judged(metric, group, best)
     if not rivals and judged < 2:
         return Finding(question.text, f"{name} has {question.superlative} seen{where}, {shown}.{lost}", False)
     if not rivals:
-        whole = judged == len(group)
+        whole = judged == len(group) and not gone
         rest = {2: "the other", 3: "both others"}.get(judged, f"all {judged - 1} others")
         rest += "" if whole else " of which no seed diverged"
         text = f"{name} has {question.superlative}{where}, {shown}, and is ahead of {rest}.{lost}"
@@ -147,15 +161,18 @@ def _sentence(
     if all(c.metric.varies_with == "nothing" for c in rivals):
         names = _and([name, *(c.cell.activation for c in rivals)])
         return Finding(question.text, f"{names} share {question.superlative}{where}, {shown}.", True)
-    told = ", ".join(
-        c.cell.activation + (f" {show(c.change, metric.effect == 'difference')}" if c.change else "") for c in rivals
-    )
+    equal = [c for c in rivals if c.outcome == "same"]
+    apart = {"within the margin of": equal, "not resolved from": [c for c in rivals if c not in equal]}
+    told = " and ".join(f"{relation} {_told(chosen)}" for relation, chosen in apart.items() if chosen)
     how = "as a ratio to it" if metric.effect == "ratio" else f"in {metric.unit} against it"
     how += ", Holm over all pairs" if of_losses(metric) and len(group) > 2 else ""
-    equal = all(c.outcome == "same" for c in rivals)
-    relation = "within the margin of" if equal else "not resolved from"
-    text = f"{name} has {question.superlative} seen{where}, {shown}, but is {relation} {told} ({how}).{lost}"
+    text = f"{name} has {question.superlative} seen{where}, {shown}, but is {told} ({how}).{lost}"
     return Finding(question.text, text, False)
+
+
+def _told(rivals: Sequence[Comparison]) -> str:
+    shown = ((c, show(c.change, c.metric.effect == "difference") if c.change else "") for c in rivals)
+    return ", ".join(f"{c.cell.activation} {change}".rstrip() for c, change in shown)
 
 
 def _places(groups: Sequence[Sequence[Point]]) -> list[str]:

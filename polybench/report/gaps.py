@@ -1,4 +1,4 @@
-"""How far each activation's training loss lies above the reference's as training goes on, paired by seed."""
+"""How far each activation's training loss lies above another's as training goes on, paired by seed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ _PARTS = 40  # of a training, each a point
 _SKIPPED = 4  # of them, in which losses fall too fast to be told apart
 
 
-def gaps(comparisons: Comparisons) -> Iterator[tuple[Group, list[Series]]]:
+def gaps(comparisons: Comparisons, reference: str) -> Iterator[tuple[Group, list[Series]]]:
     """By place: nat a token over the per cent of the steps, a mean over seeds with its band, a line an activation.
 
-    A point is the mean over a fortieth of the steps.
+    A point is the mean over a fortieth of the steps. Trainings of which not every step is kept are left out.
     """
-    reference = comparisons.reference
     for group, points in by_place(p for p in comparisons.points() if _curves(p)).items():
         base = next((_curves(p) for p in points if p.cell.activation == reference), {})
         lines = [line for p in points if p.cell.activation != reference and (line := _line(p, base))]
@@ -45,7 +44,7 @@ def _curves(point: Point) -> dict[int, list[float]]:
     found = {}
     for record in point.ok():
         curve = record.get(TRAIN_LOSS.name)
-        if curve and len(curve.values) >= _PARTS:
+        if curve and len(curve.values) >= max(_PARTS, *(curve.steps or ())[-1:]):
             edges = [round(i * len(curve.values) / _PARTS) for i in range(_PARTS + 1)]
             found[record.trial.seed] = [fmean(curve.values[a:b]) for a, b in pairwise(edges)]
     return found

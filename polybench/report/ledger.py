@@ -13,7 +13,7 @@ from polybench.compare.points import PARAMETERS, of_seeds
 from polybench.document import ABSENT, Column, Document, Entry, Figure, Finding, Table, together
 from polybench.report import claims, provenance
 from polybench.report.gaps import gaps
-from polybench.report.paper import PAPER, ROWS, Row
+from polybench.report.paper import PAPER, REFERENCE, ROWS, Row
 from polybench.report.paper import gaps as gaps_of_paper
 from polybench.report.wording import sentences, title_of
 from polybench.run.frame import values_of
@@ -201,7 +201,7 @@ def _figures(compared: Sequence[Comparisons]) -> Iterator[Figure]:
     for model, called, number, size in _PICTURES:
         row = ROWS[number - 1]
         theirs = [c for c in compared if any(claim.source == row.source for claim in c.run.suite.claims)]
-        ours = [(c, group, lines) for c in theirs for group, lines in gaps(c)]
+        ours = [(c, group, lines) for c in theirs for group, lines in gaps(c, REFERENCE)]
         series = [
             replace(s, label=title_of(f"{s.label}, {c.stored.path.name}", group, [g for d, g, _ in ours if d is c]))
             for c, group, lines in ours for s in lines

@@ -11,7 +11,7 @@ from polybench.document import Series
 
 PAPER = "arXiv:2411.03884"
 _CURVES = Path(__file__).with_name("paper_curves.csv")  # points of its vector figures
-_REFERENCE = "swiglu"
+REFERENCE = "swiglu"
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def gaps(model: str) -> list[Series]:
         for row in csv.DictReader(file):
             if row["model"] == model:
                 curves[row["activation"]][float(row["tokens_1e9"])] = float(row["train_loss"])
-    at, losses = np.array(sorted(curves.pop(_REFERENCE).items())).T
+    at, losses = np.array(sorted(curves.pop(REFERENCE).items())).T
     end = max(at[-1], *(max(curve) for curve in curves.values()))
     found = []
     for name, curve in curves.items():

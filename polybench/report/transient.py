@@ -24,11 +24,11 @@ def findings(comparisons: Comparisons) -> Iterator[Finding]:
 def _sentence(benchmark: str, early: Sequence[Transient], cells: int) -> str:
     worst = max(early, key=lambda t: (t.apart or 0.0, t.late))
     where = f"{benchmark}, {len(early)} of {cells} cells" if cells > 1 else benchmark
-    if worst.apart is not None and worst.share is not None and worst.apart > MOST_APART:
+    if worst.apart is not None and worst.apart > MOST_APART:
+        worth = f"{worst.share:.0%}" if worst.share is not None else "more than all"
         why = (
             f"equal trainings end {worst.spread:.2g} nat/token apart (sd over seeds), which is worth "
-            f"{worst.share:.0%} of their {worst.steps:,} steps; once they have settled it is "
-            f"{2**MOST_APART - 1:.1%} at most"
+            f"{worth} of their {worst.steps:,} steps; once they have settled it is {2**MOST_APART - 1:.1%} at most"
         )
         basis = ", if seeds stay as many steps apart"
     else:
