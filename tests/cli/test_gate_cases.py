@@ -18,6 +18,8 @@ from commands import Capture, call
 from polybench.cli import calibrate as calibrating
 from polybench.cli import main
 from polybench.record import Record, Status
+from polybench.run import torchrun
+from polybench.run.session import Session
 from polybench.run.store import Run
 
 RULES = [
@@ -222,3 +224,18 @@ def test_a_calibration_adds_sessions_until_there_are_enough_and_goes_on_after_a_
     assert call("calibrate", "toy.yaml", "--json") == 0 and len(asked) == 21
     (found,) = json.loads(capsys.readouterr().out)["times"].values()
     assert [one["bounds"]["gateable"] for one in found] == [True, True]
+
+
+def test_a_session_is_measured_by_as_many_processes_as_the_suite_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def carry_out(current: Session, *_: object) -> None:
+        asked.append(current.header["processes"])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torchrun, "carry_out", carry_out)
+    with pytest.raises(KeyboardInterrupt):
+        calibrating.measured(suite(launcher="torchrun", processes=2), "", True, tmp_path / "run")
+    assert asked == [2]

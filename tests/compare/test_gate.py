@@ -143,6 +143,14 @@ def test_a_rule_that_matches_nothing_is_an_error_and_no_rules_too() -> None:
     assert wrong.value.exit_code == 2
 
 
+def test_a_rule_for_another_device_holds_nothing_here_beside_one_for_this() -> None:
+    one = gated(exact({"relu": 1}), [{"metric": "saved_bytes", "where": {"device": d}} for d in ("cuda", "cpu")])
+    assert [v.outcome for v in between(one, one)] == ["pass"]
+    alone = gated(exact({"relu": 1}), [{"metric": "saved_bytes", "where": {"device": "cuda"}}])
+    with pytest.raises(NothingMeasured, match="device=cuda matches no cell"):
+        between(alone, alone)
+
+
 def test_a_filter_looks_at_its_cells_only() -> None:
     rules = [{"metric": "saved_bytes", "where": {"activation": ["swiglu", "polynorm"], "tokens": 1024}}]
     verdicts = between(gated(everything(), rules), gated(everything(bytes={"relu": 999}), rules))

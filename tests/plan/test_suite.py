@@ -73,6 +73,7 @@ PLANTED = [
     ("d_model: 32", "d_model: 10", "10:56", "benchmarks[0].matrix.d_model", "nearest, 27, has 1.25% more; take d"),
     ("stdlib, d_model: 64", "stdlib, ffn_width: 16", "13:41", "benchmarks[1].matrix.ffn_width", "11, has 3.12% more"),
     ("stdlib, d_model", "stdlib, experts: 8, top_k: 8, d_model", "13:49", "benchmarks[1].matrix.top_k", "ffn_width 33"),
+    ("{level: block}}", "{device: gpu}}", "18:58", "gate[0].where.device", "no cell of this suite has device 'gpu'"),
     ("tokens: [64, 128]", "tokens: []", "10:36", "benchmarks[0].matrix.tokens", "this list is empty"),
     ("tokens: [64, 128]", "tokens: [64, 64]", "10:41", "benchmarks[0].matrix.tokens[1]", "64 stands in this list"),
     ("d_model: 32}", "exclude: [{tokens: 64}, {tokens: 128}]}", "10:56", "benchmarks[0].matrix.exclude", "nothing is"),

@@ -10,6 +10,8 @@ from builders import losses, run, suite
 
 from polybench.compare.gate import between, exit_code
 from polybench.corpora.corpus import tokens
+from polybench.record import Status
+from polybench.run.changed import on_one_text
 from polybench.run.store import Run
 
 
@@ -18,6 +20,15 @@ def one_run(corpus: str) -> Run:
     facts = {"corpus": tokens(corpus, "bytes").hash}
     found = losses({"relu": [3.0, 3.5, 3.2], "swiglu": [2.9, 3.4, 3.1]}, facts=facts)
     return run(found, suite(gate=[{"metric": "val_loss", "tolerance": 0.02}]))
+
+
+def test_what_was_measured_on_another_text_than_the_run_is_a_failure() -> None:
+    """Of the records that come in together too; what names no text is not asked."""
+    first, other = (losses({"relu": [3.0, 3.1]}, facts={"corpus": text}) for text in ("0ne", "0ther"))
+    found = on_one_text([*first, *other, *losses({"swiglu": [3.0]})], ())
+    assert [bool(r.measurements) for r in found] == [True, True, False, False, True]
+    assert all("(0ne / 0ther) has changed since this run began" in r.error for r in found[2:4])
+    assert on_one_text(other, first)[0].status is Status.FAILED and on_one_text(other, other) == other
 
 
 @pytest.mark.parametrize("name", ["text", "tokens"])

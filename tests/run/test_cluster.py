@@ -13,7 +13,10 @@ import pytest
 import toy_kind
 from builders import suite
 
+from polybench.cli.request import Request
+from polybench.cli.run import _begun
 from polybench.errors import UsageError
+from polybench.machine.environment import choose_device
 from polybench.plan.jobs import plan
 from polybench.plan.shard import Shard
 from polybench.record import Measurement, Record, Status
@@ -89,6 +92,17 @@ def test_what_cannot_be_sent_in_is_one_sentence(monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(UsageError) as caught:
             order.check(Order.of(executor, 2, options), jobs)
         assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_jobs_on_this_machine_measure_on_its_own_device(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("suite: s\nactivations: [relu]\nreference: relu\nbenchmarks: [{name: a, kind: accuracy}]\n")
+    asked = {"pattern": None, "overrides": (), "device": None, "profile": False, "shard": None, "cluster_options": ()}
+    request = Request.of(
+        suite=path, resume=None, out=tmp_path / "run", cluster="local", cluster_jobs=None, force=False, **asked
+    )
+    if choose_device("auto") == "cpu":  # jobs that share a GPU are refused
+        assert _begun(request).header["device"] == "cpu"
 
 
 def test_without_submitit_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
