@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from builders import items
@@ -19,9 +20,9 @@ from polybench.record import Measurement
 PAPER = [path for path in sorted(Path("suites/paper").glob("*.yaml")) if path.stem != "theory"]
 SMALL = {
     "pretrain": ("layers=1", "d_model=32", "heads=2", "seq_len=16", "batch=2", "steps=8", "tokenizer=bytes",
-                 "include=[]", "eval_tokens=64", "compile=false", "corpus=text:docs/*.md", "finish_at=",
+                 "include=[]", "eval_tokens=64", "corpus=text:docs/*.md", "finish_at=",
                  "eval_corpora=text:docs/*.md"),
-    "speed": ("tokens=128", "d_model=32", "compile=false"),
+    "speed": ("tokens=128", "d_model=32"),
     "memory": ("tokens=16", "d_model=32"),
     "accuracy": ("width=64",),
     "vision": ("images=idx:{images}", "width=4", "batch=8"),
@@ -29,15 +30,16 @@ SMALL = {
 PROTOCOL = {"pretrain": {"evaluations": 1}, "speed": {"blocks": 2, "sample_s": 1e-4}}
 
 
-def shrunken(name: str, kind: str, images: Path) -> list[str]:
-    axes = [f"{name}.matrix.{value.format(images=images)}" for value in SMALL[kind]]
+def shrunken(part: dict[str, Any], images: Path) -> list[str]:
+    eager = ["compile=false"] if "compile" in part.get("matrix", ()) else []
+    axes = [f"{part['name']}.matrix.{value.format(images=images)}" for value in (*SMALL[part["kind"]], *eager)]
     return [*axes, "seeds=[0]"]
 
 
-def benchmarks(path: Path) -> list[dict[str, str]]:
+def benchmarks(path: Path) -> list[dict[str, Any]]:
     data = safe_load(path.read_text(encoding="utf-8"))
     extended = path.parent / data["extends"] if "extends" in data else None
-    found: list[dict[str, str]] = data.get("benchmarks") or (benchmarks(extended) if extended else [])
+    found: list[dict[str, Any]] = data.get("benchmarks") or (benchmarks(extended) if extended else [])
     return found
 
 
@@ -51,7 +53,7 @@ def test_on_a_gpu_a_suite_asks_the_same_of_the_same(path: Path) -> None:
 @pytest.mark.parametrize("path", PAPER, ids=lambda p: p.stem)
 def test_a_suite_of_the_paper_runs_shrunken(path: Path, tmp_path: Path) -> None:
     parts, images = benchmarks(path), idx_folder(tmp_path)
-    overrides = [text for part in parts for text in shrunken(part["name"], part["kind"], images)]
+    overrides = [text for part in parts for text in shrunken(part, images)]
     made = plan(load_suite(path, overrides).suite, "cpu")
     for part in parts:
         own = [t for t in made.trials if t.benchmark.removesuffix(TUNING) == part["name"]]
