@@ -25,8 +25,11 @@ def code_changes(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
 
 def texts_of(records: Iterable[Record]) -> dict[str, str]:
-    """The hash of every text, and of all images, that was measured on, by its name; of several the latest."""
-    return {name: value for record in records for name, value in record.sources.items()}
+    """The hash of every text, and of all images, that was measured on, by its name; of several the latest.
+
+    What failed is measured again, and so says nothing.
+    """
+    return {name: value for record in records if record.status.settled for name, value in record.sources.items()}
 
 
 def text_changes(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
@@ -40,8 +43,7 @@ def on_one_text(records: Iterable[Record], known: Iterable[Record]) -> list[Reco
     for record in records:
         if parted := text_changes(texts, record.sources):
             record = replace(record, status=Status.FAILED, measurements=(), error=f"{parted[0]} {OTHER_TEXT}")
-        else:
-            texts |= record.sources
+        texts |= texts_of([record])
         found.append(record)
     return found
 
